@@ -1,0 +1,277 @@
+//! A running stage's whole world: its inputs, its private output folders, random streams, events.
+//!
+//! Nothing else is reachable: what a stage could read besides its inputs could change the result
+//! without changing the key.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::error::StageError;
+use crate::items::{Item, ItemStore};
+use crate::seed::Stream;
+
+/// What a stage may use of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slots {
+    /// Threads it should keep busy, at least 1.
+    pub cpus: usize,
+    /// Graphics processors reserved for it.
+    pub gpus: usize,
+}
+
+/// What a stage tells while it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum StageEvent {
+    /// `done` of `total` units are finished.
+    Progress {
+        /// Finished units.
+        done: u64,
+        /// Units in all.
+        total: u64,
+        /// What is counted, with the numbers worth showing: `epoch, validation loss 0.31`.
+        detail: String,
+    },
+    /// Something worth knowing.
+    Info {
+        /// The message.
+        message: String,
+    },
+    /// Something that may need attention.
+    Warning {
+        /// The message.
+        message: String,
+    },
+    /// Items reused from and added to the store.
+    Items {
+        /// Items found in the store.
+        reused: u64,
+        /// Items computed.
+        computed: u64,
+    },
+}
+
+/// Receives the events of one action.
+pub type EventSink = Arc<dyn Fn(StageEvent) + Send + Sync>;
+
+/// One file of an input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InputFile {
+    /// Where its bytes are.
+    pub path: PathBuf,
+    /// What to call it in messages: the user's own path, or `stage.port/file`.
+    pub shown: String,
+    /// Content digest.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// The artifact connected to an input port.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Input {
+    /// The kind of artifact.
+    pub kind: String,
+    /// Digest of the whole.
+    pub digest: Digest,
+    /// What to call it in messages.
+    pub shown: String,
+    /// Files by `/`-separated path relative to the root of the input.
+    pub files: BTreeMap<String, InputFile>,
+}
+
+impl Input {
+    /// The file at a relative path, if there is one.
+    pub fn file(&self, path: &str) -> Option<&InputFile> {
+        self.files.get(path)
+    }
+
+    /// The file at a relative path.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn require(&self, path: &str) -> Result<&InputFile, StageError> {
+        self.file(path)
+            .ok_or_else(|| StageError::new(format!("`{}` has no file `{path}`", self.shown)))
+    }
+
+    /// The only file of an input that is one file, such as a table.
+    ///
+    /// # Errors
+    /// The input holds no file or several.
+    pub fn only_file(&self) -> Result<&InputFile, StageError> {
+        match self.files.len() {
+            1 => Ok(self.files.values().next().expect("one file was counted")),
+            n => Err(StageError::new(format!(
+                "`{}` holds {n} files, expected exactly one",
+                self.shown
+            ))),
+        }
+    }
+}
+
+/// A private folder that becomes an artifact when the stage succeeds.
+#[derive(Debug)]
+pub struct Output {
+    pub(crate) kind: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) placed: Mutex<BTreeMap<String, (Digest, u64)>>,
+}
+
+impl Output {
+    /// The folder to write files into. It exists and starts empty.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes a file at a `/`-separated relative path, creating folders as needed.
+    ///
+    /// # Errors
+    /// Any I/O error, naming the file.
+    pub fn write(&self, path: &str, bytes: &[u8]) -> Result<(), StageError> {
+        let target = self.create_path(path)?;
+        std::fs::write(&target, bytes).map_err(|e| StageError::io("write", &target, &e))
+    }
+
+    /// The absolute path for a new file at `path`, its folders created.
+    ///
+    /// # Errors
+    /// Any I/O error, naming the folder.
+    pub fn create_path(&self, path: &str) -> Result<PathBuf, StageError> {
+        let target = self.folder.join(path);
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent)
+                .map_err(|e| StageError::io("create folder", parent, &e))?;
+        }
+        Ok(target)
+    }
+
+    /// Adds a file of a cached item under `path`, without copying it.
+    pub fn place(&self, path: &str, item: &Item) {
+        self.placed
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .insert(path.to_owned(), (item.digest, item.size));
+    }
+}
+
+/// The world of one running action.
+pub struct Context {
+    pub(crate) inputs: BTreeMap<String, Input>,
+    pub(crate) outputs: BTreeMap<String, Output>,
+    pub(crate) split: Option<usize>,
+    pub(crate) stream: Stream,
+    pub(crate) slots: Slots,
+    pub(crate) scratch: PathBuf,
+    pub(crate) items: ItemStore,
+    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) events: EventSink,
+}
+
+impl Context {
+    /// The artifact connected to a required input port.
+    ///
+    /// # Errors
+    /// The port is optional and nothing is connected, or the stage does not declare it.
+    pub fn input(&self, port: &str) -> Result<&Input, StageError> {
+        self.inputs
+            .get(port)
+            .ok_or_else(|| StageError::new(format!("nothing is connected to input `{port}`")))
+    }
+
+    /// The artifact connected to an optional input port.
+    pub fn optional_input(&self, port: &str) -> Option<&Input> {
+        self.inputs.get(port)
+    }
+
+    /// The private folder of an output port.
+    ///
+    /// # Errors
+    /// The stage does not declare this output.
+    pub fn output(&self, port: &str) -> Result<&Output, StageError> {
+        self.outputs
+            .get(port)
+            .ok_or_else(|| StageError::internal(format!("output `{port}` is not declared")))
+    }
+
+    /// The split this action works on; `None` for a stage that runs once.
+    pub fn split(&self) -> Option<usize> {
+        self.split
+    }
+
+    /// The random stream of this action: already specific to seed, stage and split.
+    pub fn stream(&self) -> Stream {
+        self.stream
+    }
+
+    /// What may be used of the machine.
+    pub fn slots(&self) -> Slots {
+        self.slots
+    }
+
+    /// A folder that survives an interruption of this very action, for checkpoints.
+    ///
+    /// It belongs to the action key: whatever is found there was written by the same computation.
+    pub fn scratch(&self) -> &Path {
+        &self.scratch
+    }
+
+    /// Looks an item up in the store, or computes it; see [`crate::items`].
+    ///
+    /// `identity` names the computation (a canonical document with versions and parameters) and
+    /// `input` the content it is made from. `compute` writes the item's bytes to the path it is given.
+    ///
+    /// # Errors
+    /// Those of `compute`, and of writing to the store.
+    pub fn item(
+        &self,
+        identity: &serde_json::Value,
+        input: Digest,
+        compute: impl FnOnce(&Path) -> Result<(), StageError>,
+    ) -> Result<Item, StageError> {
+        self.items.get_or_compute(identity, input, compute)
+    }
+
+    /// Where the bytes of an item are.
+    pub fn item_path(&self, item: &Item) -> PathBuf {
+        self.items.path(item)
+    }
+
+    /// Whether the run was interrupted.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Leaves the stage with `?` when the run was interrupted. To be called once per unit of work.
+    ///
+    /// # Errors
+    /// The run was interrupted.
+    pub fn check_cancelled(&self) -> Result<(), StageError> {
+        if self.is_cancelled() { Err(StageError::cancelled()) } else { Ok(()) }
+    }
+
+    /// Tells how far the stage is.
+    pub fn progress(&self, done: usize, total: usize, detail: impl Into<String>) {
+        (self.events)(StageEvent::Progress {
+            done: done as u64,
+            total: total as u64,
+            detail: detail.into(),
+        });
+    }
+
+    /// Tells something worth knowing.
+    pub fn info(&self, message: impl Into<String>) {
+        (self.events)(StageEvent::Info { message: message.into() });
+    }
+
+    /// Tells something that may need attention.
+    pub fn warn(&self, message: impl Into<String>) {
+        (self.events)(StageEvent::Warning { message: message.into() });
+    }
+}

@@ -1,0 +1,88 @@
+//! Items: the cache of stages that map over images.
+//!
+//! A stage over a thousand images asks for each image's result by identity and input digest.
+//! Adding one image then computes one. An item is a single file in the object store, found through a
+//! record of its own; it goes into an output by [`crate::context::Output::place`] without a copy.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::digest::Digest;
+use crate::error::StageError;
+use crate::key::ActionKey;
+use crate::store::{ActionRecord, Artifact, Store};
+
+/// A file in the object store that an item's computation produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Item {
+    /// Content digest.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// The items of one action, and how many were reused.
+#[derive(Debug, Clone)]
+pub struct ItemStore {
+    store: Store,
+    reused: Arc<AtomicU64>,
+    computed: Arc<AtomicU64>,
+}
+
+/// The output port name under which an item's record holds its file.
+const PORT: &str = "item";
+
+impl ItemStore {
+    /// Items in `store`, nothing counted yet.
+    pub fn new(store: Store) -> Self {
+        Self { store, reused: Arc::default(), computed: Arc::default() }
+    }
+
+    /// Items found in the store and items computed so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.reused.load(Ordering::Relaxed), self.computed.load(Ordering::Relaxed))
+    }
+
+    /// Where an item's bytes are.
+    pub fn path(&self, item: &Item) -> PathBuf {
+        self.store.object_path(&item.digest)
+    }
+
+    /// Finds the item, or computes and keeps it.
+    ///
+    /// # Errors
+    /// Those of `compute`, and of writing to the store.
+    pub fn get_or_compute(
+        &self,
+        identity: &Value,
+        input: Digest,
+        compute: impl FnOnce(&Path) -> Result<(), StageError>,
+    ) -> Result<Item, StageError> {
+        let document = json!({ "item": identity, "input": input });
+        let key = ActionKey::of_document(&document).map_err(StageError::internal)?;
+        if let Some(item) = self.find(&key) {
+            self.reused.fetch_add(1, Ordering::Relaxed);
+            return Ok(item);
+        }
+        let folder = self.store.temporary_folder().map_err(StageError::from)?;
+        let path = folder.path().join("item");
+        compute(&path)?;
+        let (digest, size) = self.store.take_file(&path).map_err(StageError::from)?;
+        let item = Item { digest, size };
+        let artifact = Artifact { kind: PORT.to_owned(), digest, size };
+        let record = ActionRecord::new(key, document, [(PORT.to_owned(), vec![artifact])].into());
+        self.store.put_record(&record).map_err(StageError::from)?;
+        self.computed.fetch_add(1, Ordering::Relaxed);
+        Ok(item)
+    }
+
+    fn find(&self, key: &ActionKey) -> Option<Item> {
+        let record = self.store.record(key)?;
+        let artifact = record.outputs.get(PORT)?.first()?;
+        let item = Item { digest: artifact.digest, size: artifact.size };
+        self.store.has_object(&item.digest, item.size).then_some(item)
+    }
+}

@@ -1,0 +1,190 @@
+//! Why an action has to run, as a structural difference of key documents.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::KeyDocument;
+
+/// Why an action runs. The list is closed: whatever makes an action run has a name here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum Reason {
+    /// No earlier run of this manifest had this action.
+    New,
+    /// The action ran before with another key.
+    Changed {
+        /// Every difference, most telling first.
+        changes: Vec<Change>,
+    },
+    /// It ran before with this key, but no usable record is left.
+    RecordMissing,
+    /// A stored output is gone or its bytes no longer fit its digest.
+    OutputLost {
+        /// The output port.
+        port: String,
+    },
+    /// An earlier action will run; this one is skipped if that one's output stays the same.
+    UpstreamWillRun {
+        /// The earlier action.
+        action: String,
+    },
+    /// Asked for with `--force`.
+    Forced,
+}
+
+/// One difference between two key documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "kebab-case")]
+pub enum Change {
+    /// The stage's implementation changed.
+    Version {
+        /// Before.
+        old: u32,
+        /// Now.
+        new: u32,
+    },
+    /// A parameter changed.
+    Param {
+        /// Path below `with`.
+        field: String,
+        /// Before; `null` when it did not exist.
+        old: Value,
+        /// Now; `null` when it no longer exists.
+        new: Value,
+    },
+    /// The content of an input changed, or an input was connected or disconnected.
+    Input {
+        /// The input port.
+        port: String,
+        /// Digest before.
+        old: Option<String>,
+        /// Digest now.
+        new: Option<String>,
+    },
+    /// The experiment's seed changed.
+    Seed {
+        /// Before.
+        old: Option<String>,
+        /// Now.
+        new: Option<String>,
+    },
+    /// Another stage, set of outputs or key format.
+    Definition,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New => f.write_str("never ran"),
+            Self::Changed { changes } => {
+                for (i, change) in changes.iter().enumerate() {
+                    if i > 0 {
+                        f.write_str("; ")?;
+                    }
+                    change.fmt(f)?;
+                }
+                Ok(())
+            }
+            Self::RecordMissing => f.write_str("its record is missing or damaged"),
+            Self::OutputLost { port } => write!(f, "stored output `{port}` is missing or damaged"),
+            Self::UpstreamWillRun { action } => {
+                write!(f, "`{action}` will run (skipped if its output stays the same)")
+            }
+            Self::Forced => f.write_str("forced"),
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Version { old, new } => write!(f, "stage version changed from {old} to {new}"),
+            Self::Param { field, old, new } => {
+                write!(f, "parameter `{field}` changed from {old} to {new}")
+            }
+            Self::Input { port, old: Some(_), new: Some(_) } => {
+                write!(f, "content of input `{port}` changed")
+            }
+            Self::Input { port, old: None, .. } => write!(f, "input `{port}` was connected"),
+            Self::Input { port, .. } => write!(f, "input `{port}` was disconnected"),
+            Self::Seed { old, new } => {
+                let show = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
+                write!(f, "seed changed from {} to {}", show(old), show(new))
+            }
+            Self::Definition => f.write_str("the action's definition changed"),
+        }
+    }
+}
+
+/// Every difference from `old` to `new`, parameters before inputs.
+pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
+    let mut changes = Vec::new();
+    if old.key_format != new.key_format || old.stage != new.stage || old.outputs != new.outputs {
+        changes.push(Change::Definition);
+    }
+    if old.version != new.version {
+        changes.push(Change::Version { old: old.version, new: new.version });
+    }
+    diff_values("", &old.params, &new.params, &mut changes);
+    if old.seed != new.seed {
+        changes.push(Change::Seed { old: old.seed.clone(), new: new.seed.clone() });
+    }
+    let ports: std::collections::BTreeSet<_> = old.inputs.keys().chain(new.inputs.keys()).collect();
+    for port in ports {
+        let digest = |document: &KeyDocument| document.inputs.get(port).map(|i| i.digest.to_string());
+        if old.inputs.get(port) != new.inputs.get(port) {
+            changes.push(Change::Input { port: port.clone(), old: digest(old), new: digest(new) });
+        }
+    }
+    changes
+}
+
+fn diff_values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
+    if let (Value::Object(old), Value::Object(new)) = (old, new) {
+        let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        for name in names {
+            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let at = |fields: &serde_json::Map<String, Value>| {
+                fields.get(name).cloned().unwrap_or(Value::Null)
+            };
+            diff_values(&below, &at(old), &at(new), changes);
+        }
+    } else if old != new {
+        let field = path.to_owned();
+        changes.push(Change::Param { field, old: old.clone(), new: new.clone() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::digest::Digest;
+    use crate::key::KeyInput;
+
+    #[test]
+    fn a_changed_parameter_is_named_with_both_values() {
+        let old = KeyDocument {
+            key_format: 1,
+            stage: "train".into(),
+            version: 1,
+            params: json!({ "optimizer": { "learning_rate": 0.001 }, "epochs": 2 }),
+            inputs: [("images".into(), KeyInput { kind: "t".into(), digest: Digest::of(b"a") })].into(),
+            outputs: [].into(),
+            seed: None,
+            split: None,
+        };
+        let mut new = old.clone();
+        new.params["optimizer"]["learning_rate"] = json!(0.0003);
+        new.inputs.clear();
+        let reason = Reason::Changed { changes: diff(&old, &new) };
+        assert_eq!(
+            reason.to_string(),
+            "parameter `optimizer.learning_rate` changed from 0.001 to 0.0003; input `images` was \
+             disconnected"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! The one trait that stage authors implement, and the ports by which stages connect.
+
+use crate::context::Context;
+use crate::error::StageError;
+use crate::params::StageParams;
+
+/// A kind of work: what it is called, which parameters it takes, what goes in and comes out.
+///
+/// A declaration needs no libtorch and touches no file, so that a manifest can be checked and planned
+/// anywhere. What the stage does is [`Run`], possibly implemented in another crate.
+pub trait Stage: Send + Sync + 'static {
+    /// Kebab-case name used by manifests.
+    const ID: &'static str;
+    /// Raised by hand whenever equal inputs and parameters would give different bytes.
+    const VERSION: u32;
+    /// One sentence for listings.
+    const SUMMARY: &'static str;
+    /// Whether the stage draws from the experiment's seed; only then is the seed in its key.
+    const SEEDED: bool = false;
+    /// Where its actions execute.
+    const RUNS_IN: RunsIn = RunsIn::Engine;
+    /// Typed parameters, declared with [`crate::params!`].
+    type Params: StageParams;
+
+    /// The named inputs and outputs.
+    fn ports(params: &Self::Params) -> Ports;
+
+    /// Problems across parameters that their schema cannot express. No I/O.
+    fn check(params: &Self::Params) -> Vec<ParamIssue> {
+        let _ = params;
+        Vec::new()
+    }
+
+    /// Whether the file at `path` (`/`-separated, relative to the input's root) is used.
+    ///
+    /// Only selected files are hashed and visible: a neighbour's change then re-runs nothing.
+    fn selects(params: &Self::Params, port: &str, path: &str) -> bool {
+        let _ = (params, port, path);
+        true
+    }
+}
+
+/// What a stage does.
+pub trait Run: Stage {
+    /// Computes the outputs from the inputs.
+    ///
+    /// The context is the stage's whole world: no clock, environment, working directory or network.
+    ///
+    /// # Errors
+    /// One message that names the file or the participant and session, and says what was expected.
+    fn run(params: &Self::Params, context: &Context) -> Result<(), StageError>;
+}
+
+/// Where a stage's actions execute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunsIn {
+    /// On a thread of the engine.
+    Engine,
+    /// In a process of its own that loads libtorch.
+    Worker,
+}
+
+/// A problem with the parameters of a stage.
+#[derive(Debug, Clone)]
+pub struct ParamIssue {
+    /// The path of the field below `with`, such as `optimizer.learning_rate`.
+    pub field: String,
+    /// A lower-case sentence without a full stop.
+    pub message: String,
+}
+
+impl ParamIssue {
+    /// A problem of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// The inputs and outputs of a stage.
+#[derive(Debug, Clone, Default)]
+pub struct Ports {
+    /// What it reads.
+    pub inputs: Vec<InputPort>,
+    /// What it writes.
+    pub outputs: Vec<OutputPort>,
+}
+
+/// A named input.
+#[derive(Debug, Clone)]
+pub struct InputPort {
+    /// The name used under `inputs:` of a stage.
+    pub name: &'static str,
+    /// The kinds of artifact it accepts.
+    pub kinds: &'static [&'static str],
+    /// Whether the manifest may leave it out.
+    pub optional: bool,
+    /// Whether the stage runs once per split of what is connected here.
+    pub per_split: bool,
+    /// One sentence for listings.
+    pub summary: &'static str,
+}
+
+impl InputPort {
+    /// A required input that every action of the stage sees whole.
+    pub const fn new(
+        name: &'static str,
+        kinds: &'static [&'static str],
+        summary: &'static str,
+    ) -> Self {
+        Self { name, kinds, optional: false, per_split: false, summary }
+    }
+
+    /// The manifest may leave it out.
+    #[must_use]
+    pub const fn optional(mut self) -> Self {
+        self.optional = true;
+        self
+    }
+
+    /// One action per split, each seeing its own.
+    #[must_use]
+    pub const fn per_split(mut self) -> Self {
+        self.per_split = true;
+        self
+    }
+}
+
+/// A named output: a folder of files of one kind.
+#[derive(Debug, Clone)]
+pub struct OutputPort {
+    /// The name used in references: `stage.port`.
+    pub name: &'static str,
+    /// The kind of artifact.
+    pub kind: &'static str,
+    /// The number of splits it holds, each in a folder `split-<i>`; `None` for an output without.
+    pub splits: Option<usize>,
+    /// One sentence for listings.
+    pub summary: &'static str,
+}
+
+impl OutputPort {
+    /// An output that is one artifact.
+    pub const fn new(name: &'static str, kind: &'static str, summary: &'static str) -> Self {
+        Self { name, kind, splits: None, summary }
+    }
+
+    /// An output of `count` artifacts, written to `split-0`, `split-1`, …
+    #[must_use]
+    pub const fn splits(mut self, count: usize) -> Self {
+        self.splits = Some(count);
+        self
+    }
+}

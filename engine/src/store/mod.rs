@@ -1,0 +1,303 @@
+//! The content-addressed store of results.
+//!
+//! ```text
+//! .clinicadl/
+//!   FORMAT                     {"format":1,"hash":"blake3"}; another format is refused, never migrated
+//!   objects/ab/<62 digits>     bytes of files and of artifact trees, read-only
+//!   actions/ab/<62 digits>     records of finished actions and items, each with its own digest
+//!   scratch/<action key>/      checkpoints of unfinished actions
+//!   locks/<action key>         held by the process that computes the action
+//!   tmp/                       unfinished writes; a crash leaves its litter here only
+//!   runs/<manifest digest>/    what the last run of a manifest did
+//!   stat-cache.json            digests of files whose stat has not changed
+//! ```
+//!
+//! A result becomes visible by one rename, that of its record; its objects were renamed into place
+//! and synced before. A process killed at any instant therefore loses unfinished work only, and what
+//! the store holds is either whole or noticed: objects are re-hashed when their stat changed, records
+//! carry a digest of themselves. Absolute paths are never stored.
+
+mod durable;
+mod record;
+mod stat_cache;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+pub use durable::write_atomically;
+pub use record::{ActionRecord, Artifact};
+pub use stat_cache::StatCache;
+pub use tree::{Tree, TreeFile};
+
+use crate::digest::Digest;
+use crate::error::{FailureKind, StageError, classify};
+use crate::key::ActionKey;
+
+/// Version of the layout above.
+pub const STORE_FORMAT: u32 = 1;
+
+/// The store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file operation failed.
+    #[error("failed to {act} `{}`: {source}", path.display())]
+    Io {
+        /// What was being done.
+        act: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// The store was written by another version.
+    #[error("store `{}` has format {found}, this version reads format {STORE_FORMAT}", path.display())]
+    Format {
+        /// The store.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+    },
+}
+
+impl StoreError {
+    pub(crate) fn io(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { act, path, source }
+    }
+}
+
+impl From<StoreError> for StageError {
+    fn from(error: StoreError) -> Self {
+        let (kind, hint) = match &error {
+            StoreError::Io { source, .. } => classify(source),
+            StoreError::Format { .. } => (FailureKind::Environment, None),
+        };
+        let wrapped = Self { kind, message: error.to_string(), hints: Vec::new() };
+        match hint {
+            Some(hint) => wrapped.hint(hint),
+            None => wrapped,
+        }
+    }
+}
+
+/// A store on disk. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: Arc<PathBuf>,
+    stats: Arc<StatCache>,
+}
+
+impl Store {
+    /// Opens a store, creating it if the folder does not exist.
+    ///
+    /// # Errors
+    /// The folder cannot be created or written, or holds a store of another format.
+    pub fn open(root: &Path) -> Result<Self, StoreError> {
+        for folder in ["objects", "actions", "scratch", "locks", "tmp", "runs"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(StoreError::io("create store folder", &path))?;
+        }
+        let root = root.canonicalize().map_err(StoreError::io("open store", root))?;
+        let format = root.join("FORMAT");
+        let expected = json!({ "format": STORE_FORMAT, "hash": "blake3" }).to_string();
+        match fs::read_to_string(&format) {
+            Ok(text) if text.trim() == expected => {}
+            Ok(text) => {
+                return Err(StoreError::Format { path: root, found: text.trim().to_owned() });
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                write_atomically(&format, expected.as_bytes())
+                    .map_err(StoreError::io("write", &format))?;
+            }
+            Err(e) => return Err(StoreError::io("read", &format)(e)),
+        }
+        let stats = Arc::new(StatCache::load(&root.join("stat-cache.json")));
+        Ok(Self { root: Arc::new(root), stats })
+    }
+
+    /// The folder of the store.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The cache of file digests.
+    pub fn stats(&self) -> &StatCache {
+        &self.stats
+    }
+
+    /// Where an object is, or would be.
+    pub fn object_path(&self, digest: &Digest) -> PathBuf {
+        self.sharded("objects", &digest.to_string())
+    }
+
+    /// Whether an object of this size is stored and its bytes still fit its digest.
+    ///
+    /// A damaged object is removed, so that the action that made it runs again.
+    pub fn has_object(&self, digest: &Digest, size: u64) -> bool {
+        let path = self.object_path(digest);
+        match self.stats.digest_of(&path) {
+            Ok((found, found_size)) if found == *digest && found_size == size => true,
+            Ok(_) => {
+                tracing::warn!(object = %digest, "stored object is damaged; it will be made again");
+                // What cannot be removed is still never used: the check above fails again.
+                drop(fs::remove_file(&path));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// A folder for unfinished writes, on the file system of the store, removed when dropped.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn temporary_folder(&self) -> Result<tempfile::TempDir, StoreError> {
+        let tmp = self.root.join("tmp");
+        tempfile::Builder::new()
+            .prefix("write-")
+            .tempdir_in(&tmp)
+            .map_err(StoreError::io("create a folder in", &tmp))
+    }
+
+    /// The folder that survives interruptions of an action.
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn scratch(&self, key: &ActionKey) -> Result<PathBuf, StoreError> {
+        let path = self.root.join("scratch").join(key.to_string());
+        fs::create_dir_all(&path).map_err(StoreError::io("create scratch folder", &path))?;
+        Ok(path)
+    }
+
+    /// Forgets an action's scratch folder once its result is stored.
+    pub fn remove_scratch(&self, key: &ActionKey) {
+        // Litter costs space, never correctness: the folder belongs to one key.
+        drop(fs::remove_dir_all(self.root.join("scratch").join(key.to_string())));
+    }
+
+    /// The file whose lock means that an action is being computed.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub fn lock_file(&self, key: &ActionKey) -> Result<File, StoreError> {
+        let path = self.root.join("locks").join(key.to_string());
+        File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(StoreError::io("open lock", &path))
+    }
+
+    /// Moves a file into the store and tells its digest and size.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn take_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        let (digest, size) = Digest::of_file(path).map_err(StoreError::io("read", path))?;
+        let target = self.object_path(&digest);
+        if self.has_object(&digest, size) {
+            drop(fs::remove_file(path));
+        } else {
+            durable::adopt(path, &target).map_err(StoreError::io("store", path))?;
+            self.stats.trust(&target, digest);
+        }
+        Ok((digest, size))
+    }
+
+    /// Stores bytes and tells their digest.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        let target = self.object_path(&digest);
+        if !self.has_object(&digest, bytes.len() as u64) {
+            let folder = self.temporary_folder()?;
+            let path = folder.path().join("bytes");
+            fs::write(&path, bytes).map_err(StoreError::io("write", &path))?;
+            durable::adopt(&path, &target).map_err(StoreError::io("store", &path))?;
+            self.stats.trust(&target, digest);
+        }
+        Ok(digest)
+    }
+
+    /// Stores every file of a folder, and the tree that names them; the folder is emptied.
+    ///
+    /// `placed` are files that are in the store already.
+    ///
+    /// # Errors
+    /// Any I/O error, or a file whose name is not Unicode.
+    pub fn take_folder(
+        &self,
+        folder: &Path,
+        placed: &BTreeMap<String, (Digest, u64)>,
+    ) -> Result<(Digest, Tree), StoreError> {
+        let mut files: BTreeMap<String, TreeFile> = placed
+            .iter()
+            .map(|(path, &(digest, size))| (path.clone(), TreeFile { digest, size }))
+            .collect();
+        for path in tree::walk(folder)? {
+            let (digest, size) = self.take_file(&folder.join(&path))?;
+            files.insert(path, TreeFile { digest, size });
+        }
+        let tree = Tree { files };
+        let digest = self.put_bytes(&tree.to_bytes())?;
+        Ok((digest, tree))
+    }
+
+    /// The tree with this digest, if it and all its files are stored and undamaged.
+    pub fn whole_tree(&self, digest: &Digest) -> Option<Tree> {
+        let tree = self.tree(digest)?;
+        tree.files
+            .values()
+            .all(|file| self.has_object(&file.digest, file.size))
+            .then_some(tree)
+    }
+
+    /// The tree with this digest, without looking at its files.
+    pub fn tree(&self, digest: &Digest) -> Option<Tree> {
+        let bytes = fs::read(self.object_path(digest)).ok()?;
+        (Digest::of(&bytes) == *digest).then(|| Tree::from_bytes(&bytes))?
+    }
+
+    /// The record of an action, if there is one and it is undamaged.
+    pub fn record(&self, key: &ActionKey) -> Option<ActionRecord> {
+        let bytes = fs::read(self.record_path(key)).ok()?;
+        let record = ActionRecord::from_bytes(&bytes)?;
+        (record.key == *key).then_some(record)
+    }
+
+    /// Publishes an action's result: from here on the action is a hit.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn put_record(&self, record: &ActionRecord) -> Result<(), StoreError> {
+        let path = self.record_path(&record.key);
+        write_atomically(&path, &record.to_bytes()).map_err(StoreError::io("write record", &path))
+    }
+
+    /// Keeps the stat cache for the next run. A failure costs time, not correctness.
+    pub fn save_stats(&self) {
+        if let Err(error) = self.stats.save(&self.root.join("stat-cache.json")) {
+            tracing::debug!(%error, "stat cache not saved");
+        }
+    }
+
+    fn record_path(&self, key: &ActionKey) -> PathBuf {
+        self.sharded("actions", &key.to_string())
+    }
+
+    fn sharded(&self, folder: &str, digits: &str) -> PathBuf {
+        let (shard, rest) = digits.split_at(2);
+        self.root.join(folder).join(shard).join(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests;

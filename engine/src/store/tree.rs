@@ -1,0 +1,86 @@
+//! Trees: the content of an artifact as relative paths with digests.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+use crate::digest::Digest;
+use crate::key::canonical;
+
+/// The files of an artifact by `/`-separated relative path, sorted by the bytes of the path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tree {
+    /// Digest and size of each file.
+    pub files: BTreeMap<String, TreeFile>,
+}
+
+/// One file of a [`Tree`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TreeFile {
+    /// Content digest.
+    pub digest: Digest,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+impl Tree {
+    /// The canonical bytes, whose digest is the digest of the artifact.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let value = serde_json::to_value(self).expect("a tree has string keys only");
+        canonical(&value).expect("a tree holds no fractions").into_bytes()
+    }
+
+    /// Reads canonical bytes; `None` for anything else, or a path that would leave the tree.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let tree: Self = serde_json::from_slice(bytes).ok()?;
+        tree.files.keys().all(|path| is_relative(path)).then_some(tree)
+    }
+
+    /// The digest of the artifact.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.to_bytes())
+    }
+
+    /// Bytes of all files together.
+    pub fn size(&self) -> u64 {
+        self.files.values().map(|file| file.size).sum()
+    }
+}
+
+fn is_relative(path: &str) -> bool {
+    !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Every file below `folder` as a sorted relative path; symbolic links are followed.
+pub(crate) fn walk(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let mut found = Vec::new();
+    descend(folder, "", &mut found)?;
+    found.sort();
+    Ok(found)
+}
+
+fn descend(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), StoreError> {
+    let entries = fs::read_dir(folder).map_err(StoreError::io("list", folder))?;
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("list", folder))?;
+        let path = entry.path();
+        let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "file name is not Unicode");
+            return Err(StoreError::io("list", &path)(error));
+        };
+        let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let metadata = fs::metadata(&path).map_err(StoreError::io("look at", &path))?;
+        if metadata.is_dir() {
+            descend(&path, &relative, found)?;
+        } else {
+            found.push(relative);
+        }
+    }
+    Ok(())
+}
