@@ -11,9 +11,12 @@
 pub mod context;
 pub mod digest;
 pub mod error;
+pub mod exec;
+pub mod inputs;
 pub mod items;
 pub mod key;
 pub mod params;
+pub mod publish;
 pub mod registry;
 pub mod seed;
 pub mod stage;

@@ -1,1 +1,8 @@
-//! .
+//! Stages: declarations of all of them, and the implementations that need no libtorch.
+//!
+//! One stage is one file and one line in [`STAGES`].
+
+use engine::registry::AnyStage;
+
+/// Every stage, sorted by ID.
+pub static STAGES: &[&dyn AnyStage] = &[];

@@ -33,6 +33,7 @@ use serde_json::json;
 pub use durable::write_atomically;
 pub use record::{ActionRecord, Artifact};
 pub use stat_cache::StatCache;
+pub(crate) use tree::walk as walk_folder;
 pub use tree::{Tree, TreeFile};
 
 use crate::digest::Digest;
