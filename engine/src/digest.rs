@@ -48,6 +48,11 @@ impl Digest {
         self.to_string()[..12].to_owned()
     }
 
+    /// A digest from its 32 bytes.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The raw 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

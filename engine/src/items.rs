@@ -62,7 +62,7 @@ impl ItemStore {
         compute: impl FnOnce(&Path) -> Result<(), StageError>,
     ) -> Result<Item, StageError> {
         let document = json!({ "item": identity, "input": input });
-        let key = ActionKey::of_document(&document).map_err(StageError::internal)?;
+        let key = ActionKey::of_document(&document);
         if let Some(item) = self.find(&key) {
             self.reused.fetch_add(1, Ordering::Relaxed);
             return Ok(item);

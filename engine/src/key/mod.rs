@@ -45,14 +45,9 @@ pub struct ActionKey(Digest);
 
 impl ActionKey {
     /// The key of a document.
-    ///
-    /// # Errors
-    /// The document holds a number that JSON cannot carry.
-    pub fn of_document(document: &Value) -> Result<Self, String> {
-        let text = canonical(document)?;
-        let hash = blake3::derive_key(CONTEXT, text.as_bytes());
-        let hex = blake3::Hash::from_bytes(hash).to_hex();
-        hex.parse().map(Self).map_err(|e: ParseDigestError| e.to_string())
+    pub fn of_document(document: &Value) -> Self {
+        let hash = blake3::derive_key(CONTEXT, canonical(document).as_bytes());
+        Self(Digest::from_bytes(hash))
     }
 
     /// The first twelve digits.
@@ -94,10 +89,10 @@ impl<'de> Deserialize<'de> for ActionKey {
 
 /// The canonical text (RFC 8785) of a JSON value.
 ///
-/// # Errors
-/// A number that is not finite.
-pub fn canonical(value: &Value) -> Result<String, String> {
-    serde_json_canonicalizer::to_string(value).map_err(|e| e.to_string())
+/// # Panics
+/// Never: what canonical JSON cannot express (numbers that are not finite) a [`Value`] cannot hold.
+pub fn canonical(value: &Value) -> String {
+    serde_json_canonicalizer::to_string(value).expect("a JSON value holds finite numbers only")
 }
 
 /// Everything that decides an action's result.
@@ -134,15 +129,15 @@ pub struct KeyInput {
 
 impl KeyDocument {
     /// The document as a JSON value.
+    ///
+    /// # Panics
+    /// Never: every field has a JSON form.
     pub fn to_value(&self) -> Value {
         serde_json::to_value(self).expect("a key document has string keys only")
     }
 
     /// The key.
-    ///
-    /// # Errors
-    /// A parameter is not finite.
-    pub fn key(&self) -> Result<ActionKey, String> {
+    pub fn key(&self) -> ActionKey {
         ActionKey::of_document(&self.to_value())
     }
 }
@@ -172,14 +167,14 @@ mod tests {
     fn the_key_of_a_fixed_document_never_changes() {
         // Raise KEY_FORMAT when this vector has to change.
         assert_eq!(
-            document().key().unwrap().to_string(),
+            document().key().to_string(),
             "a4e74a819b89b4a53791cd78e9f3375c8e11c9eaccfa18f48d8bf97103c3e23e"
         );
     }
 
     #[test]
     fn each_field_of_the_document_changes_the_key() {
-        let key = document().key().unwrap();
+        let key = document().key();
         let mut others = vec![document(); 6];
         others[0].stage = "predict".into();
         others[1].version = 4;
@@ -188,7 +183,7 @@ mod tests {
         others[4].seed = None;
         others[5].split = Some(1);
         for other in others {
-            assert_ne!(other.key().unwrap(), key);
+            assert_ne!(other.key(), key);
         }
     }
 

@@ -1,0 +1,221 @@
+//! What a plan finds in the store: which actions are hits, which will run, and why.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ActionId, Plan, PlannedAction, PlannedInput};
+use crate::context::{Input, InputFile};
+use crate::inputs::input_of;
+use crate::key::{ActionKey, KEY_FORMAT, KeyDocument, KeyInput, Reason, diff};
+use crate::manifest::Manifest;
+use crate::store::{ActionRecord, Artifact, Store, write_atomically};
+
+/// The state of an action before a run.
+#[derive(Debug, Clone)]
+pub enum State {
+    /// Its result is in the store.
+    Hit(Box<ActionRecord>),
+    /// It will run.
+    Run {
+        /// Its key.
+        key: ActionKey,
+        /// Why.
+        reason: Reason,
+    },
+    /// An earlier action will run first; whether this one must is known afterwards.
+    Pending {
+        /// The earlier action.
+        upstream: ActionId,
+    },
+}
+
+/// The state of every action.
+#[derive(Debug)]
+pub struct Assessment {
+    /// States in order of the plan.
+    pub states: Vec<(ActionId, State)>,
+}
+
+impl Assessment {
+    /// Whether nothing has to run.
+    pub fn is_up_to_date(&self) -> bool {
+        self.states.iter().all(|(_, state)| matches!(state, State::Hit(_)))
+    }
+
+    /// The state of one action.
+    pub fn state(&self, action: ActionId) -> Option<&State> {
+        self.states.iter().find(|(id, _)| *id == action).map(|(_, state)| state)
+    }
+}
+
+/// The key documents of the last run of a manifest, by action name: what reasons are compared with.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct LastRun {
+    /// Key documents by action name.
+    pub actions: BTreeMap<String, KeyDocument>,
+}
+
+impl LastRun {
+    /// Reads what the last run of this manifest did; nothing known is an empty answer.
+    pub fn load(store: &Store, manifest: &Manifest) -> Self {
+        fs::read(path(store, manifest))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Keeps it for the next run.
+    ///
+    /// # Errors
+    /// Any I/O error.
+    pub fn save(&self, store: &Store, manifest: &Manifest) -> std::io::Result<()> {
+        write_atomically(&path(store, manifest), &serde_json::to_vec(self)?)
+    }
+}
+
+fn path(store: &Store, manifest: &Manifest) -> std::path::PathBuf {
+    let path = manifest.path.canonicalize().unwrap_or_else(|_| manifest.path.clone());
+    let digest = crate::digest::Digest::of(path.as_os_str().as_encoded_bytes());
+    store.root().join("runs").join(digest.short()).join("last.json")
+}
+
+/// Looks every action up in the store. Nothing is executed and nothing is written.
+///
+/// `forced` names stages whose actions run whatever the store holds.
+pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]) -> Assessment {
+    let last = LastRun::load(store, manifest);
+    let mut records: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>> = BTreeMap::new();
+    let mut states = Vec::new();
+    for &id in plan.order() {
+        let action = plan.action(id);
+        let upstream = plan.dependencies(id).into_iter().find(|d| !records.contains_key(d));
+        let state = match upstream {
+            Some(upstream) => State::Pending { upstream },
+            None => match inputs_of(plan, action, &records, store) {
+                Some(inputs) => {
+                    let document = key_document(manifest, action, &inputs);
+                    examine(action, &document, store, &last, forced)
+                }
+                None => State::Pending { upstream: id },
+            },
+        };
+        if let State::Hit(record) = &state {
+            records.insert(id, record.outputs.clone());
+        }
+        states.push((id, state));
+    }
+    Assessment { states }
+}
+
+/// Decides whether one action with known inputs is a hit.
+pub(crate) fn examine(
+    action: &PlannedAction,
+    document: &KeyDocument,
+    store: &Store,
+    last: &LastRun,
+    forced: &[String],
+) -> State {
+    let key = document.key();
+    if forced.iter().any(|stage| *stage == action.stage_name) {
+        return State::Run { key, reason: Reason::Forced };
+    }
+    match store.record(&key) {
+        Some(record) => match lost_output(&record, store) {
+            None => State::Hit(Box::new(record)),
+            Some(port) => State::Run { key, reason: Reason::OutputLost { port } },
+        },
+        None => {
+            let reason = match last.actions.get(&action.name()) {
+                None => Reason::New,
+                Some(old) if old == document => Reason::RecordMissing,
+                Some(old) => Reason::Changed { changes: diff(old, document) },
+            };
+            State::Run { key, reason }
+        }
+    }
+}
+
+/// The first output whose files are not all in the store, whole.
+fn lost_output(record: &ActionRecord, store: &Store) -> Option<String> {
+    record
+        .outputs
+        .iter()
+        .find(|(_, artifacts)| artifacts.iter().any(|a| store.whole_tree(&a.digest).is_none()))
+        .map(|(port, _)| port.clone())
+}
+
+/// The inputs of an action, once every action it reads from is finished.
+///
+/// `None` if an artifact is missing from `outputs` or from the store.
+pub fn inputs_of(
+    plan: &Plan,
+    action: &PlannedAction,
+    outputs: &BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
+    store: &Store,
+) -> Option<BTreeMap<String, Input>> {
+    let selector = action.stage.stage.selector(&action.stage.params);
+    let mut inputs = BTreeMap::new();
+    for (port, input) in &action.inputs {
+        let input = match input {
+            PlannedInput::External(input) => (**input).clone(),
+            PlannedInput::Action { action: provider, port: output, index } => {
+                let artifact = outputs.get(provider)?.get(output)?.get(*index)?;
+                let tree = store.tree(&artifact.digest)?;
+                let shown = format!("{}.{output}", plan.action(*provider).name());
+                let files = tree
+                    .files
+                    .iter()
+                    .filter(|(path, _)| selector(port, path))
+                    .map(|(path, file)| {
+                        let input = InputFile {
+                            path: store.object_path(&file.digest),
+                            shown: format!("{shown}/{path}"),
+                            digest: file.digest,
+                            size: file.size,
+                        };
+                        (path.clone(), input)
+                    })
+                    .collect();
+                input_of(&artifact.kind, &shown, files)
+            }
+        };
+        inputs.insert(port.clone(), input);
+    }
+    Some(inputs)
+}
+
+/// The document that names an action with these inputs.
+pub fn key_document(
+    manifest: &Manifest,
+    action: &PlannedAction,
+    inputs: &BTreeMap<String, Input>,
+) -> KeyDocument {
+    let stage = action.stage.stage;
+    KeyDocument {
+        key_format: KEY_FORMAT,
+        stage: stage.id().to_owned(),
+        version: stage.version(),
+        params: stage.semantic(&action.stage.params),
+        inputs: inputs
+            .iter()
+            .map(|(port, input)| {
+                (port.clone(), KeyInput { kind: input.kind.clone(), digest: input.digest })
+            })
+            .collect(),
+        outputs: action
+            .outputs
+            .iter()
+            .map(|output| {
+                let kind = match output.splits {
+                    Some(count) => format!("{} × {count}", output.kind),
+                    None => output.kind.to_owned(),
+                };
+                (output.name.to_owned(), kind)
+            })
+            .collect(),
+        seed: stage.seeded().then(|| manifest.seed.to_string()),
+        split: action.split,
+    }
+}
