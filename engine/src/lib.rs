@@ -18,11 +18,14 @@ pub mod key;
 pub mod manifest;
 pub mod params;
 pub mod plan;
+pub mod provenance;
 pub mod publish;
 pub mod registry;
 pub mod seed;
 pub mod stage;
 pub mod store;
+#[cfg(test)]
+mod testing;
 
 pub use context::{Context, Input, InputFile, Output, StageEvent};
 pub use digest::Digest;

@@ -1,1 +1,23 @@
-fn main(){ println!("{:?}", stages_torch::x()); }
+//! The worker: runs one action of a stage that needs libtorch, then exits.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use engine::Registry;
+
+fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    match arguments.as_slice() {
+        [verb, spec] if verb == "run" => engine::exec::worker_main(
+            Path::new(spec),
+            Registry::new(stages_torch::WORKER_STAGES),
+            stages_torch::numerics,
+        ),
+        _ => {
+            use std::io::Write;
+            let usage = "clinicadl-worker is started by clinicadl: clinicadl-worker run ACTION.json";
+            drop(writeln!(std::io::stderr(), "{usage}"));
+            ExitCode::from(2)
+        }
+    }
+}

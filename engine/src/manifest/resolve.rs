@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::issue::{Issue, Issues, suggest};
 use super::source::Document;
@@ -49,12 +49,13 @@ pub(super) fn resolve(
 ) -> Result<Manifest, Issues> {
     let mut collector = Collector { path, document: &document, issues: Vec::new() };
     check_format(&mut collector)?;
+    let mut sound = document.value.clone();
     for finding in schema::validate(&schema::wire_schema(), &document.value) {
+        remove(&mut sound, &finding.pointer);
         collector.add(&finding.pointer, finding.message, finding.hint);
     }
     let known = find_stages(&mut collector, registry);
-    let doc = serde_json::from_value::<ManifestDoc>(document.value.clone());
-    let doc = match doc {
+    let doc = match serde_json::from_value::<ManifestDoc>(with_placeholders(sound)) {
         Ok(doc) => doc,
         Err(error) => {
             if collector.issues.is_empty() {
@@ -101,6 +102,30 @@ fn sorted(mut issues: Vec<Issue>) -> Issues {
     Issues(issues)
 }
 
+/// Takes out a value that was reported, so that what is sound can still be checked.
+fn remove(value: &mut Value, pointer: &str) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    if let Some(Value::Object(fields)) = value.pointer_mut(parent) {
+        fields.shift_remove(&key.replace("~1", "/").replace("~0", "~"));
+    }
+}
+
+/// Fills required fields that were reported as missing.
+fn with_placeholders(mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.entry("clinicadl").or_insert_with(|| MANIFEST_FORMAT.into());
+        fields.entry("name").or_insert_with(|| "unnamed".into());
+        let stages = fields.entry("stages").or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(stages) = stages {
+            stages.retain(|_, stage| stage.is_object());
+            for stage in stages.values_mut().filter_map(Value::as_object_mut) {
+                stage.entry("uses").or_insert_with(|| "".into());
+            }
+        }
+    }
+    value
+}
+
 /// Another format may mean anything: nothing else is looked at then.
 fn check_format(collector: &mut Collector<'_>) -> Result<(), Issues> {
     let found = collector.document.value.get("clinicadl").and_then(Value::as_u64);
@@ -134,7 +159,7 @@ fn find_stages(collector: &mut Collector<'_>, registry: Registry) -> IndexMap<St
             collector.add(&format!("{pointer}/uses"), format!("unknown stage `{id}`"), hint);
             continue;
         };
-        let with = stage.get("with").cloned().unwrap_or_else(|| Value::Object(Default::default()));
+        let with = stage.get("with").cloned().unwrap_or_else(|| Value::Object(Map::new()));
         let before = collector.issues.len();
         for finding in schema::validate(&found.schema(), &with) {
             let pointer = format!("{pointer}/with{}", finding.pointer);
@@ -147,7 +172,7 @@ fn find_stages(collector: &mut Collector<'_>, registry: Registry) -> IndexMap<St
                 if sound {
                     collector.add(&format!("{pointer}/with"), message, None);
                 }
-                found.resolve(&Value::Object(Default::default())).unwrap_or_default()
+                found.resolve(&Value::Object(Map::new())).unwrap_or_default()
             }
         };
         if sound {

@@ -59,6 +59,14 @@ fn parse_yaml(path: &Path, text: &str) -> Result<Document, Issues> {
     Ok(Document { value, spans: yaml_spans(text) })
 }
 
+/// Reads one value written in YAML, such as a parameter on a command line.
+///
+/// # Errors
+/// The text is not YAML, or not a value that JSON can hold.
+pub fn yaml_value(text: &str) -> Result<Value, String> {
+    serde_yaml::from_str(text).map_err(|error| error.to_string()).and_then(json_of_yaml)
+}
+
 fn json_of_yaml(yaml: serde_yaml::Value) -> Result<Value, String> {
     Ok(match yaml {
         serde_yaml::Value::Null => Value::Null,

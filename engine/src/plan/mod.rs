@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
+pub(crate) use assess::examine;
 pub use assess::{Assessment, LastRun, State, assess, inputs_of, key_document};
 pub use draw::{GraphFormat, draw};
 

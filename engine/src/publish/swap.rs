@@ -18,20 +18,28 @@ use crate::store::{Store, TreeFile, walk_folder};
 /// that editing a published text never reaches the store.
 const LINK_FROM: u64 = 1 << 20;
 
-/// Publishes `files` as `target`, and nothing else.
+/// Publishes `files` and `records` as `target`, and nothing else.
+///
+/// `records` tell about this run rather than about its results: when only they differ from what is
+/// published, nothing is written.
 ///
 /// # Errors
 /// The target holds foreign or hand-edited files; any I/O error. The target is then untouched.
 pub fn publish(
     target: &Path,
-    files: Vec<PublishedFile>,
+    mut files: Vec<PublishedFile>,
+    records: Vec<PublishedFile>,
     store: &Store,
 ) -> Result<PublishOutcome, PublishError> {
-    let list = list_of(&files, store)?;
-    let old = inspect(target, store)?;
-    if old.as_ref() == Some(&list) {
-        return Ok(PublishOutcome::UpToDate);
+    let results = list_of(&files, store)?;
+    if let Some(mut old) = inspect(target, store)? {
+        old.files.retain(|path, _| !records.iter().any(|record| record.path == *path));
+        if old == results {
+            return Ok(PublishOutcome::UpToDate);
+        }
     }
+    files.extend(records);
+    let list = list_of(&files, store)?;
     let parent = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -204,11 +212,11 @@ mod tests {
         let target = folder.path().join("results/maps");
         let object = store.put_bytes(b"weights").unwrap();
         let weights = PublishedFile { path: "w".into(), content: Content::Object(object) };
-        publish(&target, vec![text("a/b", "1"), weights.clone()], &store).unwrap();
+        publish(&target, vec![text("a/b", "1"), weights.clone()], vec![text("run", "1")], &store).unwrap();
         assert_eq!(fs::read(target.join("w")).unwrap(), b"weights");
-        let again = publish(&target, vec![text("a/b", "1"), weights], &store).unwrap();
+        let again = publish(&target, vec![text("a/b", "1"), weights], vec![text("run", "2")], &store).unwrap();
         assert_eq!(again, PublishOutcome::UpToDate);
-        publish(&target, vec![text("c", "2")], &store).unwrap();
+        publish(&target, vec![text("c", "2")], vec![], &store).unwrap();
         assert_eq!(walk_folder(&target).unwrap(), ["c", PUBLISHED]);
         assert_eq!(fs::read_dir(target.parent().unwrap()).unwrap().count(), 1);
     }
@@ -219,7 +227,7 @@ mod tests {
         let target = folder.path().join("maps");
         fs::create_dir(&target).unwrap();
         fs::write(target.join("thesis.tex"), "mine").unwrap();
-        let error = publish(&target, vec![text("a", "1")], &store).unwrap_err();
+        let error = publish(&target, vec![text("a", "1")], vec![], &store).unwrap_err();
         assert!(matches!(error, PublishError::Foreign { .. }), "{error}");
         assert_eq!(walk_folder(&target).unwrap(), ["thesis.tex"]);
     }
@@ -228,9 +236,9 @@ mod tests {
     fn a_hand_edited_file_is_not_overwritten() {
         let (folder, store) = setup();
         let target = folder.path().join("maps");
-        publish(&target, vec![text("a", "1")], &store).unwrap();
+        publish(&target, vec![text("a", "1")], vec![], &store).unwrap();
         fs::write(target.join("a"), "edited").unwrap();
-        let error = publish(&target, vec![text("a", "2")], &store).unwrap_err();
+        let error = publish(&target, vec![text("a", "2")], vec![], &store).unwrap_err();
         assert!(matches!(error, PublishError::Tampered { .. }), "{error}");
         assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "edited");
     }

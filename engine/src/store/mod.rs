@@ -261,6 +261,15 @@ impl Store {
             .then_some(tree)
     }
 
+    /// Trusts the files of an artifact that a worker of this process has just stored, without reading
+    /// them again.
+    pub(crate) fn trust_artifact(&self, digest: &Digest) {
+        self.stats.trust(&self.object_path(digest), *digest);
+        for file in self.tree(digest).into_iter().flat_map(|tree| tree.files.into_values()) {
+            self.stats.trust(&self.object_path(&file.digest), file.digest);
+        }
+    }
+
     /// The tree with this digest, without looking at its files.
     pub fn tree(&self, digest: &Digest) -> Option<Tree> {
         let bytes = fs::read(self.object_path(digest)).ok()?;

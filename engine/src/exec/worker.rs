@@ -1,0 +1,73 @@
+//! The worker's side: one action in a process of its own.
+//!
+//! The process reads the specification from a file, writes one JSON message a line to its standard
+//! output, and takes the end of its standard input as the wish to stop: that is also what it sees when
+//! the engine dies, so that no worker is left behind. It touches nothing but the store.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::action::{ActionSpec, Finished, execute};
+use crate::context::StageEvent;
+use crate::error::StageError;
+use crate::registry::Registry;
+use crate::store::Store;
+
+/// A line of a worker's standard output.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Message {
+    /// The stage told something.
+    Event(StageEvent),
+    /// The action is over: the last line.
+    Done {
+        /// Its artifacts, or why there are none.
+        result: Result<Finished, StageError>,
+        /// The class of hardware and libraries.
+        numerics: Value,
+    },
+}
+
+/// Runs the action described in the file `spec` and reports on standard output.
+pub fn worker_main(spec: &Path, registry: Registry, numerics: fn() -> Value) -> ExitCode {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    watch_input(cancelled.clone());
+    let result = read_spec(spec).and_then(|(spec, store)| {
+        let finished =
+            execute(&spec, registry, &store, Arc::new(|e| send(&Message::Event(e))), cancelled);
+        finished
+    });
+    let failed = result.is_err();
+    send(&Message::Done { result, numerics: numerics() });
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn read_spec(path: &Path) -> Result<(ActionSpec, Store), StageError> {
+    let text = std::fs::read(path).map_err(|e| StageError::io("read", path, &e))?;
+    let spec: ActionSpec = serde_json::from_slice(&text).map_err(StageError::internal)?;
+    let store = Store::open(&spec.store)?;
+    Ok((spec, store))
+}
+
+/// Sets `cancelled` when standard input ends.
+fn watch_input(cancelled: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while !matches!(io::stdin().read(&mut buffer), Ok(0) | Err(_)) {}
+        cancelled.store(true, Ordering::Relaxed);
+    });
+}
+
+fn send(message: &Message) {
+    if let Ok(mut line) = serde_json::to_vec(message) {
+        line.push(b'\n');
+        // Without an engine to read it, a message has no purpose; the stop comes through the input.
+        drop(io::stdout().lock().write_all(&line));
+    }
+}

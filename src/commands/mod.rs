@@ -1,0 +1,132 @@
+//! One file per verb: arguments in, engine calls, text or JSON out.
+
+mod check;
+mod exec;
+mod graph;
+mod list;
+mod plan;
+mod run;
+mod status;
+
+use std::fmt::Display;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use engine::Registry;
+use engine::manifest::Manifest;
+use engine::plan::{Assessment, Plan, assess};
+use engine::store::Store;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command, ManifestArgs, Output};
+use crate::failure::{Code, Failure};
+
+/// What every verb gets besides its own arguments.
+struct Session {
+    output: Output,
+    registry: Registry,
+}
+
+impl Session {
+    /// Prints a result for people, or for programs with `--json`.
+    fn print(&self, text: impl Display, json: &serde_json::Value) {
+        let mut stdout = anstream::stdout().lock();
+        // A reader that went away, such as `head`, is no failure.
+        if self.output.json {
+            drop(writeln!(stdout, "{json:#}"));
+        } else {
+            drop(write!(stdout, "{text}"));
+        }
+    }
+}
+
+/// Runs a command and tells how it ended.
+pub(crate) fn main(cli: Cli) -> ExitCode {
+    start_log(&cli.output);
+    let session = Session { output: cli.output, registry: Registry::new(stages::STAGES) };
+    let result = match cli.command {
+        Command::Run(args) => run::run(&session, &args),
+        Command::Check(args) => check::check(&session, &args),
+        Command::Plan(args) => plan::plan(&session, &args),
+        Command::Status(args) => status::status(&session, &args),
+        Command::Graph(args) => graph::graph(&session, &args),
+        Command::Exec(args) => exec::exec(&session, &args),
+        Command::Stages { id } => list::stages(&session, id.as_deref()),
+        Command::Schema => {
+            let schema = engine::manifest::manifest_schema(session.registry);
+            session.print(format!("{schema:#}\n"), &schema);
+            Ok(())
+        }
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "clinicadl", &mut script);
+            drop(std::io::stdout().write_all(&script));
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.show();
+            failure.code.into()
+        }
+    }
+}
+
+/// Diagnostics go to standard error; `CLINICADL_LOG` takes tracing directives.
+fn start_log(output: &Output) {
+    let level = match (output.quiet, output.verbose) {
+        (true, _) => "error",
+        (_, 0) => "warn",
+        (_, 1) => "debug",
+        _ => "trace",
+    };
+    let filter =
+        EnvFilter::try_from_env("CLINICADL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .init();
+}
+
+/// The store of a manifest: as asked for, or beside the manifest.
+fn store_path(args: &ManifestArgs) -> PathBuf {
+    args.store.clone().unwrap_or_else(|| {
+        let folder = args.manifest.parent().filter(|parent| !parent.as_os_str().is_empty());
+        folder.unwrap_or(Path::new(".")).join(".clinicadl")
+    })
+}
+
+/// A manifest looked up in its store, for the verbs that execute nothing.
+struct Looked {
+    manifest: Manifest,
+    plan: Plan,
+    assessment: Assessment,
+}
+
+/// Plans a manifest and looks its actions up; makes no store where there is none.
+fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
+    let manifest = Manifest::load(&args.manifest, session.registry)?;
+    let path = store_path(args);
+    let empty;
+    let store = if path.is_dir() {
+        Store::open(&path)?
+    } else {
+        empty = tempfile::tempdir()
+            .map_err(|e| Failure::new(Code::Environment, format!("no temporary folder: {e}")))?;
+        Store::open(empty.path())?
+    };
+    if args.paranoid {
+        store.stats().distrust();
+    }
+    let plan = Plan::build(&manifest, &store)?;
+    let assessment = assess(&plan, &manifest, &store, &[]);
+    if path.is_dir() {
+        store.save_stats();
+    }
+    Ok(Looked { manifest, plan, assessment })
+}

@@ -1,0 +1,54 @@
+//! `clinicadl plan`.
+
+use std::fmt::Write;
+
+use engine::plan::State;
+use serde_json::{Value, json};
+
+use super::{Session, look};
+use crate::cli::PlanArgs;
+use crate::failure::{Code, Failure};
+
+pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
+    let looked = look(session, &args.manifest)?;
+    let mut text = String::new();
+    let mut actions: Vec<Value> = Vec::new();
+    let (mut hits, mut runs, mut maybes) = (0, 0, 0);
+    for (id, state) in &looked.assessment.states {
+        let name = looked.plan.action(*id).name();
+        // Writing to a String cannot fail.
+        match state {
+            State::Hit(record) => {
+                hits += 1;
+                let _ = writeln!(text, "    hit  {name}");
+                actions.push(json!({ "action": name, "state": "hit", "key": record.key }));
+            }
+            State::Run { key, reason } => {
+                runs += 1;
+                let _ = writeln!(text, "    \x1b[1mrun\x1b[0m  {name}: {reason}");
+                let entry = json!({ "action": name, "state": "run", "key": key, "why": reason });
+                actions.push(entry);
+            }
+            State::Pending { upstream } => {
+                maybes += 1;
+                let upstream = looked.plan.action(*upstream).name();
+                let _ = writeln!(
+                    text,
+                    "  maybe  {name}: `{upstream}` runs first; skipped if its output stays the same"
+                );
+                actions.push(json!({
+                    "action": name,
+                    "state": "maybe",
+                    "why": { "reason": "upstream-will-run", "action": upstream },
+                }));
+            }
+        }
+    }
+    let total = looked.assessment.states.len();
+    let _ = writeln!(text, "{total} actions: {hits} hit, {runs} to run, {maybes} depend on those");
+    session.print(text, &json!({ "experiment": looked.manifest.name, "actions": actions }));
+    if args.exit_code && !looked.assessment.is_up_to_date() {
+        return Err(Failure::silent(Code::NotUpToDate));
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! `clinicadl run`.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
+use engine::manifest::Manifest;
+use engine::plan::{Plan, assess};
+use engine::provenance;
+use engine::publish::{PublishOutcome, Publisher, publish, read_object};
+use engine::store::Store;
+use serde_json::{Value, json};
+
+use super::{Session, store_path};
+use crate::cli::{MachineArgs, RunArgs};
+use crate::failure::{Code, Failure, code_of};
+use crate::progress::Progress;
+
+pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
+    let manifest = Manifest::load(&args.manifest.manifest, session.registry)?;
+    for stage in &args.force {
+        if !manifest.stages.contains_key(stage) {
+            let failure = Failure::new(Code::Invalid, format!("no stage `{stage}` to force"));
+            let names: Vec<&str> = manifest.stages.keys().map(String::as_str).collect();
+            return Err(failure.hint(format!("stages: {}", names.join(", "))));
+        }
+    }
+    let store = Store::open(&store_path(&args.manifest))?;
+    if args.manifest.paranoid {
+        store.stats().distrust();
+    }
+    let plan = Plan::build(&manifest, &store)?;
+    if args.frozen && !assess(&plan, &manifest, &store, &[]).is_up_to_date() {
+        let failure = Failure::new(Code::NotUpToDate, "not up to date, and `--frozen` runs nothing");
+        return Err(failure.hint("`clinicadl plan` shows what would run"));
+    }
+    let machine = machine(&args.machine);
+    let report = execute(session, &manifest, &plan, &store, machine, args.force.clone())?;
+    finished(&report)?;
+    let published = match manifest.maps_path() {
+        Some(target) => {
+            let outcome = publish_maps(&manifest, &report, &store, machine, &target)?;
+            Some((target, outcome))
+        }
+        None => None,
+    };
+    summarise(session, &report, published.as_ref());
+    Ok(())
+}
+
+/// What may be used, from the command line or from the machine.
+pub(super) fn machine(args: &MachineArgs) -> Machine {
+    let detected = Machine::detect();
+    Machine {
+        cpus: args.cpus.map_or(detected.cpus, usize::from),
+        gpus: usize::from(args.gpus),
+        ..detected
+    }
+}
+
+/// Runs a plan with progress on standard error; Ctrl-C stops it in order, twice at once.
+pub(super) fn execute(
+    session: &Session,
+    manifest: &Manifest,
+    plan: &Plan,
+    store: &Store,
+    machine: Machine,
+    force: Vec<String>,
+) -> Result<RunReport, Failure> {
+    let interrupt = Interrupt::default();
+    let asked = interrupt.clone();
+    if let Err(error) = ctrlc::set_handler(move || asked.ask()) {
+        tracing::debug!(%error, "no handler for Ctrl-C");
+    }
+    let options = RunOptions { machine, force, worker: worker_path()?, interrupt };
+    let mut progress = Progress::new(&session.output);
+    let report = run_plan(manifest, plan, store, session.registry, &options, &mut |event| {
+        progress.handle(event);
+    });
+    progress.finish();
+    report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
+}
+
+/// The worker is installed beside this program.
+fn worker_path() -> Result<PathBuf, Failure> {
+    let this = std::env::current_exe()
+        .map_err(|e| Failure::new(Code::Environment, format!("cannot find this program: {e}")))?;
+    Ok(this.parent().unwrap_or(Path::new(".")).join("clinicadl-worker"))
+}
+
+/// An error unless every action has its result.
+pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
+    let failures: Vec<_> = report.failures().collect();
+    if let Some((_, worst)) =
+        failures.iter().max_by_key(|(_, error)| code_of(error.kind) as u8)
+    {
+        let mut failure = Failure::new(code_of(worst.kind), String::new());
+        failure.messages = failures
+            .iter()
+            .map(|(action, error)| {
+                (format!("`{}`: {}", action.action, error.message), error.hints.clone())
+            })
+            .collect();
+        return Err(failure);
+    }
+    if !report.is_complete() {
+        let done = report.hits() + report.ran();
+        let message = format!("interrupted after {done} of {} actions", report.actions.len());
+        return Err(Failure::new(Code::Interrupted, message)
+            .hint("run again to go on from what is finished"));
+    }
+    Ok(())
+}
+
+fn publish_maps(
+    manifest: &Manifest,
+    report: &RunReport,
+    store: &Store,
+    machine: Machine,
+    target: &Path,
+) -> Result<PublishOutcome, Failure> {
+    let artifacts = provenance::finished_artifacts(manifest, report, store);
+    let mut files =
+        maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
+    files.extend(provenance::lasting_files(manifest, report)?);
+    let records = provenance::run_files(report, machine)?;
+    let outcome = publish(target, files, records, store)?;
+    store.save_stats();
+    Ok(outcome)
+}
+
+fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, PublishOutcome)>) {
+    let mut text = String::new();
+    let total = report.actions.len();
+    // Writing to a String cannot fail.
+    let _ = match report.ran() {
+        0 => writeln!(text, "up to date: all {total} actions were hits"),
+        ran => writeln!(
+            text,
+            "{total} actions: {ran} ran, {} hits, {:.1} s",
+            report.hits(),
+            report.elapsed_s
+        ),
+    };
+    let mut metrics = Value::Null;
+    if let Some((path, outcome)) = maps {
+        let word = match outcome {
+            PublishOutcome::UpToDate => "unchanged",
+            PublishOutcome::Written => "written",
+        };
+        let _ = writeln!(text, "MAPS {word}: {}", path.display());
+        metrics = metrics_of(path, &mut text);
+    }
+    let quiet = session.output.quiet && !session.output.json;
+    if !quiet {
+        let path = maps.map(|(path, _)| path);
+        session.print(text, &json!({ "run": report, "maps": path, "metrics": metrics }));
+    }
+}
+
+/// The metrics of every data group other than training, as text and JSON.
+fn metrics_of(path: &Path, text: &mut String) -> Value {
+    let _ = (path, text);
+    Value::Null
+}

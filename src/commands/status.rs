@@ -1,0 +1,57 @@
+//! `clinicadl status`.
+
+use std::fmt::Write;
+
+use engine::plan::State;
+use serde_json::{Value, json};
+
+use super::{Session, look};
+use crate::cli::StatusArgs;
+use crate::failure::{Code, Failure};
+
+pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure> {
+    let looked = look(session, &args.manifest)?;
+    let mut text = String::new();
+    let mut actions: Vec<Value> = Vec::new();
+    for (id, state) in &looked.assessment.states {
+        let name = looked.plan.action(*id).name();
+        let (word, bytes) = match state {
+            State::Hit(record) => {
+                ("done", Some(record.outputs.values().flatten().map(|a| a.size).sum::<u64>()))
+            }
+            State::Run { .. } => ("to do", None),
+            State::Pending { .. } => ("waits", None),
+        };
+        let size = bytes.map(|bytes| format!("  {}", human(bytes))).unwrap_or_default();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {word:>5}  {name}{size}");
+        actions.push(json!({ "action": name, "state": word, "output_bytes": bytes }));
+    }
+    let published = looked.manifest.maps_path().map(|path| {
+        let exists = path.join(engine::publish::PUBLISHED).is_file();
+        let word = if exists { "published in" } else { "not published yet:" };
+        let _ = writeln!(text, "{word} {}", path.display());
+        json!({ "path": path, "exists": exists })
+    });
+    let up_to_date = looked.assessment.is_up_to_date();
+    session.print(
+        text,
+        &json!({ "up_to_date": up_to_date, "actions": actions, "maps": published }),
+    );
+    if args.check && !up_to_date {
+        return Err(Failure::silent(Code::NotUpToDate));
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "whole units are shown")]
+fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return format!("{value:.0} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
