@@ -106,12 +106,14 @@ impl Input {
     /// # Errors
     /// The input holds no file or several.
     pub fn only_file(&self) -> Result<&InputFile, StageError> {
-        match self.files.len() {
-            1 => Ok(self.files.values().next().expect("one file was counted")),
-            n => Err(StageError::new(format!(
-                "`{}` holds {n} files, expected exactly one",
-                self.shown
-            ))),
+        let mut files = self.files.values();
+        match (files.next(), files.next()) {
+            (Some(file), None) => Ok(file),
+            _ => {
+                let count = self.files.len();
+                let message = format!("`{}` holds {count} files, expected exactly one", self.shown);
+                Err(StageError::new(message))
+            }
         }
     }
 }
@@ -253,7 +255,11 @@ impl Context {
     /// # Errors
     /// The run was interrupted.
     pub fn check_cancelled(&self) -> Result<(), StageError> {
-        if self.is_cancelled() { Err(StageError::cancelled()) } else { Ok(()) }
+        if self.is_cancelled() {
+            Err(StageError::cancelled())
+        } else {
+            Ok(())
+        }
     }
 
     /// Tells how far the stage is.
@@ -267,11 +273,15 @@ impl Context {
 
     /// Tells something worth knowing.
     pub fn info(&self, message: impl Into<String>) {
-        (self.events)(StageEvent::Info { message: message.into() });
+        (self.events)(StageEvent::Info {
+            message: message.into(),
+        });
     }
 
     /// Tells something that may need attention.
     pub fn warn(&self, message: impl Into<String>) {
-        (self.events)(StageEvent::Warning { message: message.into() });
+        (self.events)(StageEvent::Warning {
+            message: message.into(),
+        });
     }
 }

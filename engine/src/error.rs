@@ -34,7 +34,11 @@ pub struct StageError {
 impl StageError {
     /// A failure caused by data or parameters.
     pub fn new(message: impl Display) -> Self {
-        Self { kind: FailureKind::Failed, message: message.to_string(), hints: Vec::new() }
+        Self {
+            kind: FailureKind::Failed,
+            message: message.to_string(),
+            hints: Vec::new(),
+        }
     }
 
     /// The stage noticed that the run was interrupted.
@@ -57,7 +61,11 @@ impl StageError {
 
     /// A failure of the machine rather than of the data.
     pub fn environment(message: impl Display) -> Self {
-        Self { kind: FailureKind::Environment, message: message.to_string(), hints: Vec::new() }
+        Self {
+            kind: FailureKind::Environment,
+            message: message.to_string(),
+            hints: Vec::new(),
+        }
     }
 
     /// An I/O error with what was being done: `io("read table", path, error)`.
@@ -85,12 +93,14 @@ pub fn classify(error: &io::Error) -> (FailureKind, Option<&'static str>) {
             FailureKind::Environment,
             Some("free some space, or use another disk with `--store`; what is done stays done"),
         ),
-        io::ErrorKind::ReadOnlyFilesystem => {
-            (FailureKind::Environment, Some("choose a writable folder with `--store` or `maps:`"))
-        }
-        io::ErrorKind::PermissionDenied => {
-            (FailureKind::Environment, Some("check the permissions of this path"))
-        }
+        io::ErrorKind::ReadOnlyFilesystem => (
+            FailureKind::Environment,
+            Some("choose a writable folder with `--store` or `maps:`"),
+        ),
+        io::ErrorKind::PermissionDenied => (
+            FailureKind::Environment,
+            Some("check the permissions of this path"),
+        ),
         _ => (FailureKind::Failed, None),
     }
 }

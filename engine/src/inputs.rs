@@ -31,7 +31,11 @@ pub fn read_external(
 ) -> Result<Input, StageError> {
     let metadata = std::fs::metadata(path).map_err(|e| {
         let error = StageError::io("open", path, &e);
-        if path.is_symlink() { error.hint("it is a symbolic link to nothing") } else { error }
+        if path.is_symlink() {
+            error.hint("it is a symbolic link to nothing")
+        } else {
+            error
+        }
     })?;
     let names = if metadata.is_dir() {
         let mut names = walk_folder(path)?;
@@ -48,9 +52,18 @@ pub fn read_external(
             } else {
                 (path.to_owned(), shown.to_owned())
             };
-            let (digest, size) =
-                stats.digest_of(&path).map_err(|e| StageError::io("read", &path, &e))?;
-            Ok((name, InputFile { path, shown, digest, size }))
+            let (digest, size) = stats
+                .digest_of(&path)
+                .map_err(|e| StageError::io("read", &path, &e))?;
+            Ok((
+                name,
+                InputFile {
+                    path,
+                    shown,
+                    digest,
+                    size,
+                },
+            ))
         })
         .collect::<Result<BTreeMap<_, _>, StageError>>()?;
     Ok(input_of(kind, shown, files))
@@ -61,16 +74,32 @@ pub fn input_of(kind: &str, shown: &str, files: BTreeMap<String, InputFile>) -> 
     let tree = Tree {
         files: files
             .iter()
-            .map(|(name, f)| (name.clone(), TreeFile { digest: f.digest, size: f.size }))
+            .map(|(name, f)| {
+                (
+                    name.clone(),
+                    TreeFile {
+                        digest: f.digest,
+                        size: f.size,
+                    },
+                )
+            })
             .collect(),
     };
-    Input { kind: kind.to_owned(), digest: tree.digest(), shown: shown.to_owned(), files }
+    Input {
+        kind: kind.to_owned(),
+        digest: tree.digest(),
+        shown: shown.to_owned(),
+        files,
+    }
 }
 
 /// The splits that an external folder holds: the numbers of its folders `split-<i>`, sorted.
 pub fn splits_of(input: &Input) -> Vec<usize> {
-    let mut splits: Vec<usize> =
-        input.files.keys().filter_map(|name| split_number(name)).collect();
+    let mut splits: Vec<usize> = input
+        .files
+        .keys()
+        .filter_map(|name| split_number(name))
+        .collect();
     splits.sort_unstable();
     splits.dedup();
     splits
@@ -89,7 +118,11 @@ pub fn split_view(input: &Input, split: usize) -> Input {
             None => None,
         })
         .collect();
-    input_of(&input.kind, &format!("{} (split {split})", input.shown), files)
+    input_of(
+        &input.kind,
+        &format!("{} (split {split})", input.shown),
+        files,
+    )
 }
 
 fn split_number(name: &str) -> Option<usize> {
@@ -98,7 +131,8 @@ fn split_number(name: &str) -> Option<usize> {
 
 /// Files that operating systems and version control leave in any folder.
 fn is_clutter(name: &str) -> bool {
-    name.split('/').any(|part| part == ".DS_Store" || part == ".git" || part.starts_with("._"))
+    name.split('/')
+        .any(|part| part == ".DS_Store" || part == ".git" || part.starts_with("._"))
 }
 
 #[cfg(test)]
@@ -125,8 +159,13 @@ mod tests {
     #[test]
     fn a_moved_folder_with_clutter_and_unselected_files_has_the_same_digest() {
         let first = folder(&[("a/x", "1"), ("b", "2")]);
-        let second =
-            folder(&[("a/x", "1"), ("b", "2"), ("c.log", "3"), (".DS_Store", ""), ("a/._x", "")]);
+        let second = folder(&[
+            ("a/x", "1"),
+            ("b", "2"),
+            ("c.log", "3"),
+            (".DS_Store", ""),
+            ("a/._x", ""),
+        ]);
         assert_eq!(read(first.path()).digest, read(second.path()).digest);
         fs::rename(second.path().join("b"), second.path().join("c")).unwrap();
         assert_ne!(read(first.path()).digest, read(second.path()).digest);
@@ -134,20 +173,26 @@ mod tests {
 
     #[test]
     fn a_split_sees_its_own_files_and_the_shared_ones() {
-        let folder =
-            folder(&[("maps.json", "{}"), ("split-0/w", "0"), ("split-2/w", "2"), ("splitter", "")]);
+        let folder = folder(&[
+            ("maps.json", "{}"),
+            ("split-0/w", "0"),
+            ("split-2/w", "2"),
+            ("splitter", ""),
+        ]);
         let input = read(folder.path());
         assert_eq!(splits_of(&input), [0, 2]);
         let view = split_view(&input, 2);
-        assert_eq!(view.files.keys().collect::<Vec<_>>(), ["maps.json", "splitter", "w"]);
+        assert_eq!(
+            view.files.keys().collect::<Vec<_>>(),
+            ["maps.json", "splitter", "w"]
+        );
         assert_eq!(fs::read_to_string(&view.files["w"].path).unwrap(), "2");
     }
 
     #[test]
     fn a_missing_path_is_named() {
         let nowhere = Path::new("/nowhere/at/all");
-        let error =
-            read_external(nowhere, "t", "x", &|_| true, &StatCache::default()).unwrap_err();
+        let error = read_external(nowhere, "t", "x", &|_| true, &StatCache::default()).unwrap_err();
         assert!(error.message.contains("/nowhere/at/all"), "{error}");
     }
 }

@@ -38,12 +38,19 @@ const PORT: &str = "item";
 impl ItemStore {
     /// Items in `store`, nothing counted yet.
     pub fn new(store: Store) -> Self {
-        Self { store, reused: Arc::default(), computed: Arc::default() }
+        Self {
+            store,
+            reused: Arc::default(),
+            computed: Arc::default(),
+        }
     }
 
     /// Items found in the store and items computed so far.
     pub fn counts(&self) -> (u64, u64) {
-        (self.reused.load(Ordering::Relaxed), self.computed.load(Ordering::Relaxed))
+        (
+            self.reused.load(Ordering::Relaxed),
+            self.computed.load(Ordering::Relaxed),
+        )
     }
 
     /// Where an item's bytes are.
@@ -72,7 +79,11 @@ impl ItemStore {
         compute(&path)?;
         let (digest, size) = self.store.take_file(&path).map_err(StageError::from)?;
         let item = Item { digest, size };
-        let artifact = Artifact { kind: PORT.to_owned(), digest, size };
+        let artifact = Artifact {
+            kind: PORT.to_owned(),
+            digest,
+            size,
+        };
         let record = ActionRecord::new(key, document, [(PORT.to_owned(), vec![artifact])].into());
         self.store.put_record(&record).map_err(StageError::from)?;
         self.computed.fetch_add(1, Ordering::Relaxed);
@@ -82,7 +93,12 @@ impl ItemStore {
     fn find(&self, key: &ActionKey) -> Option<Item> {
         let record = self.store.record(key)?;
         let artifact = record.outputs.get(PORT)?.first()?;
-        let item = Item { digest: artifact.digest, size: artifact.size };
-        self.store.has_object(&item.digest, item.size).then_some(item)
+        let item = Item {
+            digest: artifact.digest,
+            size: artifact.size,
+        };
+        self.store
+            .has_object(&item.digest, item.size)
+            .then_some(item)
     }
 }

@@ -57,7 +57,9 @@ pub fn semantic(params: &Value, classes: &[(&str, FieldClass)]) -> Value {
     fields
         .iter()
         .filter(|(name, _)| {
-            classes.iter().any(|(field, class)| field == name && *class == FieldClass::Semantic)
+            classes
+                .iter()
+                .any(|(field, class)| field == name && *class == FieldClass::Semantic)
         })
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()

@@ -58,7 +58,11 @@ pub fn lock(manifest: &Manifest, report: &RunReport) -> Lock {
                 stage: document.stage.clone(),
                 version: document.version,
                 key: record.key,
-                inputs: document.inputs.iter().map(|(p, i)| (p.clone(), i.digest)).collect(),
+                inputs: document
+                    .inputs
+                    .iter()
+                    .map(|(p, i)| (p.clone(), i.digest))
+                    .collect(),
                 outputs: record
                     .outputs
                     .iter()
@@ -87,7 +91,11 @@ pub fn lasting_files(
     manifest: &Manifest,
     report: &RunReport,
 ) -> Result<Vec<PublishedFile>, StageError> {
-    let extension = manifest.path.extension().and_then(|e| e.to_str()).unwrap_or("yaml");
+    let extension = manifest
+        .path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or("yaml");
     Ok(vec![
         PublishedFile {
             path: format!("provenance/manifest.{extension}"),
@@ -118,12 +126,17 @@ pub fn run_files(report: &RunReport, machine: Machine) -> Result<Vec<PublishedFi
 }
 
 fn environment(report: &RunReport, machine: Machine) -> Value {
-    let processor = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    let mut numerics: Vec<&Value> =
-        report.actions.iter().filter_map(|a| a.record.as_ref()?.numerics.as_ref()).collect();
+    let processor = std::fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        });
+    let mut numerics: Vec<&Value> = report
+        .actions
+        .iter()
+        .filter_map(|a| a.record.as_ref()?.numerics.as_ref())
+        .collect();
     numerics.dedup();
     json!({
         "clinicadl": env!("CARGO_PKG_VERSION"),
@@ -144,11 +157,17 @@ pub fn finished_artifacts(
 ) -> Vec<FinishedArtifact> {
     let mut artifacts = Vec::new();
     for action in &report.actions {
-        let Some(record) = &action.record else { continue };
-        let Some(stage) = manifest.stages.get(&action.stage_name) else { continue };
+        let Some(record) = &action.record else {
+            continue;
+        };
+        let Some(stage) = manifest.stages.get(&action.stage_name) else {
+            continue;
+        };
         for (port, list) in &record.outputs {
             for (index, artifact) in list.iter().enumerate() {
-                let Some(tree) = store.tree(&artifact.digest) else { continue };
+                let Some(tree) = store.tree(&artifact.digest) else {
+                    continue;
+                };
                 artifacts.push(FinishedArtifact {
                     stage_name: action.stage_name.clone(),
                     stage_id: action.stage.clone(),
@@ -167,9 +186,14 @@ pub fn finished_artifacts(
 fn json_file(path: &str, content: &impl Serialize) -> Result<PublishedFile, StageError> {
     let mut bytes = serde_json::to_vec_pretty(content).map_err(StageError::internal)?;
     bytes.push(b'\n');
-    Ok(PublishedFile { path: path.to_owned(), content: Content::Bytes(bytes) })
+    Ok(PublishedFile {
+        path: path.to_owned(),
+        content: Content::Bytes(bytes),
+    })
 }
 
 fn timestamp(at: SystemTime) -> String {
-    OffsetDateTime::from(at).format(&Rfc3339).unwrap_or_default()
+    OffsetDateTime::from(at)
+        .format(&Rfc3339)
+        .unwrap_or_default()
 }

@@ -58,7 +58,10 @@ pub struct Native<S>(PhantomData<fn() -> S>);
 
 impl<S> Declared<S> {
     /// A table entry.
-    #[expect(clippy::new_without_default, reason = "only used to fill static tables")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "only used to fill static tables"
+    )]
     pub const fn new() -> Self {
         Self(PhantomData)
     }
@@ -66,7 +69,10 @@ impl<S> Declared<S> {
 
 impl<S> Native<S> {
     /// A table entry.
-    #[expect(clippy::new_without_default, reason = "only used to fill static tables")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "only used to fill static tables"
+    )]
     pub const fn new() -> Self {
         Self(PhantomData)
     }
@@ -121,7 +127,10 @@ macro_rules! erase {
 impl<S: Stage> AnyStage for Declared<S> {
     erase!();
     fn run(&self, _: &Value, _: &Context) -> Result<(), StageError> {
-        Err(StageError::internal(format!("stage `{}` runs in the worker", S::ID)))
+        Err(StageError::internal(format!(
+            "stage `{}` runs in the worker",
+            S::ID
+        )))
     }
 }
 
@@ -159,6 +168,8 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.stages.iter().map(|stage| stage.id())).finish()
+        f.debug_list()
+            .entries(self.stages.iter().map(|stage| stage.id()))
+            .finish()
     }
 }

@@ -73,7 +73,10 @@ pub struct ParamIssue {
 impl ParamIssue {
     /// A problem of `field`.
     pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -108,7 +111,13 @@ impl InputPort {
         kinds: &'static [&'static str],
         summary: &'static str,
     ) -> Self {
-        Self { name, kinds, optional: false, per_split: false, summary }
+        Self {
+            name,
+            kinds,
+            optional: false,
+            per_split: false,
+            summary,
+        }
     }
 
     /// The manifest may leave it out.
@@ -142,7 +151,12 @@ pub struct OutputPort {
 impl OutputPort {
     /// An output that is one artifact.
     pub const fn new(name: &'static str, kind: &'static str, summary: &'static str) -> Self {
-        Self { name, kind, splits: None, summary }
+        Self {
+            name,
+            kind,
+            splits: None,
+            summary,
+        }
     }
 
     /// An output of `count` artifacts, written to `split-0`, `split-1`, …

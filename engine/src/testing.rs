@@ -9,8 +9,11 @@ use crate::{Context, StageError};
 
 pub(crate) static REGISTRY: Registry = Registry::new(STAGES);
 
-static STAGES: &[&dyn AnyStage] =
-    &[&Native::<Count>::new(), &Native::<Fold>::new(), &Native::<Join>::new()];
+static STAGES: &[&dyn AnyStage] = &[
+    &Native::<Count>::new(),
+    &Native::<Fold>::new(),
+    &Native::<Join>::new(),
+];
 
 /// Serialises tests that count what ran.
 pub(crate) static RAN: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -30,7 +33,9 @@ crate::params! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
     Words,
@@ -86,8 +91,12 @@ impl Run for Count {
             let text = std::fs::read_to_string(context.item_path(&item)).unwrap_or_default();
             words += text.parse::<u32>().unwrap_or(0);
         }
-        RAN.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push("count".into());
-        context.output("count")?.write("n", (words * params.factor).to_string().as_bytes())
+        RAN.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push("count".into());
+        context
+            .output("count")?
+            .write("n", (words * params.factor).to_string().as_bytes())
     }
 }
 
@@ -119,11 +128,13 @@ impl Stage for Fold {
 
 impl Run for Fold {
     fn run(params: &FoldParams, context: &Context) -> Result<(), StageError> {
-        let number = std::fs::read_to_string(&context.input("count")?.only_file()?.path)
-            .unwrap_or_default();
+        let number =
+            std::fs::read_to_string(&context.input("count")?.only_file()?.path).unwrap_or_default();
         for split in 0..params.n_splits {
             let text = format!("{number}/{split}");
-            context.output("parts")?.write(&format!("split-{split}/part"), text.as_bytes())?;
+            context
+                .output("parts")?
+                .write(&format!("split-{split}/part"), text.as_bytes())?;
         }
         Ok(())
     }

@@ -104,9 +104,16 @@ pub fn execute(
     }
     let (items_reused, items_computed) = items.counts();
     if items_reused + items_computed > 0 {
-        events(StageEvent::Items { reused: items_reused, computed: items_computed });
+        events(StageEvent::Items {
+            reused: items_reused,
+            computed: items_computed,
+        });
     }
-    Ok(Finished { outputs, items_reused, items_computed })
+    Ok(Finished {
+        outputs,
+        items_reused,
+        items_computed,
+    })
 }
 
 /// The stream of an action depends on seed, stage and split, never on the stage's name in a manifest.
@@ -128,8 +135,11 @@ fn create_outputs(
             let folder = work.join(port);
             std::fs::create_dir_all(&folder)
                 .map_err(|e| StageError::io("create folder", &folder, &e))?;
-            let output =
-                Output { kind: declared.kind.clone(), folder, placed: std::sync::Mutex::default() };
+            let output = Output {
+                kind: declared.kind.clone(),
+                folder,
+                placed: std::sync::Mutex::default(),
+            };
             Ok((port.clone(), output))
         })
         .collect()
@@ -142,11 +152,19 @@ fn collect(
     declared: &OutputSpec,
     output: &Output,
 ) -> Result<Vec<Artifact>, StageError> {
-    let placed = output.placed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let placed = output
+        .placed
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     let parts: Vec<(PathBuf, String)> = match declared.splits {
         None => vec![(output.folder.clone(), String::new())],
         Some(count) => (0..count)
-            .map(|i| (output.folder.join(format!("split-{i}")), format!("split-{i}/")))
+            .map(|i| {
+                (
+                    output.folder.join(format!("split-{i}")),
+                    format!("split-{i}/"),
+                )
+            })
             .collect(),
     };
     parts
@@ -157,13 +175,21 @@ fn collect(
                 .filter_map(|(path, &file)| Some((path.strip_prefix(&prefix)?.to_owned(), file)))
                 .collect();
             if !folder.is_dir() {
-                return Err(StageError::internal(format!("nothing was written to `{port}`")));
+                return Err(StageError::internal(format!(
+                    "nothing was written to `{port}`"
+                )));
             }
             let (digest, tree) = store.take_folder(&folder, &placed)?;
             if tree.files.is_empty() {
-                return Err(StageError::internal(format!("nothing was written to `{port}`")));
+                return Err(StageError::internal(format!(
+                    "nothing was written to `{port}`"
+                )));
             }
-            Ok(Artifact { kind: output.kind.clone(), digest, size: tree.size() })
+            Ok(Artifact {
+                kind: output.kind.clone(),
+                digest,
+                size: tree.size(),
+            })
         })
         .collect()
 }

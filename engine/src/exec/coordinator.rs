@@ -136,7 +136,9 @@ pub fn run(
         sender,
         cancelled: Arc::default(),
     };
-    (coordinator.events)(&Event::Planned { actions: plan.order().len() });
+    (coordinator.events)(&Event::Planned {
+        actions: plan.order().len(),
+    });
     coordinator.work(&receiver);
     let last = std::mem::take(&mut coordinator.last);
     if let Err(error) = last.save(store, manifest) {
@@ -146,7 +148,11 @@ pub fn run(
     let reports = coordinator.reports;
     Ok(RunReport {
         interrupted: options.interrupt.is_set(),
-        actions: plan.order().iter().filter_map(|id| reports.get(id).cloned()).collect(),
+        actions: plan
+            .order()
+            .iter()
+            .filter_map(|id| reports.get(id).cloned())
+            .collect(),
         elapsed_s: started.elapsed().as_secs_f64(),
     })
 }
@@ -199,7 +205,10 @@ impl Coordinator<'_> {
         if let Some(failed) = dependencies.iter().find(|d| self.has_no_result(**d)) {
             let because = self.plan.action(*failed).name();
             let action = self.plan.action(id).name();
-            (self.events)(&Event::Skipped { action, because: because.clone() });
+            (self.events)(&Event::Skipped {
+                action,
+                because: because.clone(),
+            });
             self.report(id, ActionOutcome::Skipped { because }, None);
             return true;
         }
@@ -213,14 +222,25 @@ impl Coordinator<'_> {
             return true;
         };
         let document = key_document(self.manifest, action, &inputs);
-        match examine(action, &document, self.store, &self.last, &self.options.force) {
+        match examine(
+            action,
+            &document,
+            self.store,
+            &self.last,
+            &self.options.force,
+        ) {
             State::Hit(record) => {
-                (self.events)(&Event::Hit { action: action.name() });
+                (self.events)(&Event::Hit {
+                    action: action.name(),
+                });
                 self.settle(id, &document, *record, ActionOutcome::Hit);
                 true
             }
             State::Run { reason, .. } => {
-                if self.running.values().any(|running| running.document == document)
+                if self
+                    .running
+                    .values()
+                    .any(|running| running.document == document)
                     || !self.free.take(&action.stage.resources)
                 {
                     return false;
@@ -251,7 +271,10 @@ impl Coordinator<'_> {
         let action = self.plan.action(id);
         let slots = self.free.slots(&action.stage.resources);
         let forced = reason == Reason::Forced;
-        (self.events)(&Event::Started { action: action.name(), reason: reason.to_string() });
+        (self.events)(&Event::Started {
+            action: action.name(),
+            reason: reason.to_string(),
+        });
         let spec = self.spec(action, inputs, &document, slots);
         let job = Job {
             id,
@@ -266,7 +289,12 @@ impl Coordinator<'_> {
             sender: self.sender.clone(),
         };
         std::thread::spawn(move || job.run());
-        let running = Running { started: Instant::now(), reason, document, slots };
+        let running = Running {
+            started: Instant::now(),
+            reason,
+            document,
+            slots,
+        };
         self.running.insert(id, running);
     }
 
@@ -287,7 +315,10 @@ impl Coordinator<'_> {
                 .outputs
                 .iter()
                 .map(|output| {
-                    let spec = OutputSpec { kind: output.kind.to_owned(), splits: output.splits };
+                    let spec = OutputSpec {
+                        kind: output.kind.to_owned(),
+                        splits: output.splits,
+                    };
                     (output.name.to_owned(), spec)
                 })
                 .collect(),
@@ -318,7 +349,9 @@ impl Coordinator<'_> {
     }
 
     fn finish(&mut self, id: ActionId, result: Result<Done, StageError>) {
-        let Some(running) = self.running.remove(&id) else { return };
+        let Some(running) = self.running.remove(&id) else {
+            return;
+        };
         let action = self.plan.action(id);
         self.free.give_back(&action.stage.resources);
         let elapsed_s = running.started.elapsed().as_secs_f64();
@@ -343,7 +376,10 @@ impl Coordinator<'_> {
         match outcome {
             Ok((record, outcome, items)) => {
                 let name = action.name();
-                (self.events)(&Event::Finished { action: name, elapsed_s });
+                (self.events)(&Event::Finished {
+                    action: name,
+                    elapsed_s,
+                });
                 self.settle(id, &running.document, record, outcome);
                 if let Some(report) = self.reports.get_mut(&id) {
                     report.elapsed_s = Some(elapsed_s);
@@ -361,7 +397,9 @@ impl Coordinator<'_> {
     /// Looks at external inputs again: what changed while it was read must not be recorded.
     fn inputs_unchanged(&self, action: &PlannedAction) -> Result<(), StageError> {
         for input in action.inputs.values() {
-            let PlannedInput::External(input) = input else { continue };
+            let PlannedInput::External(input) = input else {
+                continue;
+            };
             for file in input.files.values() {
                 let now = self.store.stats().digest_of(&file.path);
                 if !now.is_ok_and(|(digest, _)| digest == file.digest) {
@@ -380,7 +418,9 @@ impl Coordinator<'_> {
         record: ActionRecord,
         outcome: ActionOutcome,
     ) {
-        self.last.actions.insert(self.plan.action(id).name(), document.clone());
+        self.last
+            .actions
+            .insert(self.plan.action(id).name(), document.clone());
         self.outputs.insert(id, record.outputs.clone());
         self.report(id, outcome, Some(document));
         if let Some(report) = self.reports.get_mut(&id) {
@@ -390,7 +430,10 @@ impl Coordinator<'_> {
 
     fn fail(&mut self, id: ActionId, error: StageError) {
         let action = self.plan.action(id).name();
-        (self.events)(&Event::Failed { action, error: error.clone() });
+        (self.events)(&Event::Failed {
+            action,
+            error: error.clone(),
+        });
         self.report(id, ActionOutcome::Failed { error }, None);
     }
 
@@ -464,18 +507,28 @@ impl Job {
         let sender = std::sync::Mutex::new(self.sender.clone());
         let id = self.id;
         let events: crate::context::EventSink = Arc::new(move |event| {
-            let sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let sender = sender
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             drop(sender.send(Message::Event(id, event)));
         });
         match self.runs_in {
-            RunsIn::Engine => {
-                execute(&self.spec, self.registry, &self.store, events, self.cancelled.clone())
-                    .map(|finished| Done::Ran(finished, None))
-            }
-            RunsIn::Worker => {
-                run_in_worker(&self.worker, &self.spec, &self.store, &events, &self.interrupt)
-                    .map(|(finished, numerics)| Done::Ran(finished, Some(numerics)))
-            }
+            RunsIn::Engine => execute(
+                &self.spec,
+                self.registry,
+                &self.store,
+                events,
+                self.cancelled.clone(),
+            )
+            .map(|finished| Done::Ran(finished, None)),
+            RunsIn::Worker => run_in_worker(
+                &self.worker,
+                &self.spec,
+                &self.store,
+                &events,
+                &self.interrupt,
+            )
+            .map(|(finished, numerics)| Done::Ran(finished, Some(numerics))),
         }
     }
 }

@@ -48,7 +48,9 @@ pub(super) fn run_in_worker(
         }
     }
     let status = watch.join().unwrap_or_default();
-    let said = stderr.map(|lines| lines.join().unwrap_or_default()).unwrap_or_default();
+    let said = stderr
+        .map(|lines| lines.join().unwrap_or_default())
+        .unwrap_or_default();
     match done {
         Some((Ok(finished), numerics)) => Ok((finished, numerics)),
         Some((Err(error), _)) => Err(error),
@@ -100,9 +102,7 @@ fn watch_interrupt(
     })
 }
 
-fn collect_lines(
-    stderr: std::process::ChildStderr,
-) -> std::thread::JoinHandle<VecDeque<String>> {
+fn collect_lines(stderr: std::process::ChildStderr) -> std::thread::JoinHandle<VecDeque<String>> {
     std::thread::spawn(move || {
         let mut kept = VecDeque::new();
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
@@ -149,7 +149,12 @@ mod tests {
     fn a_worker_killed_for_memory_is_told_apart() {
         let status = ExitStatus::from_raw(9);
         let error = died("train (split 0)", Some(status), &VecDeque::new());
-        assert!(error.message.contains("`train (split 0)` was killed by signal 9"), "{error}");
+        assert!(
+            error
+                .message
+                .contains("`train (split 0)` was killed by signal 9"),
+            "{error}"
+        );
         assert!(error.hints[0].contains("memory"));
         assert_eq!(error.kind, crate::error::FailureKind::Environment);
     }

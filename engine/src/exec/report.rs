@@ -94,13 +94,18 @@ impl RunReport {
 
     /// The failures, in order of the plan.
     pub fn failures(&self) -> impl Iterator<Item = (&ActionReport, &StageError)> {
-        self.actions.iter().filter_map(|action| match &action.outcome {
-            ActionOutcome::Failed { error } => Some((action, error)),
-            _ => None,
-        })
+        self.actions
+            .iter()
+            .filter_map(|action| match &action.outcome {
+                ActionOutcome::Failed { error } => Some((action, error)),
+                _ => None,
+            })
     }
 
     fn count(&self, which: impl Fn(&ActionOutcome) -> bool) -> usize {
-        self.actions.iter().filter(|action| which(&action.outcome)).count()
+        self.actions
+            .iter()
+            .filter(|action| which(&action.outcome))
+            .count()
     }
 }

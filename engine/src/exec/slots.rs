@@ -20,11 +20,24 @@ impl Machine {
     /// This machine: the processors this process may use, and its memory.
     pub fn detect() -> Self {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-            let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-        });
-        Self { cpus, gpus: 0, memory }
+        let memory = std::fs::read_to_string("/proc/meminfo")
+            .ok()
+            .and_then(|text| {
+                let line = text
+                    .lines()
+                    .find_map(|line| line.strip_prefix("MemTotal:"))?;
+                line.trim()
+                    .strip_suffix("kB")?
+                    .trim()
+                    .parse::<u64>()
+                    .ok()?
+                    .checked_mul(1024)
+            });
+        Self {
+            cpus,
+            gpus: 0,
+            memory,
+        }
     }
 }
 
@@ -38,14 +51,24 @@ pub(super) struct Free {
 
 impl Free {
     pub(super) fn new(machine: Machine) -> Self {
-        Self { machine, free: machine, running: 0 }
+        Self {
+            machine,
+            free: machine,
+            running: 0,
+        }
     }
 
     /// The slots of an action: what it asks for, within what the machine has.
     pub(super) fn slots(&self, wanted: &Resources) -> Slots {
-        let cpus = wanted.cpus.unwrap_or(self.machine.cpus).clamp(1, self.machine.cpus);
+        let cpus = wanted
+            .cpus
+            .unwrap_or(self.machine.cpus)
+            .clamp(1, self.machine.cpus);
         // A missing GPU is the stage's to report: it knows what it needs it for.
-        Slots { cpus, gpus: wanted.gpus }
+        Slots {
+            cpus,
+            gpus: wanted.gpus,
+        }
     }
 
     /// Takes the slots of an action, if they are free. An action alone always fits.
@@ -86,12 +109,20 @@ mod tests {
     use super::*;
 
     fn wants(cpus: usize, memory: Option<&str>) -> Resources {
-        Resources { cpus: Some(cpus), memory: memory.map(str::to_owned), ..Resources::default() }
+        Resources {
+            cpus: Some(cpus),
+            memory: memory.map(str::to_owned),
+            ..Resources::default()
+        }
     }
 
     #[test]
     fn actions_that_do_not_fit_together_wait_and_one_alone_always_fits() {
-        let mut free = Free::new(Machine { cpus: 4, gpus: 0, memory: Some(8 << 30) });
+        let mut free = Free::new(Machine {
+            cpus: 4,
+            gpus: 0,
+            memory: Some(8 << 30),
+        });
         assert!(free.take(&wants(3, Some("6GiB"))));
         assert!(!free.take(&wants(2, None)));
         assert!(!free.take(&wants(1, Some("4GiB"))));

@@ -51,7 +51,11 @@ stages:
         let (manifest, store) = (self.manifest(with), self.store());
         let plan = Plan::build(&manifest, &store).unwrap();
         let options = RunOptions {
-            machine: Machine { cpus: 2, gpus: 0, memory: None },
+            machine: Machine {
+                cpus: 2,
+                gpus: 0,
+                memory: None,
+            },
             force: force.to_vec(),
             worker: PathBuf::from("none"),
             interrupt: Interrupt::default(),
@@ -87,7 +91,10 @@ fn a_resource_parameter_changes_nothing_and_a_semantic_one_is_named_with_both_va
     project.run("factor: 2, workers: 1");
     assert_eq!(outcomes(&project.run("factor: 2, workers: 4")), ["hit"; 4]);
     let report = project.run("factor: 3");
-    assert_eq!(outcomes(&report)[0], "parameter `factor` changed from 2 to 3");
+    assert_eq!(
+        outcomes(&report)[0],
+        "parameter `factor` changed from 2 to 3"
+    );
     assert_eq!(outcomes(&report)[1], "content of input `count` changed");
 }
 
@@ -97,9 +104,16 @@ fn an_action_that_reproduces_the_same_bytes_does_not_invalidate_what_follows() {
     project.run("");
     project.write("text/b", "five");
     let report = project.run("");
-    assert_eq!(outcomes(&report), ["content of input `text` changed", "hit", "hit", "hit"]);
+    assert_eq!(
+        outcomes(&report),
+        ["content of input `text` changed", "hit", "hit", "hit"]
+    );
     let items = report.actions[0].items;
-    assert_eq!(items, Some((1, 1)), "one file changed, one item is computed");
+    assert_eq!(
+        items,
+        Some((1, 1)),
+        "one file changed, one item is computed"
+    );
 }
 
 #[test]
@@ -118,7 +132,10 @@ fn a_failure_skips_what_follows_and_is_not_remembered() {
     let report = project.run("fault: fail");
     let told = outcomes(&report);
     assert!(told[0].starts_with("failed: `text/a` is bad"), "{told:?}");
-    assert_eq!(&told[1..], ["skipped: words", "skipped: parts", "skipped: parts"]);
+    assert_eq!(
+        &told[1..],
+        ["skipped: words", "skipped: parts", "skipped: parts"]
+    );
     let again = outcomes(&project.run("fault: fail"));
     assert!(again[0].starts_with("failed"), "{again:?}");
 }
@@ -136,7 +153,10 @@ fn an_input_that_changes_while_it_is_read_is_never_recorded() {
     let project = Project::new();
     let report = project.run("fault: change");
     let (_, error) = report.failures().next().unwrap();
-    assert!(error.message.contains("changed while it was being read"), "{error}");
+    assert!(
+        error.message.contains("changed while it was being read"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -154,7 +174,15 @@ fn a_lost_object_is_made_again() {
     fs::remove_file(&object).unwrap();
     fs::write(&object, "damaged").unwrap();
     let told = outcomes(&project.run(""));
-    assert_eq!(told, ["hit", "stored output `parts` is missing or damaged", "hit", "hit"]);
+    assert_eq!(
+        told,
+        [
+            "hit",
+            "stored output `parts` is missing or damaged",
+            "hit",
+            "hit"
+        ]
+    );
 }
 
 #[test]
@@ -172,7 +200,9 @@ fn a_plan_tells_the_reason_before_the_run() {
     let (manifest, store) = (project.manifest("factor: 4"), project.store());
     let plan = Plan::build(&manifest, &store).unwrap();
     let states = assess(&plan, &manifest, &store, &[]).states;
-    let State::Run { reason, .. } = &states[0].1 else { panic!("expected a run") };
+    let State::Run { reason, .. } = &states[0].1 else {
+        panic!("expected a run")
+    };
     assert_eq!(reason.to_string(), "parameter `factor` changed from 1 to 4");
     assert!(matches!(states[1].1, State::Pending { .. }));
 }

@@ -39,13 +39,19 @@ pub fn worker_main(spec: &Path, registry: Registry, numerics: fn() -> Value) -> 
     let cancelled = Arc::new(AtomicBool::new(false));
     watch_input(cancelled.clone());
     let result = read_spec(spec).and_then(|(spec, store)| {
-        let finished =
-            execute(&spec, registry, &store, Arc::new(|e| send(&Message::Event(e))), cancelled);
-        finished
+        let events = Arc::new(|event| send(&Message::Event(event)));
+        execute(&spec, registry, &store, events, cancelled)
     });
     let failed = result.is_err();
-    send(&Message::Done { result, numerics: numerics() });
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    send(&Message::Done {
+        result,
+        numerics: numerics(),
+    });
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 fn read_spec(path: &Path) -> Result<(ActionSpec, Store), StageError> {

@@ -155,8 +155,14 @@ mod tests {
             stage: "train".into(),
             version: 3,
             params: json!({ "learning_rate": 1e-4, "epochs": 20 }),
-            inputs: [("images".into(), KeyInput { kind: "tensors".into(), digest: Digest::of(b"x") })]
-                .into(),
+            inputs: [(
+                "images".into(),
+                KeyInput {
+                    kind: "tensors".into(),
+                    digest: Digest::of(b"x"),
+                },
+            )]
+            .into(),
             outputs: [("model".into(), "model".into())].into(),
             seed: Some("42".into()),
             split: Some(0),

@@ -90,7 +90,10 @@ impl fmt::Display for Reason {
             Self::RecordMissing => f.write_str("its record is missing or damaged"),
             Self::OutputLost { port } => write!(f, "stored output `{port}` is missing or damaged"),
             Self::UpstreamWillRun { action } => {
-                write!(f, "`{action}` will run (skipped if its output stays the same)")
+                write!(
+                    f,
+                    "`{action}` will run (skipped if its output stays the same)"
+                )
             }
             Self::Forced => f.write_str("forced"),
         }
@@ -104,10 +107,16 @@ impl fmt::Display for Change {
             Self::Param { field, old, new } => {
                 write!(f, "parameter `{field}` changed from {old} to {new}")
             }
-            Self::Input { port, old: Some(_), new: Some(_) } => {
+            Self::Input {
+                port,
+                old: Some(_),
+                new: Some(_),
+            } => {
                 write!(f, "content of input `{port}` changed")
             }
-            Self::Input { port, old: None, .. } => write!(f, "input `{port}` was connected"),
+            Self::Input {
+                port, old: None, ..
+            } => write!(f, "input `{port}` was connected"),
             Self::Input { port, .. } => write!(f, "input `{port}` was disconnected"),
             Self::Seed { old, new } => {
                 let show = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
@@ -125,17 +134,28 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
         changes.push(Change::Definition);
     }
     if old.version != new.version {
-        changes.push(Change::Version { old: old.version, new: new.version });
+        changes.push(Change::Version {
+            old: old.version,
+            new: new.version,
+        });
     }
     diff_values("", &old.params, &new.params, &mut changes);
     if old.seed != new.seed {
-        changes.push(Change::Seed { old: old.seed.clone(), new: new.seed.clone() });
+        changes.push(Change::Seed {
+            old: old.seed.clone(),
+            new: new.seed.clone(),
+        });
     }
     let ports: std::collections::BTreeSet<_> = old.inputs.keys().chain(new.inputs.keys()).collect();
     for port in ports {
-        let digest = |document: &KeyDocument| document.inputs.get(port).map(|i| i.digest.to_string());
+        let digest =
+            |document: &KeyDocument| document.inputs.get(port).map(|i| i.digest.to_string());
         if old.inputs.get(port) != new.inputs.get(port) {
-            changes.push(Change::Input { port: port.clone(), old: digest(old), new: digest(new) });
+            changes.push(Change::Input {
+                port: port.clone(),
+                old: digest(old),
+                new: digest(new),
+            });
         }
     }
     changes
@@ -145,7 +165,11 @@ fn diff_values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) 
     if let (Value::Object(old), Value::Object(new)) = (old, new) {
         let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
         for name in names {
-            let below = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let below = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
             let at = |fields: &serde_json::Map<String, Value>| {
                 fields.get(name).cloned().unwrap_or(Value::Null)
             };
@@ -153,7 +177,11 @@ fn diff_values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) 
         }
     } else if old != new {
         let field = path.to_owned();
-        changes.push(Change::Param { field, old: old.clone(), new: new.clone() });
+        changes.push(Change::Param {
+            field,
+            old: old.clone(),
+            new: new.clone(),
+        });
     }
 }
 
@@ -172,7 +200,14 @@ mod tests {
             stage: "train".into(),
             version: 1,
             params: json!({ "optimizer": { "learning_rate": 0.001 }, "epochs": 2 }),
-            inputs: [("images".into(), KeyInput { kind: "t".into(), digest: Digest::of(b"a") })].into(),
+            inputs: [(
+                "images".into(),
+                KeyInput {
+                    kind: "t".into(),
+                    digest: Digest::of(b"a"),
+                },
+            )]
+            .into(),
             outputs: [].into(),
             seed: None,
             split: None,
@@ -180,7 +215,9 @@ mod tests {
         let mut new = old.clone();
         new.params["optimizer"]["learning_rate"] = json!(0.0003);
         new.inputs.clear();
-        let reason = Reason::Changed { changes: diff(&old, &new) };
+        let reason = Reason::Changed {
+            changes: diff(&old, &new),
+        };
         assert_eq!(
             reason.to_string(),
             "parameter `optimizer.learning_rate` changed from 0.001 to 0.0003; input `images` was \

@@ -55,7 +55,11 @@ impl Issues {
 }
 
 fn list(issues: &[Issue]) -> String {
-    issues.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    issues
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The name that was probably meant, if one is close enough.
@@ -65,7 +69,12 @@ pub(crate) fn did_you_mean<'a>(
 ) -> Option<&'a str> {
     names
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()), name))
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase()),
+                name,
+            )
+        })
         .filter(|&(distance, name)| distance <= 1 + wrong.len().max(name.len()) / 4)
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, name)| name)

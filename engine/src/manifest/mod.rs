@@ -120,7 +120,8 @@ impl Manifest {
 
     /// The path of a name under `inputs:`.
     pub fn input_path(&self, name: &str) -> PathBuf {
-        self.folder().join(self.inputs.get(name).map_or("", String::as_str))
+        self.folder()
+            .join(self.inputs.get(name).map_or("", String::as_str))
     }
 
     /// The folder to publish.

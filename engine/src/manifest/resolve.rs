@@ -22,7 +22,10 @@ struct Collector<'a> {
 impl Collector<'_> {
     fn add(&mut self, pointer: &str, message: String, hint: Option<String>) {
         let place = self.document.place(pointer);
-        let key = pointer.trim_start_matches('/').replace('/', ".").replace("~1", "/");
+        let key = pointer
+            .trim_start_matches('/')
+            .replace('/', ".")
+            .replace("~1", "/");
         self.issues.push(Issue {
             file: self.path.to_owned(),
             line: place.map(|(line, _)| line),
@@ -47,7 +50,11 @@ pub(super) fn resolve(
     document: Document,
     registry: Registry,
 ) -> Result<Manifest, Issues> {
-    let mut collector = Collector { path, document: &document, issues: Vec::new() };
+    let mut collector = Collector {
+        path,
+        document: &document,
+        issues: Vec::new(),
+    };
     check_format(&mut collector)?;
     let mut sound = document.value.clone();
     for finding in schema::validate(&schema::wire_schema(), &document.value) {
@@ -104,7 +111,9 @@ fn sorted(mut issues: Vec<Issue>) -> Issues {
 
 /// Takes out a value that was reported, so that what is sound can still be checked.
 fn remove(value: &mut Value, pointer: &str) {
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return };
+    let Some((parent, key)) = pointer.rsplit_once('/') else {
+        return;
+    };
     if let Some(Value::Object(fields)) = value.pointer_mut(parent) {
         fields.shift_remove(&key.replace("~1", "/").replace("~0", "~"));
     }
@@ -113,9 +122,13 @@ fn remove(value: &mut Value, pointer: &str) {
 /// Fills required fields that were reported as missing.
 fn with_placeholders(mut value: Value) -> Value {
     if let Value::Object(fields) = &mut value {
-        fields.entry("clinicadl").or_insert_with(|| MANIFEST_FORMAT.into());
+        fields
+            .entry("clinicadl")
+            .or_insert_with(|| MANIFEST_FORMAT.into());
         fields.entry("name").or_insert_with(|| "unnamed".into());
-        let stages = fields.entry("stages").or_insert_with(|| Value::Object(Map::new()));
+        let stages = fields
+            .entry("stages")
+            .or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(stages) = stages {
             stages.retain(|_, stage| stage.is_object());
             for stage in stages.values_mut().filter_map(Value::as_object_mut) {
@@ -128,7 +141,11 @@ fn with_placeholders(mut value: Value) -> Value {
 
 /// Another format may mean anything: nothing else is looked at then.
 fn check_format(collector: &mut Collector<'_>) -> Result<(), Issues> {
-    let found = collector.document.value.get("clinicadl").and_then(Value::as_u64);
+    let found = collector
+        .document
+        .value
+        .get("clinicadl")
+        .and_then(Value::as_u64);
     if let Some(found) = found
         && found > MANIFEST_FORMAT
     {
@@ -136,7 +153,11 @@ fn check_format(collector: &mut Collector<'_>) -> Result<(), Issues> {
             "manifest format {found} is newer than this program, which reads format \
              {MANIFEST_FORMAT}"
         );
-        collector.add("/clinicadl", message, Some("install a newer clinicadl".to_owned()));
+        collector.add(
+            "/clinicadl",
+            message,
+            Some("install a newer clinicadl".to_owned()),
+        );
         return Err(Issues(std::mem::take(&mut collector.issues)));
     }
     Ok(())
@@ -145,21 +166,34 @@ fn check_format(collector: &mut Collector<'_>) -> Result<(), Issues> {
 /// Finds each stage's ID and reads its parameters, reporting every problem of both.
 fn find_stages(collector: &mut Collector<'_>, registry: Registry) -> IndexMap<String, Known> {
     let mut known = IndexMap::new();
-    let stages = collector.document.value.get("stages").and_then(Value::as_object);
+    let stages = collector
+        .document
+        .value
+        .get("stages")
+        .and_then(Value::as_object);
     for (name, stage) in stages.into_iter().flatten() {
         let pointer = format!("/stages/{name}");
         if name.contains('.') || name.is_empty() {
             let message = format!("`{name}` cannot be a stage's name: dots separate ports");
             collector.add(&pointer, message, None);
         }
-        let Some(id) = stage.get("uses").and_then(Value::as_str) else { continue };
+        let Some(id) = stage.get("uses").and_then(Value::as_str) else {
+            continue;
+        };
         let Some(found) = registry.find(id) else {
             let ids: Vec<&str> = registry.iter().map(|stage| stage.id()).collect();
             let hint = suggest(id, &ids);
-            collector.add(&format!("{pointer}/uses"), format!("unknown stage `{id}`"), hint);
+            collector.add(
+                &format!("{pointer}/uses"),
+                format!("unknown stage `{id}`"),
+                hint,
+            );
             continue;
         };
-        let with = stage.get("with").cloned().unwrap_or_else(|| Value::Object(Map::new()));
+        let with = stage
+            .get("with")
+            .cloned()
+            .unwrap_or_else(|| Value::Object(Map::new()));
         let before = collector.issues.len();
         for finding in schema::validate(&found.schema(), &with) {
             let pointer = format!("{pointer}/with{}", finding.pointer);
@@ -172,7 +206,9 @@ fn find_stages(collector: &mut Collector<'_>, registry: Registry) -> IndexMap<St
                 if sound {
                     collector.add(&format!("{pointer}/with"), message, None);
                 }
-                found.resolve(&Value::Object(Map::new())).unwrap_or_default()
+                found
+                    .resolve(&Value::Object(Map::new()))
+                    .unwrap_or_default()
             }
         };
         if sound {
@@ -182,7 +218,14 @@ fn find_stages(collector: &mut Collector<'_>, registry: Registry) -> IndexMap<St
             }
         }
         let ports = found.ports(&params);
-        known.insert(name.clone(), Known { stage: found, params, ports });
+        known.insert(
+            name.clone(),
+            Known {
+                stage: found,
+                params,
+                ports,
+            },
+        );
     }
     known
 }
@@ -192,7 +235,11 @@ fn check_inputs(collector: &mut Collector<'_>, doc: &ManifestDoc) {
     for (name, path) in &doc.inputs {
         let pointer = format!("/inputs/{name}");
         if doc.stages.contains_key(name) {
-            collector.add(&pointer, format!("`{name}` is also the name of a stage"), None);
+            collector.add(
+                &pointer,
+                format!("`{name}` is also the name of a stage"),
+                None,
+            );
         }
         if name.contains('.') {
             let message = format!("`{name}` cannot be an input's name: dots separate ports");
@@ -201,7 +248,11 @@ fn check_inputs(collector: &mut Collector<'_>, doc: &ManifestDoc) {
         let full = folder.join(path);
         if !full.exists() {
             let hint = "paths are relative to the manifest".to_owned();
-            collector.add(&pointer, format!("`{}` does not exist", full.display()), Some(hint));
+            collector.add(
+                &pointer,
+                format!("`{}` does not exist", full.display()),
+                Some(hint),
+            );
         }
     }
 }
@@ -215,7 +266,9 @@ fn connect(
     stage: &StageDoc,
 ) -> IndexMap<String, Source> {
     let mut connected = IndexMap::new();
-    let Some(this) = known.get(name) else { return connected };
+    let Some(this) = known.get(name) else {
+        return connected;
+    };
     for (port, reference) in &stage.inputs {
         let pointer = format!("/stages/{name}/inputs/{port}");
         let Some(declared) = this.ports.inputs.iter().find(|p| p.name == port) else {
@@ -235,9 +288,16 @@ fn connect(
     }
     for port in this.ports.inputs.iter().filter(|port| !port.optional) {
         if !stage.inputs.contains_key(port.name) {
-            let message =
-                format!("input `{}` ({}) is not connected", port.name, port.kinds.join(" or "));
-            collector.add(&format!("/stages/{name}"), message, candidates(doc, known, port));
+            let message = format!(
+                "input `{}` ({}) is not connected",
+                port.name,
+                port.kinds.join(" or ")
+            );
+            collector.add(
+                &format!("/stages/{name}"),
+                message,
+                candidates(doc, known, port),
+            );
         }
     }
     if stage.splits.is_some() && !this.ports.inputs.iter().any(|port| port.per_split) {
@@ -257,28 +317,49 @@ fn find_source(
 ) -> Result<Option<Source>, Problem> {
     if doc.inputs.contains_key(reference) {
         let kind = port.kinds.last().copied().unwrap_or_default().to_owned();
-        return Ok(Some(Source::External { name: reference.to_owned(), kind }));
+        return Ok(Some(Source::External {
+            name: reference.to_owned(),
+            kind,
+        }));
     }
     let (stage, output) = match reference.split_once('.') {
         Some((stage, output)) => (stage, Some(output)),
         None => (reference, None),
     };
     if !doc.stages.contains_key(stage) {
-        let names: Vec<&str> =
-            doc.inputs.keys().chain(doc.stages.keys()).map(String::as_str).collect();
+        let names: Vec<&str> = doc
+            .inputs
+            .keys()
+            .chain(doc.stages.keys())
+            .map(String::as_str)
+            .collect();
         let message = format!("`{reference}` is neither an input nor a stage");
         return Err((message, suggest(stage, &names)));
     }
-    let Some(provider) = known.get(stage) else { return Ok(None) };
+    let Some(provider) = known.get(stage) else {
+        return Ok(None);
+    };
     let fits = |kind: &str| port.kinds.contains(&kind);
     let found = match output {
-        Some(output) => provider.ports.outputs.iter().find(|p| p.name == output).ok_or_else(|| {
-            let names: Vec<&str> = provider.ports.outputs.iter().map(|p| p.name).collect();
-            (format!("stage `{stage}` has no output `{output}`"), suggest(output, &names))
-        })?,
+        Some(output) => provider
+            .ports
+            .outputs
+            .iter()
+            .find(|p| p.name == output)
+            .ok_or_else(|| {
+                let names: Vec<&str> = provider.ports.outputs.iter().map(|p| p.name).collect();
+                (
+                    format!("stage `{stage}` has no output `{output}`"),
+                    suggest(output, &names),
+                )
+            })?,
         None => {
-            let fitting: Vec<_> =
-                provider.ports.outputs.iter().filter(|p| fits(p.kind)).collect();
+            let fitting: Vec<_> = provider
+                .ports
+                .outputs
+                .iter()
+                .filter(|p| fits(p.kind))
+                .collect();
             match fitting.as_slice() {
                 [only] => *only,
                 [] => {
@@ -292,8 +373,10 @@ fn find_source(
                     ));
                 }
                 several => {
-                    let names: Vec<String> =
-                        several.iter().map(|p| format!("`{stage}.{}`", p.name)).collect();
+                    let names: Vec<String> = several
+                        .iter()
+                        .map(|p| format!("`{stage}.{}`", p.name))
+                        .collect();
                     let message = format!("`{reference}` could be any of {}", names.join(", "));
                     return Err((message, Some("name the output".to_owned())));
                 }
@@ -314,7 +397,10 @@ fn find_source(
         let message = format!("input `{}` cannot take the splits of `{stage}`", port.name);
         return Err((message, None));
     }
-    Ok(Some(Source::Stage { stage: stage.to_owned(), port: found.name.to_owned() }))
+    Ok(Some(Source::Stage {
+        stage: stage.to_owned(),
+        port: found.name.to_owned(),
+    }))
 }
 
 /// What could be connected to a port, as a hint.
@@ -324,7 +410,11 @@ fn candidates(
     port: &InputPort,
 ) -> Option<String> {
     let outputs = known.iter().flat_map(|(name, known)| {
-        let fitting = known.ports.outputs.iter().filter(|p| port.kinds.contains(&p.kind));
+        let fitting = known
+            .ports
+            .outputs
+            .iter()
+            .filter(|p| port.kinds.contains(&p.kind));
         fitting.map(move |p| format!("`{name}.{}`", p.name))
     });
     let inputs = doc.inputs.keys().map(|name| format!("`{name}`"));

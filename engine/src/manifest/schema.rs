@@ -61,16 +61,29 @@ pub(super) fn validate(schema: &Value, value: &Value) -> Vec<Finding> {
         Ok(validator) => validator,
         Err(error) => {
             let message = format!("the schema itself is wrong, which is a bug: {error}");
-            return vec![Finding { pointer: String::new(), message, hint: None }];
+            return vec![Finding {
+                pointer: String::new(),
+                message,
+                hint: None,
+            }];
         }
     };
-    validator.iter_errors(value).flat_map(|error| explain(schema, &error)).collect()
+    validator
+        .iter_errors(value)
+        .flat_map(|error| explain(schema, &error))
+        .collect()
 }
 
 fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Finding> {
     let pointer = error.instance_path().as_str().to_owned();
     let got = error.instance();
-    let one = |message: String| vec![Finding { pointer: pointer.clone(), message, hint: None }];
+    let one = |message: String| {
+        vec![Finding {
+            pointer: pointer.clone(),
+            message,
+            hint: None,
+        }]
+    };
     match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => {
             let known = siblings(schema, error.schema_path().as_str());
@@ -84,21 +97,26 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
                 })
                 .collect()
         }
-        ValidationErrorKind::Required { property } => {
-            one(format!("field `{}` is missing", property.as_str().unwrap_or_default()))
-        }
+        ValidationErrorKind::Required { property } => one(format!(
+            "field `{}` is missing",
+            property.as_str().unwrap_or_default()
+        )),
         ValidationErrorKind::Type { kind } => {
             let expected = match kind {
                 TypeKind::Single(kind) => kind.to_string(),
-                TypeKind::Multiple(kinds) => {
-                    kinds.iter().map(|kind| kind.to_string()).collect::<Vec<_>>().join(" or ")
-                }
+                TypeKind::Multiple(kinds) => kinds
+                    .iter()
+                    .map(|kind| kind.to_string())
+                    .collect::<Vec<_>>()
+                    .join(" or "),
             };
             one(format!("expected {expected}, got {}", describe(got)))
         }
         ValidationErrorKind::Enum { options } => choice(pointer, got, &strings(options)),
         ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
-            let alternatives = schema.pointer(error.schema_path().as_str()).unwrap_or(&Value::Null);
+            let alternatives = schema
+                .pointer(error.schema_path().as_str())
+                .unwrap_or(&Value::Null);
             let mut options = Vec::new();
             let mut types = Vec::new();
             collect(schema, alternatives, &mut options, &mut types);
@@ -106,7 +124,11 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
                 choice(pointer, got, &options)
             } else {
                 types.extend(options.iter().map(|option| format!("`{option}`")));
-                one(format!("expected {}, got {}", types.join(" or "), describe(got)))
+                one(format!(
+                    "expected {}, got {}",
+                    types.join(" or "),
+                    describe(got)
+                ))
             }
         }
         ValidationErrorKind::Minimum { limit } => {
@@ -135,7 +157,11 @@ fn choice(pointer: String, got: &Value, options: &[String]) -> Vec<Finding> {
     let listed: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     let message = format!("{} is not one of {}", describe(got), listed.join(", "));
     let hint = did_you_mean(wrong, names).map(|name| format!("did you mean `{name}`?"));
-    vec![Finding { pointer, message, hint }]
+    vec![Finding {
+        pointer,
+        message,
+        hint,
+    }]
 }
 
 /// The property names beside an `additionalProperties` keyword.
@@ -151,7 +177,8 @@ fn siblings(schema: &Value, keyword: &str) -> Vec<String> {
 /// The constants and types that a list of alternatives allows.
 fn collect(root: &Value, schema: &Value, options: &mut Vec<String>, types: &mut Vec<String>) {
     if let Some(list) = schema.as_array() {
-        list.iter().for_each(|alternative| collect(root, alternative, options, types));
+        list.iter()
+            .for_each(|alternative| collect(root, alternative, options, types));
         return;
     }
     if let Some(target) = schema.get("$ref").and_then(Value::as_str)
@@ -175,7 +202,12 @@ fn collect(root: &Value, schema: &Value, options: &mut Vec<String>, types: &mut 
 
 fn strings(list: &Value) -> Vec<String> {
     list.as_array()
-        .map(|items| items.iter().filter_map(|i| i.as_str().map(str::to_owned)).collect())
+        .map(|items| {
+            items
+                .iter()
+                .filter_map(|i| i.as_str().map(str::to_owned))
+                .collect()
+        })
         .unwrap_or_default()
 }
 

@@ -29,7 +29,10 @@ impl Document {
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Document, Issues> {
-    if path.extension().is_some_and(|extension| extension == "toml") {
+    if path
+        .extension()
+        .is_some_and(|extension| extension == "toml")
+    {
         parse_toml(path, text)
     } else {
         parse_yaml(path, text)
@@ -52,11 +55,16 @@ fn parse_yaml(path: &Path, text: &str) -> Result<Document, Issues> {
         let place = error.location().map(|at| (at.line(), at.column()));
         // The library appends the place, which the issue shows already.
         let message = error.to_string();
-        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(head, _)| head);
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(head, _)| head);
         syntax(path, place, format!("not valid YAML: {message}"))
     })?;
     let value = json_of_yaml(yaml).map_err(|message| syntax(path, None, message))?;
-    Ok(Document { value, spans: yaml_spans(text) })
+    Ok(Document {
+        value,
+        spans: yaml_spans(text),
+    })
 }
 
 /// Reads one value written in YAML, such as a parameter on a command line.
@@ -64,7 +72,9 @@ fn parse_yaml(path: &Path, text: &str) -> Result<Document, Issues> {
 /// # Errors
 /// The text is not YAML, or not a value that JSON can hold.
 pub fn yaml_value(text: &str) -> Result<Value, String> {
-    serde_yaml::from_str(text).map_err(|error| error.to_string()).and_then(json_of_yaml)
+    serde_yaml::from_str(text)
+        .map_err(|error| error.to_string())
+        .and_then(json_of_yaml)
 }
 
 fn json_of_yaml(yaml: serde_yaml::Value) -> Result<Value, String> {
@@ -78,9 +88,12 @@ fn json_of_yaml(yaml: serde_yaml::Value) -> Result<Value, String> {
             (_, _, Some(n)) if n.is_finite() => n.into(),
             _ => return Err(format!("`{n}` is not a finite number")),
         },
-        serde_yaml::Value::Sequence(items) => {
-            Value::Array(items.into_iter().map(json_of_yaml).collect::<Result<_, _>>()?)
-        }
+        serde_yaml::Value::Sequence(items) => Value::Array(
+            items
+                .into_iter()
+                .map(json_of_yaml)
+                .collect::<Result<_, _>>()?,
+        ),
         serde_yaml::Value::Mapping(fields) => {
             let mut object = Map::new();
             for (key, value) in fields {
@@ -100,8 +113,14 @@ fn json_of_yaml(yaml: serde_yaml::Value) -> Result<Value, String> {
 
 /// Where a container of the event stream is, and what comes next in it.
 enum Level {
-    Mapping { pointer: String, key: Option<String> },
-    Sequence { pointer: String, next: usize },
+    Mapping {
+        pointer: String,
+        key: Option<String>,
+    },
+    Sequence {
+        pointer: String,
+        next: usize,
+    },
 }
 
 /// The place of each key and item. A text that this parser refuses has no places, only messages.
@@ -117,13 +136,19 @@ fn yaml_spans(text: &str) -> BTreeMap<String, (usize, usize)> {
         };
         let starts_value = matches!(
             event,
-            Event::Scalar(..) | Event::Alias(_) | Event::SequenceStart(..) | Event::MappingStart(..)
+            Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::SequenceStart(..)
+                | Event::MappingStart(..)
         );
         let mut pointer = String::new();
         if starts_value {
             match levels.last_mut() {
                 None => {}
-                Some(Level::Mapping { pointer: parent, key }) => match key.take() {
+                Some(Level::Mapping {
+                    pointer: parent,
+                    key,
+                }) => match key.take() {
                     None => {
                         let name = scalar.unwrap_or_default();
                         spans.insert(format!("{parent}/{}", escape(&name)), place);
@@ -132,7 +157,10 @@ fn yaml_spans(text: &str) -> BTreeMap<String, (usize, usize)> {
                     }
                     Some(name) => pointer = format!("{parent}/{}", escape(&name)),
                 },
-                Some(Level::Sequence { pointer: parent, next }) => {
+                Some(Level::Sequence {
+                    pointer: parent,
+                    next,
+                }) => {
                     pointer = format!("{parent}/{next}");
                     *next += 1;
                     spans.insert(pointer.clone(), place);
@@ -200,5 +228,8 @@ fn toml_value_spans(
 fn place_of(text: &str, offset: usize) -> (usize, usize) {
     let before = &text[..offset.min(text.len())];
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }

@@ -27,14 +27,29 @@ fn parse(text: &str) -> Result<Manifest, Issues> {
 
 fn messages(text: &str) -> Vec<String> {
     let issues = parse(text).unwrap_err();
-    issues.0.iter().map(|i| format!("{i}{}", i.hint.as_deref().map(|h| format!(" [{h}]")).unwrap_or_default())).collect()
+    issues
+        .0
+        .iter()
+        .map(|i| {
+            format!(
+                "{i}{}",
+                i.hint
+                    .as_deref()
+                    .map(|h| format!(" [{h}]"))
+                    .unwrap_or_default()
+            )
+        })
+        .collect()
 }
 
 #[test]
 fn a_good_manifest_resolves_with_defaults_made_explicit() {
     let manifest = parse(GOOD).unwrap();
     assert_eq!(manifest.stages["words"].params["workers"], 1);
-    let source = Source::Stage { stage: "words".into(), port: "count".into() };
+    let source = Source::Stage {
+        stage: "words".into(),
+        port: "count".into(),
+    };
     assert_eq!(manifest.stages["parts"].inputs["count"], source);
 }
 
@@ -106,7 +121,11 @@ stages:
         "m.yaml:22:27: `stages.joined.inputs.count`: stage `more` has no output `number` [known: `count`]",
     ];
     for line in expected {
-        assert!(found.iter().any(|f| f == line), "missing: {line}\nfound:\n{}", found.join("\n"));
+        assert!(
+            found.iter().any(|f| f == line),
+            "missing: {line}\nfound:\n{}",
+            found.join("\n")
+        );
     }
     assert_eq!(found.len(), expected.len(), "{}", found.join("\n"));
 }
@@ -136,14 +155,23 @@ fn a_newer_format_is_refused_before_anything_else() {
 #[test]
 fn a_check_across_parameters_names_its_field() {
     let text = GOOD.replace("factor: 2", "factor: 7");
-    assert_eq!(messages(&text), ["m.yaml:9:13: `stages.words.with.factor`: 7 brings bad luck"]);
+    assert_eq!(
+        messages(&text),
+        ["m.yaml:9:13: `stages.words.with.factor`: 7 brings bad luck"]
+    );
 }
 
 #[test]
 fn resources_are_typed() {
-    let text = GOOD.replace("    with: { factor", "    resources: { memory: lots }\n    with: { factor");
+    let text = GOOD.replace(
+        "    with: { factor",
+        "    resources: { memory: lots }\n    with: { factor",
+    );
     assert!(messages(&text)[0].contains("`stages.words.resources.memory`"));
-    let memory = |text: &str| Resources { memory: Some(text.into()), ..Resources::default() };
+    let memory = |text: &str| Resources {
+        memory: Some(text.into()),
+        ..Resources::default()
+    };
     assert_eq!(memory("16GiB").memory_bytes(), Some(16 << 30));
     assert_eq!(memory("5 MB").memory_bytes(), Some(5_000_000));
 }

@@ -43,14 +43,20 @@ pub(super) struct ManifestDoc {
 #[serde(deny_unknown_fields)]
 pub(super) struct StageDoc {
     /// What the stage does: an ID of `clinicadl stages`.
-    #[expect(dead_code, reason = "read from the raw value, so that one wrong stage hides no other")]
+    #[expect(
+        dead_code,
+        reason = "read from the raw value, so that one wrong stage hides no other"
+    )]
     pub(super) uses: String,
     /// What each input port reads: a name under `inputs`, a stage, or `stage.port`.
     #[serde(default)]
     pub(super) inputs: IndexMap<String, String>,
     /// Parameters of the stage: see `clinicadl stages <id>`.
     #[serde(default)]
-    #[expect(dead_code, reason = "read from the raw value, so that one wrong stage hides no other")]
+    #[expect(
+        dead_code,
+        reason = "read from the raw value, so that one wrong stage hides no other"
+    )]
     pub(super) with: Map<String, Value>,
     /// What the stage may use of the machine; never changes a result.
     #[serde(default)]

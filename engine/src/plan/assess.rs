@@ -41,12 +41,17 @@ pub struct Assessment {
 impl Assessment {
     /// Whether nothing has to run.
     pub fn is_up_to_date(&self) -> bool {
-        self.states.iter().all(|(_, state)| matches!(state, State::Hit(_)))
+        self.states
+            .iter()
+            .all(|(_, state)| matches!(state, State::Hit(_)))
     }
 
     /// The state of one action.
     pub fn state(&self, action: ActionId) -> Option<&State> {
-        self.states.iter().find(|(id, _)| *id == action).map(|(_, state)| state)
+        self.states
+            .iter()
+            .find(|(id, _)| *id == action)
+            .map(|(_, state)| state)
     }
 }
 
@@ -76,9 +81,16 @@ impl LastRun {
 }
 
 fn path(store: &Store, manifest: &Manifest) -> std::path::PathBuf {
-    let path = manifest.path.canonicalize().unwrap_or_else(|_| manifest.path.clone());
+    let path = manifest
+        .path
+        .canonicalize()
+        .unwrap_or_else(|_| manifest.path.clone());
     let digest = crate::digest::Digest::of(path.as_os_str().as_encoded_bytes());
-    store.root().join("runs").join(digest.short()).join("last.json")
+    store
+        .root()
+        .join("runs")
+        .join(digest.short())
+        .join("last.json")
 }
 
 /// Looks every action up in the store. Nothing is executed and nothing is written.
@@ -90,7 +102,10 @@ pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]
     let mut states = Vec::new();
     for &id in plan.order() {
         let action = plan.action(id);
-        let upstream = plan.dependencies(id).into_iter().find(|d| !records.contains_key(d));
+        let upstream = plan
+            .dependencies(id)
+            .into_iter()
+            .find(|d| !records.contains_key(d));
         let state = match upstream {
             Some(upstream) => State::Pending { upstream },
             None => match inputs_of(plan, action, &records, store) {
@@ -118,19 +133,27 @@ pub(crate) fn examine(
     forced: &[String],
 ) -> State {
     let key = document.key();
-    if forced.iter().any(|stage| *stage == action.stage_name) {
-        return State::Run { key, reason: Reason::Forced };
+    if forced.contains(&action.stage_name) {
+        return State::Run {
+            key,
+            reason: Reason::Forced,
+        };
     }
     match store.record(&key) {
         Some(record) => match lost_output(&record, store) {
             None => State::Hit(Box::new(record)),
-            Some(port) => State::Run { key, reason: Reason::OutputLost { port } },
+            Some(port) => State::Run {
+                key,
+                reason: Reason::OutputLost { port },
+            },
         },
         None => {
             let reason = match last.actions.get(&action.name()) {
                 None => Reason::New,
                 Some(old) if old == document => Reason::RecordMissing,
-                Some(old) => Reason::Changed { changes: diff(old, document) },
+                Some(old) => Reason::Changed {
+                    changes: diff(old, document),
+                },
             };
             State::Run { key, reason }
         }
@@ -142,7 +165,11 @@ fn lost_output(record: &ActionRecord, store: &Store) -> Option<String> {
     record
         .outputs
         .iter()
-        .find(|(_, artifacts)| artifacts.iter().any(|a| store.whole_tree(&a.digest).is_none()))
+        .find(|(_, artifacts)| {
+            artifacts
+                .iter()
+                .any(|a| store.whole_tree(&a.digest).is_none())
+        })
         .map(|(port, _)| port.clone())
 }
 
@@ -160,7 +187,11 @@ pub fn inputs_of(
     for (port, input) in &action.inputs {
         let input = match input {
             PlannedInput::External(input) => (**input).clone(),
-            PlannedInput::Action { action: provider, port: output, index } => {
+            PlannedInput::Action {
+                action: provider,
+                port: output,
+                index,
+            } => {
                 let artifact = outputs.get(provider)?.get(output)?.get(*index)?;
                 let tree = store.tree(&artifact.digest)?;
                 let shown = format!("{}.{output}", plan.action(*provider).name());
@@ -201,7 +232,13 @@ pub fn key_document(
         inputs: inputs
             .iter()
             .map(|(port, input)| {
-                (port.clone(), KeyInput { kind: input.kind.clone(), digest: input.digest })
+                (
+                    port.clone(),
+                    KeyInput {
+                        kind: input.kind.clone(),
+                        digest: input.digest,
+                    },
+                )
             })
             .collect(),
         outputs: action

@@ -38,18 +38,31 @@ fn text(plan: &Plan, assessment: &Assessment) -> String {
     let mut out = String::new();
     for &id in plan.order() {
         let action = plan.action(id);
-        let from: Vec<String> =
-            plan.dependencies(id).iter().map(|&d| plan.action(d).name()).collect();
-        let arrow = if from.is_empty() { String::new() } else { format!(" ← {}", from.join(", ")) };
+        let from: Vec<String> = plan
+            .dependencies(id)
+            .iter()
+            .map(|&d| plan.action(d).name())
+            .collect();
+        let arrow = if from.is_empty() {
+            String::new()
+        } else {
+            format!(" ← {}", from.join(", "))
+        };
         let state = state_word(assessment, id);
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{state:>5}  {} [{}]{arrow}", action.name(), action.stage.stage.id());
+        let _ = writeln!(
+            out,
+            "{state:>5}  {} [{}]{arrow}",
+            action.name(),
+            action.stage.stage.id()
+        );
     }
     out
 }
 
 fn dot(plan: &Plan, assessment: &Assessment) -> String {
-    let mut out = String::from("digraph experiment {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n");
+    let mut out =
+        String::from("digraph experiment {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n");
     for &id in plan.order() {
         let action = plan.action(id);
         let style = match state_word(assessment, id) {
@@ -66,7 +79,12 @@ fn dot(plan: &Plan, assessment: &Assessment) -> String {
         );
     }
     for edge in plan.graph.edge_references() {
-        let _ = writeln!(out, "  n{} -> n{};", edge.source().index(), edge.target().index());
+        let _ = writeln!(
+            out,
+            "  n{} -> n{};",
+            edge.source().index(),
+            edge.target().index()
+        );
     }
     out.push_str("}\n");
     out
@@ -86,7 +104,12 @@ fn mermaid(plan: &Plan, assessment: &Assessment) -> String {
         );
     }
     for edge in plan.graph.edge_references() {
-        let _ = writeln!(out, "  n{} --> n{}", edge.source().index(), edge.target().index());
+        let _ = writeln!(
+            out,
+            "  n{} --> n{}",
+            edge.source().index(),
+            edge.target().index()
+        );
     }
     out.push_str("  classDef hit stroke:#999\n  classDef run stroke-width:3px\n");
     out.push_str("  classDef maybe stroke-dasharray:4\n");

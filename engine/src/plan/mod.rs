@@ -173,8 +173,10 @@ impl Plan {
 
     /// The actions that an action reads from, in order of the plan.
     pub fn dependencies(&self, id: ActionId) -> Vec<ActionId> {
-        let mut found: Vec<_> =
-            self.graph.neighbors_directed(id, petgraph::Direction::Incoming).collect();
+        let mut found: Vec<_> = self
+            .graph
+            .neighbors_directed(id, petgraph::Direction::Incoming)
+            .collect();
         found.sort();
         found
     }
@@ -183,11 +185,17 @@ impl Plan {
 /// Stage names in execution order: as in the manifest, except that what is read comes first.
 fn stage_order(manifest: &Manifest) -> Result<Vec<&str>, PlanError> {
     let mut graph = DiGraph::<&str, ()>::new();
-    let nodes: BTreeMap<&str, NodeIndex> =
-        manifest.stages.keys().map(|name| (name.as_str(), graph.add_node(name))).collect();
+    let nodes: BTreeMap<&str, NodeIndex> = manifest
+        .stages
+        .keys()
+        .map(|name| (name.as_str(), graph.add_node(name)))
+        .collect();
     for (name, stage) in &manifest.stages {
         for source in stage.inputs.values() {
-            if let Source::Stage { stage: provider, .. } = source {
+            if let Source::Stage {
+                stage: provider, ..
+            } = source
+            {
                 graph.add_edge(nodes[provider.as_str()], nodes[name.as_str()], ());
             }
         }
@@ -221,7 +229,10 @@ fn cycle_path(graph: &DiGraph<&str, ()>, component: &[NodeIndex]) -> Vec<String>
     let mut previous: BTreeMap<NodeIndex, NodeIndex> = BTreeMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(node) = queue.pop_front() {
-        let mut next: Vec<_> = graph.neighbors(node).filter(|n| inside.contains(n)).collect();
+        let mut next: Vec<_> = graph
+            .neighbors(node)
+            .filter(|n| inside.contains(n))
+            .collect();
         next.sort();
         for neighbour in next {
             if neighbour == start {
@@ -237,8 +248,8 @@ fn cycle_path(graph: &DiGraph<&str, ()>, component: &[NodeIndex]) -> Vec<String>
                 }
                 return path.into_iter().map(|n| graph[n].to_owned()).collect();
             }
-            if !previous.contains_key(&neighbour) {
-                previous.insert(neighbour, node);
+            if let std::collections::btree_map::Entry::Vacant(unseen) = previous.entry(neighbour) {
+                unseen.insert(node);
                 queue.push_back(neighbour);
             }
         }
@@ -274,7 +285,10 @@ fn read_sources<'a>(
                     _ => selector(port, path),
                 };
                 let path = manifest.input_path(input);
-                let shown = manifest.inputs.get(input).map_or(input.as_str(), String::as_str);
+                let shown = manifest
+                    .inputs
+                    .get(input)
+                    .map_or(input.as_str(), String::as_str);
                 let read = read_external(&path, kind, shown, &selects, store.stats());
                 ReadSource::External(read.map_err(|source| PlanError::Input {
                     stage: name.to_owned(),
@@ -295,11 +309,16 @@ fn splits_for(
     stage: &ResolvedStage,
     sources: &BTreeMap<&str, ReadSource<'_>>,
 ) -> Result<Vec<Option<usize>>, PlanError> {
-    let problem = |message: String| PlanError::Splits { stage: name.to_owned(), message };
+    let problem = |message: String| PlanError::Splits {
+        stage: name.to_owned(),
+        message,
+    };
     let ports = stage.stage.ports(&stage.params);
     let mut found: Option<(&InputPort, Vec<usize>)> = None;
     for port in ports.inputs.iter().filter(|port| port.per_split) {
-        let Some(source) = sources.get(port.name) else { continue };
+        let Some(source) = sources.get(port.name) else {
+            continue;
+        };
         let splits = match source {
             ReadSource::External(input) => splits_of(input),
             ReadSource::Stage { stage, port } => provided_splits(graph, &actions[stage], port),
@@ -320,15 +339,26 @@ fn splits_for(
             _ => found = Some((port, splits)),
         }
     }
-    let Some((_, splits)) = found else { return Ok(vec![None]) };
+    let Some((_, splits)) = found else {
+        return Ok(vec![None]);
+    };
     match &stage.splits {
         None => Ok(splits.into_iter().map(Some).collect()),
         Some(wanted) => {
-            let missing: Vec<_> = wanted.iter().filter(|split| !splits.contains(split)).collect();
+            let missing: Vec<_> = wanted
+                .iter()
+                .filter(|split| !splits.contains(split))
+                .collect();
             if wanted.is_empty() || !missing.is_empty() {
-                return Err(problem(format!("`splits` asks for {wanted:?} of {splits:?}")));
+                return Err(problem(format!(
+                    "`splits` asks for {wanted:?} of {splits:?}"
+                )));
             }
-            Ok(splits.into_iter().filter(|split| wanted.contains(split)).map(Some).collect())
+            Ok(splits
+                .into_iter()
+                .filter(|split| wanted.contains(split))
+                .map(Some)
+                .collect())
         }
     }
 }
@@ -345,7 +375,10 @@ fn provided_splits(
             .find(|output| output.name == port)
             .and_then(|output| output.splits)
             .map_or_else(Vec::new, |count| (0..count).collect()),
-        many => many.iter().filter_map(|&action| graph[action].split).collect(),
+        many => many
+            .iter()
+            .filter_map(|&action| graph[action].split)
+            .collect(),
     }
 }
 
@@ -364,15 +397,23 @@ fn connect(
         (ReadSource::Stage { stage, port }, split) => {
             let port = (*port).to_owned();
             match (actions[stage].as_slice(), split) {
-                ([only], split) if graph[*only].split.is_none() => {
-                    Ok(PlannedInput::Action { action: *only, port, index: split.unwrap_or(0) })
-                }
+                ([only], split) if graph[*only].split.is_none() => Ok(PlannedInput::Action {
+                    action: *only,
+                    port,
+                    index: split.unwrap_or(0),
+                }),
                 (many, Some(split)) => many
                     .iter()
                     .find(|&&action| graph[action].split == Some(split))
-                    .map(|&action| PlannedInput::Action { action, port, index: 0 })
+                    .map(|&action| PlannedInput::Action {
+                        action,
+                        port,
+                        index: 0,
+                    })
                     .ok_or_else(|| format!("`{stage}` does not run split {split}")),
-                (_, None) => Err(format!("`{stage}` runs once per split, expected one artifact")),
+                (_, None) => Err(format!(
+                    "`{stage}` runs once per split, expected one artifact"
+                )),
             }
         }
     }

@@ -8,11 +8,17 @@ fn plan(text: &str) -> Result<Plan, PlanError> {
     std::fs::write(folder.path().join("a.txt"), "one two").unwrap();
     let path = folder.path().join("m.yaml");
     let manifest = Manifest::parse(Path::new(&path), text.to_owned(), REGISTRY).unwrap();
-    Plan::build(&manifest, &Store::open(&folder.path().join(".store")).unwrap())
+    Plan::build(
+        &manifest,
+        &Store::open(&folder.path().join(".store")).unwrap(),
+    )
 }
 
 fn names(plan: &Plan) -> Vec<String> {
-    plan.order().iter().map(|&id| plan.action(id).name()).collect()
+    plan.order()
+        .iter()
+        .map(|&id| plan.action(id).name())
+        .collect()
 }
 
 const HEAD: &str = "clinicadl: 1\nname: demo\ninputs: { text: a.txt }\nstages:\n";
@@ -26,7 +32,13 @@ fn splits_expand_and_what_is_read_comes_first() {
 "
     );
     let plan = plan(&text).unwrap();
-    let expected = ["words", "parts", "joined (split 0)", "joined (split 1)", "joined (split 2)"];
+    let expected = [
+        "words",
+        "parts",
+        "joined (split 0)",
+        "joined (split 1)",
+        "joined (split 2)",
+    ];
     assert_eq!(names(&plan), expected);
     for (position, &id) in plan.order().iter().enumerate() {
         for dependency in plan.dependencies(id) {
@@ -55,11 +67,13 @@ fn asking_for_a_split_that_is_not_there_is_an_error() {
 "
     );
     let error = plan(&text).unwrap_err();
-    assert_eq!(error.to_string(), "stage `joined`: `splits` asks for [2] of [0, 1]");
+    assert_eq!(
+        error.to_string(),
+        "stage `joined`: `splits` asks for [2] of [0, 1]"
+    );
 }
 
-static LOOPS: crate::Registry =
-    crate::Registry::new(&[&crate::registry::Declared::<Loop>::new()]);
+static LOOPS: crate::Registry = crate::Registry::new(&[&crate::registry::Declared::<Loop>::new()]);
 
 crate::params! {
     /// None.

@@ -139,7 +139,11 @@ impl PublishError {
 }
 
 fn some(files: &[String]) -> String {
-    let shown: Vec<String> = files.iter().take(5).map(|file| format!("`{file}`")).collect();
+    let shown: Vec<String> = files
+        .iter()
+        .take(5)
+        .map(|file| format!("`{file}`"))
+        .collect();
     match files.len() {
         n if n > 5 => format!("{} and {} more", shown.join(", "), n - 5),
         _ => shown.join(", "),
@@ -149,7 +153,9 @@ fn some(files: &[String]) -> String {
 /// Reads the list of what was published in a folder.
 pub(crate) fn read_list(folder: &Path) -> Option<PublishedList> {
     let bytes = std::fs::read(folder.join(PUBLISHED)).ok()?;
-    serde_json::from_slice::<PublishedList>(&bytes).ok().filter(|list| list.format == 1)
+    serde_json::from_slice::<PublishedList>(&bytes)
+        .ok()
+        .filter(|list| list.format == 1)
 }
 
 /// Bytes of an object, for publishers.

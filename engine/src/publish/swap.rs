@@ -33,7 +33,8 @@ pub fn publish(
 ) -> Result<PublishOutcome, PublishError> {
     let results = list_of(&files, store)?;
     if let Some(mut old) = inspect(target, store)? {
-        old.files.retain(|path, _| !records.iter().any(|record| record.path == *path));
+        old.files
+            .retain(|path, _| !records.iter().any(|record| record.path == *path));
         if old == results {
             return Ok(PublishOutcome::UpToDate);
         }
@@ -45,7 +46,10 @@ pub fn publish(
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(|e| StageError::io("create folder", parent, &e))?;
-    let name = target.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = target
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let staging = tempfile::Builder::new()
         .prefix(&format!(".{name}.publishing-"))
         .tempdir_in(parent)
@@ -54,14 +58,19 @@ pub fn publish(
         write(staging.path(), file, store)?;
     }
     let text = serde_json::to_vec_pretty(&list).map_err(StageError::internal)?;
-    let path = PublishedFile { path: PUBLISHED.to_owned(), content: Content::Bytes(text) };
+    let path = PublishedFile {
+        path: PUBLISHED.to_owned(),
+        content: Content::Bytes(text),
+    };
     write(staging.path(), &path, store)?;
     readable_by_others(staging.path())?;
     exchange(staging.path(), target).map_err(|e| StageError::io("publish", target, &e))?;
     sync(parent);
     for file in list.files.values() {
         // A hard link changed the object's ctime; its bytes are the same.
-        store.stats().trust(&store.object_path(&file.digest), file.digest);
+        store
+            .stats()
+            .trust(&store.object_path(&file.digest), file.digest);
     }
     for (path, file) in &list.files {
         store.stats().trust(&target.join(path), file.digest);
@@ -70,21 +79,31 @@ pub fn publish(
 }
 
 fn list_of(files: &[PublishedFile], store: &Store) -> Result<PublishedList, StageError> {
-    let mut list = PublishedList { format: 1, files: BTreeMap::new() };
+    let mut list = PublishedList {
+        format: 1,
+        files: BTreeMap::new(),
+    };
     for file in files {
         let entry = match &file.content {
-            Content::Bytes(bytes) => {
-                TreeFile { digest: Digest::of(bytes), size: bytes.len() as u64 }
-            }
+            Content::Bytes(bytes) => TreeFile {
+                digest: Digest::of(bytes),
+                size: bytes.len() as u64,
+            },
             Content::Object(digest) => {
                 let path = store.object_path(digest);
                 let metadata =
                     fs::metadata(&path).map_err(|e| StageError::io("read object", &path, &e))?;
-                TreeFile { digest: *digest, size: metadata.len() }
+                TreeFile {
+                    digest: *digest,
+                    size: metadata.len(),
+                }
             }
         };
         if list.files.insert(file.path.clone(), entry).is_some() {
-            return Err(StageError::internal(format!("`{}` would be published twice", file.path)));
+            return Err(StageError::internal(format!(
+                "`{}` would be published twice",
+                file.path
+            )));
         }
     }
     Ok(list)
@@ -106,7 +125,10 @@ fn inspect(target: &Path, store: &Store) -> Result<Option<PublishedList>, Publis
         return Ok(None);
     }
     let Some(list) = read_list(target) else {
-        return Err(PublishError::Foreign { folder, files: present });
+        return Err(PublishError::Foreign {
+            folder,
+            files: present,
+        });
     };
     let foreign: Vec<String> = present
         .iter()
@@ -114,7 +136,10 @@ fn inspect(target: &Path, store: &Store) -> Result<Option<PublishedList>, Publis
         .cloned()
         .collect();
     if !foreign.is_empty() {
-        return Err(PublishError::Foreign { folder, files: foreign });
+        return Err(PublishError::Foreign {
+            folder,
+            files: foreign,
+        });
     }
     let tampered: Vec<String> = list
         .files
@@ -125,7 +150,10 @@ fn inspect(target: &Path, store: &Store) -> Result<Option<PublishedList>, Publis
         .map(|(path, _)| path.clone())
         .collect();
     if !tampered.is_empty() {
-        return Err(PublishError::Tampered { folder, files: tampered });
+        return Err(PublishError::Tampered {
+            folder,
+            files: tampered,
+        });
     }
     Ok(Some(list))
 }
@@ -203,7 +231,10 @@ mod tests {
     }
 
     fn text(path: &str, content: &str) -> PublishedFile {
-        PublishedFile { path: path.into(), content: Content::Bytes(content.into()) }
+        PublishedFile {
+            path: path.into(),
+            content: Content::Bytes(content.into()),
+        }
     }
 
     #[test]
@@ -211,10 +242,25 @@ mod tests {
         let (folder, store) = setup();
         let target = folder.path().join("results/maps");
         let object = store.put_bytes(b"weights").unwrap();
-        let weights = PublishedFile { path: "w".into(), content: Content::Object(object) };
-        publish(&target, vec![text("a/b", "1"), weights.clone()], vec![text("run", "1")], &store).unwrap();
+        let weights = PublishedFile {
+            path: "w".into(),
+            content: Content::Object(object),
+        };
+        publish(
+            &target,
+            vec![text("a/b", "1"), weights.clone()],
+            vec![text("run", "1")],
+            &store,
+        )
+        .unwrap();
         assert_eq!(fs::read(target.join("w")).unwrap(), b"weights");
-        let again = publish(&target, vec![text("a/b", "1"), weights], vec![text("run", "2")], &store).unwrap();
+        let again = publish(
+            &target,
+            vec![text("a/b", "1"), weights],
+            vec![text("run", "2")],
+            &store,
+        )
+        .unwrap();
         assert_eq!(again, PublishOutcome::UpToDate);
         publish(&target, vec![text("c", "2")], vec![], &store).unwrap();
         assert_eq!(walk_folder(&target).unwrap(), ["c", PUBLISHED]);

@@ -79,7 +79,11 @@ impl From<StoreError> for StageError {
             StoreError::Io { source, .. } => classify(source),
             StoreError::Format { .. } => (FailureKind::Environment, None),
         };
-        let wrapped = Self { kind, message: error.to_string(), hints: Vec::new() };
+        let wrapped = Self {
+            kind,
+            message: error.to_string(),
+            hints: Vec::new(),
+        };
         match hint {
             Some(hint) => wrapped.hint(hint),
             None => wrapped,
@@ -104,13 +108,18 @@ impl Store {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(StoreError::io("create store folder", &path))?;
         }
-        let root = root.canonicalize().map_err(StoreError::io("open store", root))?;
+        let root = root
+            .canonicalize()
+            .map_err(StoreError::io("open store", root))?;
         let format = root.join("FORMAT");
         let expected = json!({ "format": STORE_FORMAT, "hash": "blake3" }).to_string();
         match fs::read_to_string(&format) {
             Ok(text) if text.trim() == expected => {}
             Ok(text) => {
-                return Err(StoreError::Format { path: root, found: text.trim().to_owned() });
+                return Err(StoreError::Format {
+                    path: root,
+                    found: text.trim().to_owned(),
+                });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 write_atomically(&format, expected.as_bytes())
@@ -119,7 +128,10 @@ impl Store {
             Err(e) => return Err(StoreError::io("read", &format)(e)),
         }
         let stats = Arc::new(StatCache::load(&root.join("stat-cache.json")));
-        Ok(Self { root: Arc::new(root), stats })
+        Ok(Self {
+            root: Arc::new(root),
+            stats,
+        })
     }
 
     /// The folder of the store.
@@ -179,7 +191,9 @@ impl Store {
     /// Forgets an action's scratch folder once its result is stored.
     pub fn remove_scratch(&self, key: &ActionKey) {
         // Litter costs space, never correctness: the folder belongs to one key.
-        drop(fs::remove_dir_all(self.root.join("scratch").join(key.to_string())));
+        drop(fs::remove_dir_all(
+            self.root.join("scratch").join(key.to_string()),
+        ));
     }
 
     /// The file whose lock means that an action is being computed.
@@ -265,8 +279,13 @@ impl Store {
     /// them again.
     pub(crate) fn trust_artifact(&self, digest: &Digest) {
         self.stats.trust(&self.object_path(digest), *digest);
-        for file in self.tree(digest).into_iter().flat_map(|tree| tree.files.into_values()) {
-            self.stats.trust(&self.object_path(&file.digest), file.digest);
+        for file in self
+            .tree(digest)
+            .into_iter()
+            .flat_map(|tree| tree.files.into_values())
+        {
+            self.stats
+                .trust(&self.object_path(&file.digest), file.digest);
         }
     }
 

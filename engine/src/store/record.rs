@@ -43,11 +43,7 @@ pub struct ActionRecord {
 
 impl ActionRecord {
     /// A record without a numerics class.
-    pub fn new(
-        key: ActionKey,
-        document: Value,
-        outputs: BTreeMap<String, Vec<Artifact>>,
-    ) -> Self {
+    pub fn new(key: ActionKey, document: Value, outputs: BTreeMap<String, Vec<Artifact>>) -> Self {
         Self {
             record_format: RECORD_FORMAT,
             key,
@@ -69,8 +65,8 @@ impl ActionRecord {
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut record: Self = serde_json::from_slice(bytes).ok()?;
         let seal = record.self_digest.take()?;
-        let intact = record.record_format == RECORD_FORMAT
-            && Digest::of(record.text().as_bytes()) == seal;
+        let intact =
+            record.record_format == RECORD_FORMAT && Digest::of(record.text().as_bytes()) == seal;
         intact.then_some(record)
     }
 

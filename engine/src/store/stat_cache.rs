@@ -22,8 +22,14 @@ const COARSE_NS: i128 = 2_000_000_000;
 /// Granularity of the usual local Linux file systems: one scheduler tick, with a margin.
 const FINE_NS: i128 = 20_000_000;
 /// `statfs` types of ext2/3/4, xfs, btrfs, tmpfs, overlayfs and zfs.
-const FINE_TYPES: [u64; 6] =
-    [0xEF53, 0x5846_5342, 0x9123_683E, 0x0102_1994, 0x794C_7630, 0x2FC1_2FC1];
+const FINE_TYPES: [u64; 6] = [
+    0xEF53,
+    0x5846_5342,
+    0x9123_683E,
+    0x0102_1994,
+    0x794C_7630,
+    0x2FC1_2FC1,
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Stat {
@@ -67,12 +73,16 @@ impl StatCache {
             .ok()
             .and_then(|bytes| serde_json::from_slice::<Vec<(PathBuf, Entry)>>(&bytes).ok())
             .unwrap_or_default();
-        Self { entries: Mutex::new(entries.into_iter().collect()), ..Self::default() }
+        Self {
+            entries: Mutex::new(entries.into_iter().collect()),
+            ..Self::default()
+        }
     }
 
     /// From now on every file is read again.
     pub fn distrust(&self) {
-        self.paranoid.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.paranoid
+            .store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Saves the cache, without entries of files that are gone.
@@ -81,7 +91,10 @@ impl StatCache {
     /// Any I/O error of writing the file.
     pub fn save(&self, path: &Path) -> io::Result<()> {
         let entries = self.lock().clone();
-        let kept: Vec<_> = entries.into_iter().filter(|(path, _)| path.exists()).collect();
+        let kept: Vec<_> = entries
+            .into_iter()
+            .filter(|(path, _)| path.exists())
+            .collect();
         write_atomically(path, &serde_json::to_vec(&kept)?)
     }
 
@@ -113,7 +126,13 @@ impl StatCache {
     /// Remembers a read-only file that this process has just made, or linked, knowing its digest.
     pub fn trust(&self, path: &Path, digest: Digest) {
         if let Ok(metadata) = fs::metadata(path) {
-            self.lock().insert(path.to_owned(), Entry { stat: Stat::of(&metadata), digest });
+            self.lock().insert(
+                path.to_owned(),
+                Entry {
+                    stat: Stat::of(&metadata),
+                    digest,
+                },
+            );
         }
     }
 
@@ -149,7 +168,12 @@ mod tests {
         cache.trust(&path, Digest::of(b"one"));
         let mtime = fs::metadata(&path).unwrap().modified().unwrap();
         fs::write(&path, "two").unwrap();
-        fs::File::options().write(true).open(&path).unwrap().set_modified(mtime).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_modified(mtime)
+            .unwrap();
         assert_eq!(cache.digest_of(&path).unwrap().0, Digest::of(b"two"));
     }
 

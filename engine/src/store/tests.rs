@@ -10,7 +10,11 @@ fn record(store: &Store) -> ActionRecord {
     let digest = store.put_bytes(b"content").unwrap();
     let document = json!({ "stage": "x" });
     let key = ActionKey::of_document(&document);
-    let artifact = Artifact { kind: "table".into(), digest, size: 7 };
+    let artifact = Artifact {
+        kind: "table".into(),
+        digest,
+        size: 7,
+    };
     ActionRecord::new(key, document, [("out".to_owned(), vec![artifact])].into())
 }
 
@@ -62,8 +66,13 @@ fn a_folder_becomes_a_tree_of_objects() {
 #[test]
 fn a_tree_with_a_path_outside_itself_is_refused() {
     for path in ["../x", "/x", "a//b", "a/./b", ""] {
-        let file = TreeFile { digest: Digest::of(b""), size: 0 };
-        let tree = Tree { files: [(path.to_owned(), file)].into() };
+        let file = TreeFile {
+            digest: Digest::of(b""),
+            size: 0,
+        };
+        let tree = Tree {
+            files: [(path.to_owned(), file)].into(),
+        };
         assert_eq!(Tree::from_bytes(&tree.to_bytes()), None, "{path}");
     }
 }

@@ -31,6 +31,9 @@ pub struct TreeFile {
 
 impl Tree {
     /// The canonical bytes, whose digest is the digest of the artifact.
+    ///
+    /// # Panics
+    /// Never: every field has a JSON form.
     pub fn to_bytes(&self) -> Vec<u8> {
         let value = serde_json::to_value(self).expect("a tree has string keys only");
         canonical(&value).into_bytes()
@@ -39,7 +42,10 @@ impl Tree {
     /// Reads canonical bytes; `None` for anything else, or a path that would leave the tree.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let tree: Self = serde_json::from_slice(bytes).ok()?;
-        tree.files.keys().all(|path| is_relative(path)).then_some(tree)
+        tree.files
+            .keys()
+            .all(|path| is_relative(path))
+            .then_some(tree)
     }
 
     /// The digest of the artifact.
@@ -74,7 +80,11 @@ fn descend(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), S
             let error = io::Error::new(io::ErrorKind::InvalidData, "file name is not Unicode");
             return Err(StoreError::io("list", &path)(error));
         };
-        let relative = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let relative = if prefix.is_empty() {
+            name
+        } else {
+            format!("{prefix}/{name}")
+        };
         let metadata = fs::metadata(&path).map_err(StoreError::io("look at", &path))?;
         if metadata.is_dir() {
             descend(&path, &relative, found)?;
