@@ -1,1 +1,9 @@
+//! The integration tests: one binary, one file per topic.
 
+mod architecture;
+mod bad_input;
+mod cli;
+mod documents;
+mod experiment;
+mod interruption;
+mod support;

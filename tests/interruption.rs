@@ -1,0 +1,122 @@
+//! Ctrl-C, killed workers, killed engines: what was finished stays, nothing is half-written.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::support::{Project, command};
+
+/// No step of these tests takes longer on any machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A project whose training takes many epochs.
+fn slow_project() -> Project {
+    let project = Project::with_caps(12);
+    project.edit("experiment.yaml", "epochs: 2", "epochs: 400");
+    project
+}
+
+/// Starts a run; its standard error arrives line by line.
+fn start(project: &Project) -> (Child, Receiver<String>) {
+    let mut child = command(&project.path("."), &["run", "experiment.yaml", "-v"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    (child, receiver)
+}
+
+/// Waits for a line that contains `text`.
+fn wait_for(lines: &Receiver<String>, text: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+        if line.contains(text) {
+            return line;
+        }
+        seen.push(line);
+    }
+    panic!("`{text}` never came after:\n{}", seen.join("\n"));
+}
+
+fn signal(pid: u32, name: &str) {
+    let status = std::process::Command::new("kill").arg(name).arg(pid.to_string()).status();
+    assert!(status.unwrap().success());
+}
+
+/// The process ID of the worker that `engine` started.
+fn worker_of(engine: u32) -> u32 {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+            // pid (name) state parent …
+            let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
+            if stat.contains("(clinicadl-worke") && after.split(' ').nth(1) == Some(&engine.to_string()) {
+                return pid;
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("no worker of {engine}");
+}
+
+#[test]
+fn ctrl_c_stops_in_order_and_the_next_run_goes_on() {
+    let project = slow_project();
+    let (mut child, lines) = start(&project);
+    wait_for(&lines, "train (split 0): 4");
+    signal(child.id(), "-INT");
+    wait_for(&lines, "stopping");
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130));
+    assert!(!project.path("maps").exists());
+    let (mut child, lines) = start(&project);
+    wait_for(&lines, "hit  extract");
+    let resumed = wait_for(&lines, "train (split 0): ");
+    assert!(!resumed.contains(": 1/"), "training goes on from its checkpoint: {resumed}");
+    signal(child.id(), "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_killed_worker_fails_its_action_with_the_signal_and_loses_nothing_else() {
+    let project = slow_project();
+    let (mut child, lines) = start(&project);
+    wait_for(&lines, "train (split 0): ");
+    signal(worker_of(child.id()), "-KILL");
+    let message = wait_for(&lines, "was killed by signal 9");
+    assert!(message.contains("train (split 0)"), "{message}");
+    signal(child.id(), "-INT");
+    assert!(matches!(child.wait().unwrap().code(), Some(7 | 130)));
+    assert!(!project.path("maps").exists());
+    project.clinicadl(&["plan", "experiment.yaml"]).success();
+}
+
+#[test]
+fn a_killed_engine_leaves_no_worker_and_a_usable_store() {
+    let project = slow_project();
+    let (mut child, lines) = start(&project);
+    wait_for(&lines, "train (split 0): ");
+    let worker = worker_of(child.id());
+    signal(child.id(), "-KILL");
+    child.wait().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while std::path::Path::new(&format!("/proc/{worker}/exe")).exists() {
+        assert!(Instant::now() < deadline, "worker {worker} outlives its engine");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let plan = project.clinicadl(&["plan", "experiment.yaml"]).success().stdout;
+    assert!(plan.contains("hit  extract"), "{plan}");
+}
