@@ -2,6 +2,8 @@
 //!
 //! One stage is one file and one line in [`STAGES`].
 
+pub mod learning;
+
 use engine::registry::AnyStage;
 
 /// Every stage, sorted by ID.

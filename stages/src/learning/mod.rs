@@ -1,0 +1,126 @@
+//! Declarations of the learning stages: parameters, ports and checks, without libtorch.
+//!
+//! What they do is implemented in the crate `stages-torch`, which runs in the worker. Everything that
+//! a manifest can get wrong is noticed here, before anything runs.
+
+pub mod interpret;
+pub mod names;
+pub mod predict;
+pub mod train;
+
+pub use interpret::{Interpret, InterpretParams};
+pub use predict::{Predict, PredictParams};
+pub use train::{Train, TrainParams};
+
+use engine::ParamIssue;
+
+mod provisional;
+use provisional as metrics;
+
+/// The selection metric that is no metric of predictions: the mean loss over samples.
+pub const LOSS: &str = "loss";
+
+/// The name of a selection metric in folders and files of a MAPS: `loss`, or a metric's column name.
+///
+/// Metrics are known by their ID (`balanced_accuracy`) and by their column name (`BA`).
+pub fn selection_column(name: &str) -> Option<&'static str> {
+    if name == LOSS {
+        return Some(LOSS);
+    }
+    metrics::find(name).map(|metric| metric.column())
+}
+
+/// Problems of a list of selection metrics: unknown names and repetitions.
+fn check_selection_metrics(names: &[String]) -> Vec<ParamIssue> {
+    let mut issues = Vec::new();
+    for (i, name) in names.iter().enumerate() {
+        let field = format!("selection_metrics[{i}]");
+        match selection_column(name) {
+            None => issues.push(ParamIssue::new(
+                field,
+                format!(
+                    "unknown selection metric `{name}`, expected one of {}",
+                    known_metrics()
+                ),
+            )),
+            Some(column) => {
+                let is_repeated = names[..i]
+                    .iter()
+                    .any(|earlier| selection_column(earlier) == Some(column));
+                if is_repeated {
+                    issues.push(ParamIssue::new(
+                        field,
+                        format!("selection metric `{name}` is listed twice"),
+                    ));
+                }
+            }
+        }
+    }
+    issues
+}
+
+fn known_metrics() -> String {
+    std::iter::once(LOSS)
+        .chain(metrics::METRICS.iter().map(|metric| metric.id()))
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// Whether a name can be a folder of a MAPS: letters, digits, `.`, `_`, `-`, `+`, not starting with a dot.
+fn is_folder_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || ".-_+".contains(c))
+}
+
+/// Problems of the name of a data group, which is a folder of the MAPS.
+fn check_data_group(name: &str) -> Vec<ParamIssue> {
+    let message = if matches!(name, "train" | "validation" | "train+validation") {
+        format!("`{name}` is the name of a group made by training, choose another")
+    } else if is_folder_name(name) {
+        return Vec::new();
+    } else {
+        format!("`{name}` cannot be a folder name, use letters, digits, `-`, `_`, `.` and `+`")
+    };
+    vec![ParamIssue::new("data_group", message)]
+}
+
+/// The part of a path below a folder `split-<i>`, for a per-split input that is seen whole.
+fn inside_split(path: &str) -> &str {
+    match path.split_once('/') {
+        Some((first, rest)) if first.starts_with("split-") => rest,
+        _ => path,
+    }
+}
+
+/// Which files of a trained model prediction needs: parameters, groups and the chosen weights.
+fn selects_model_file(metrics: &[String], path: &str) -> bool {
+    let path = inside_split(path);
+    if matches!(path, "maps.json" | "groups/train+validation.tsv") {
+        return true;
+    }
+    let metric = path
+        .strip_prefix("best-")
+        .and_then(|rest| rest.strip_suffix("/model.pth.tar"));
+    match metric {
+        Some(metric) => {
+            metrics.is_empty()
+                || metrics
+                    .iter()
+                    .any(|name| selection_column(name) == Some(metric))
+        }
+        None => false,
+    }
+}
+
+/// Which files of extracted tensors learning needs.
+fn selects_tensor_file(path: &str) -> bool {
+    matches!(path, "images.tsv" | "extraction.json")
+        || (path.starts_with("images/") && path.ends_with(".safetensors"))
+}
+
+#[cfg(test)]
+mod tests;

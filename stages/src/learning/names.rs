@@ -1,0 +1,105 @@
+//! The closed lists of names that a manifest can choose from.
+//!
+//! Each has a table of implementations in `stages-torch`; a test there keeps both equal.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Declares a closed list of names with their spelling in manifests and in MAPS.
+macro_rules! names {
+    ($(#[$meta:meta])* $type:ident { $( $(#[$variant_meta:meta])* $variant:ident = $name:literal ),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        pub enum $type {
+            $( $(#[$variant_meta])* #[serde(rename = $name)] $variant, )*
+        }
+
+        impl $type {
+            /// Every choice.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The spelling in manifests and in MAPS.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),* }
+            }
+        }
+    };
+}
+
+names! {
+    /// What is learnt.
+    Task {
+        /// A class per image.
+        Classification = "classification",
+    }
+}
+
+names! {
+    /// Architectures.
+    NetworkName {
+        /// Five convolution blocks and three fully connected layers, for 2-D and 3-D images.
+        Conv5Fc3 = "Conv5_FC3",
+    }
+}
+
+names! {
+    /// Optimizers, with the defaults of PyTorch apart from learning rate and weight decay.
+    OptimizerName {
+        /// Average of the weights over the steps of a stochastic gradient descent.
+        Asgd = "ASGD",
+        /// Adaptive learning rate without a global one.
+        Adadelta = "Adadelta",
+        /// Per-weight learning rates from accumulated squared gradients.
+        Adagrad = "Adagrad",
+        /// Adaptive moments, weight decay added to the gradient.
+        Adam = "Adam",
+        /// Adaptive moments, decoupled weight decay.
+        AdamW = "AdamW",
+        /// Adam with the infinity norm.
+        Adamax = "Adamax",
+        /// Adam with Nesterov momentum.
+        NAdam = "NAdam",
+        /// Adam with a rectified variance.
+        RAdam = "RAdam",
+        /// Gradients divided by a running root mean square.
+        RmsProp = "RMSprop",
+        /// Stochastic gradient descent without momentum.
+        Sgd = "SGD",
+    }
+}
+
+names! {
+    /// Losses of classification.
+    LossName {
+        /// Cross-entropy of the softmax.
+        CrossEntropy = "CrossEntropyLoss",
+        /// Margin of the true class over the others.
+        MultiMargin = "MultiMarginLoss",
+    }
+}
+
+names! {
+    /// How the training set is ordered in an epoch.
+    SamplerName {
+        /// Every image once, shuffled.
+        Random = "random",
+        /// As many draws as images, with replacement, every class equally likely.
+        Weighted = "weighted",
+    }
+}
+
+names! {
+    /// Arithmetic of forward and backward passes.
+    Precision {
+        /// 32-bit floating point.
+        Float32 = "float32",
+    }
+}
+
+names! {
+    /// Attribution methods.
+    AttributionMethod {
+        /// Gradient of a class's output with respect to the image.
+        Gradients = "gradients",
+    }
+}

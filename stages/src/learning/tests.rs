@@ -1,0 +1,95 @@
+use engine::Stage;
+
+use super::train::{NetworkParams, TrainParams};
+use super::*;
+
+fn fields(issues: &[ParamIssue]) -> Vec<&str> {
+    issues.iter().map(|issue| issue.field.as_str()).collect()
+}
+
+#[test]
+fn defaults_have_no_problem() {
+    assert!(Train::check(&TrainParams::default()).is_empty());
+    assert!(Predict::check(&PredictParams::default()).is_empty());
+    assert!(Interpret::check(&InterpretParams::default()).is_empty());
+}
+
+#[test]
+fn every_problem_of_a_training_is_told_at_once() {
+    let params = TrainParams {
+        selection_metrics: vec!["loss".into(), "acuracy".into(), "loss".into()],
+        network: NetworkParams {
+            dropout: 1.5,
+            ..NetworkParams::default()
+        },
+        size_reduction_factor: 7,
+        epochs: 0,
+        label_code: [("AD".to_owned(), 0), ("CN".to_owned(), 2)].into(),
+        ..TrainParams::default()
+    };
+    assert_eq!(
+        fields(&Train::check(&params)),
+        [
+            "selection_metrics[1]",
+            "selection_metrics[2]",
+            "network.dropout",
+            "epochs",
+            "size_reduction_factor",
+            "label_code"
+        ]
+    );
+}
+
+#[test]
+fn metrics_are_known_by_id_and_by_column() {
+    assert_eq!(selection_column("loss"), Some("loss"));
+    assert_eq!(selection_column("balanced_accuracy"), Some("BA"));
+    assert_eq!(selection_column("BA"), Some("BA"));
+    assert_eq!(selection_column("MCC"), Some("MCC"));
+    assert_eq!(selection_column("nonsense"), None);
+}
+
+#[test]
+fn groups_of_the_training_cannot_be_predicted_under_their_names() {
+    for name in ["train", "validation", "", "../x", ".hidden", "a/b"] {
+        assert_eq!(fields(&check_data_group(name)), ["data_group"], "{name}");
+    }
+    assert!(check_data_group("test-RANDOM").is_empty());
+}
+
+#[test]
+fn only_the_tables_of_the_chosen_regime_are_inputs() {
+    let params = TrainParams::default();
+    assert!(Train::selects(&params, "splits", "split-3/train.tsv"));
+    assert!(Train::selects(&params, "splits", "validation_baseline.tsv"));
+    assert!(!Train::selects(
+        &params,
+        "splits",
+        "split-3/train_baseline.tsv"
+    ));
+    assert!(!Train::selects(&params, "splits", "kfold.json"));
+}
+
+#[test]
+fn only_the_chosen_models_are_inputs() {
+    let params = PredictParams {
+        selection_metrics: vec!["balanced_accuracy".into()],
+        ..PredictParams::default()
+    };
+    assert!(Predict::selects(
+        &params,
+        "model",
+        "split-0/best-BA/model.pth.tar"
+    ));
+    assert!(Predict::selects(&params, "model", "maps.json"));
+    assert!(!Predict::selects(
+        &params,
+        "model",
+        "best-loss/model.pth.tar"
+    ));
+    assert!(!Predict::selects(
+        &params,
+        "model",
+        "split-0/best-BA/model.safetensors"
+    ));
+}

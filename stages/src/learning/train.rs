@@ -1,0 +1,237 @@
+//! Declaration of `train`: a network fitted to labelled images, once per split.
+
+use std::collections::BTreeMap;
+
+use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
+
+use super::names::{LossName, NetworkName, OptimizerName, Precision, SamplerName, Task};
+use super::{check_selection_metrics, inside_split, selects_tensor_file};
+
+engine::params! {
+    /// The network to train.
+    pub struct NetworkParams {
+        /// Architecture. Default `Conv5_FC3`.
+        semantic name: NetworkName = NetworkName::Conv5Fc3,
+        /// Probability of dropping a feature before the first fully connected layer, 0 to 1. Default 0.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic dropout: f64 = 0.0,
+    }
+}
+
+engine::params! {
+    /// The optimizer and its two free parameters; the others are PyTorch's defaults.
+    pub struct OptimizerParams {
+        /// Update rule. Default `Adam`.
+        semantic name: OptimizerName = OptimizerName::Adam,
+        /// Step size, above 0. Default 1e-4.
+        #[schemars(range(min = 0.0))]
+        semantic learning_rate: f64 = 1e-4,
+        /// Pull of the weights towards zero, at least 0. Default 1e-4.
+        #[schemars(range(min = 0.0))]
+        semantic weight_decay: f64 = 1e-4,
+    }
+}
+
+engine::params! {
+    /// Parameters of `train`.
+    pub struct TrainParams {
+        /// What is learnt. Default `classification`.
+        semantic task: Task = Task::Classification,
+        /// Column of the split tables that holds the label. Default `diagnosis`.
+        semantic label: String = "diagnosis".to_owned(),
+        /// Label to output node; several labels may share one. Empty (default): labels sorted, 0, 1, …
+        semantic label_code: BTreeMap<String, u32> = BTreeMap::new(),
+        /// Rows are kept when their column `diagnosis` is listed. Empty (default): all rows.
+        semantic diagnoses: Vec<String> = Vec::new(),
+        /// Architecture and its parameters.
+        semantic network: NetworkParams = NetworkParams::default(),
+        /// Update rule and its parameters.
+        semantic optimizer: OptimizerParams = OptimizerParams::default(),
+        /// What is minimised. Default `CrossEntropyLoss`.
+        semantic loss: LossName = LossName::CrossEntropy,
+        /// Passes over the training set, at least 1. Default 20.
+        #[schemars(range(min = 1))]
+        semantic epochs: u32 = 20,
+        /// Images per forward pass, at least 1. Default 8.
+        #[schemars(range(min = 1))]
+        semantic batch_size: u32 = 8,
+        /// Batches whose gradients are averaged over their images into one update. Default 1.
+        #[schemars(range(min = 1))]
+        semantic accumulation_steps: u32 = 1,
+        /// Updates are followed by an evaluation every so many batches; 0 (default): only at the end of an epoch.
+        semantic evaluation_steps: u32 = 0,
+        /// Epochs without improvement of the validation loss before stopping; 0 (default): never.
+        semantic patience: u32 = 0,
+        /// Relative decrease of the validation loss that counts as improvement, at least 0. Default 0.
+        #[schemars(range(min = 0.0))]
+        semantic tolerance: f64 = 0.0,
+        /// Divide the learning rate by 10 after 10 epochs without improvement. Default false.
+        semantic adaptive_learning_rate: bool = false,
+        /// A best model is kept for each: `loss` or metrics of predictions. Default `[loss]`.
+        #[schemars(length(min = 1))]
+        semantic selection_metrics: Vec<String> = vec![super::LOSS.to_owned()],
+        /// Order of the training set. Default `random`.
+        semantic sampler: SamplerName = SamplerName::Random,
+        /// Rescale each image to [0, 1]. Default true.
+        semantic normalize: bool = true,
+        /// Take every n-th voxel of a central part of the image. Default false.
+        semantic size_reduction: bool = false,
+        /// The n of `size_reduction`, 2 to 5. Default 2.
+        #[schemars(range(min = 2, max = 5))]
+        semantic size_reduction_factor: u32 = 2,
+        /// Train on the first session of each participant only. Default false.
+        semantic baseline: bool = false,
+        /// Validate on every session rather than on the first. Default false.
+        semantic validation_longitudinal: bool = false,
+        /// Seed of the initial weights, the same in every split; null (default): from the manifest's seed.
+        semantic weights_seed: Option<u32> = None,
+        /// Seed of the order of images, advanced by one per epoch; null (default): from the manifest's seed.
+        semantic sampler_seed: Option<u32> = None,
+        /// Only use algorithms whose result does not depend on timing; always so on a CPU. Default false.
+        semantic deterministic: bool = false,
+        /// Evaluate the training set after each epoch too; best models are at the end in any case. Default true.
+        semantic evaluate_training_set: bool = true,
+        /// Resamples of the confidence intervals, at least 1. Default 3000.
+        #[schemars(range(min = 1))]
+        semantic bootstrap: u32 = 3000,
+        /// Arithmetic. Default `float32`.
+        semantic precision: Precision = Precision::Float32,
+        /// Threads that load images ahead; 0 loads in line. Default 2.
+        #[schemars(range(max = 256))]
+        resource n_proc: u32 = 2,
+    }
+}
+
+/// Fits a network to labelled images, once per split.
+#[derive(Debug)]
+pub struct Train;
+
+impl Stage for Train {
+    const ID: &'static str = "train";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "trains a network on each split and keeps the best models";
+    const SEEDED: bool = true;
+    const RUNS_IN: RunsIn = RunsIn::Worker;
+    type Params = TrainParams;
+
+    fn ports(_: &TrainParams) -> Ports {
+        Ports {
+            inputs: vec![
+                InputPort::new("images", &["tensors"], "extracted images"),
+                InputPort::new(
+                    "splits",
+                    &["splits"],
+                    "tables of training and validation sessions with their labels",
+                )
+                .per_split(),
+            ],
+            outputs: vec![OutputPort::new(
+                "model",
+                "model",
+                "best models, their predictions and the history of the training",
+            )],
+        }
+    }
+
+    fn check(params: &TrainParams) -> Vec<ParamIssue> {
+        let mut issues = check_selection_metrics(&params.selection_metrics);
+        let mut refuse =
+            |field: &str, message: String| issues.push(ParamIssue::new(field, message));
+        if params.selection_metrics.is_empty() {
+            refuse(
+                "selection_metrics",
+                "expected at least one metric".to_owned(),
+            );
+        }
+        let dropout = params.network.dropout;
+        if !(0.0..=1.0).contains(&dropout) {
+            refuse("network.dropout", format!("expected 0 to 1, got {dropout}"));
+        }
+        let rate = params.optimizer.learning_rate;
+        if !(rate > 0.0 && rate.is_finite()) {
+            refuse(
+                "optimizer.learning_rate",
+                format!("expected a number above 0, got {rate}"),
+            );
+        }
+        for (field, value) in [
+            ("optimizer.weight_decay", params.optimizer.weight_decay),
+            ("tolerance", params.tolerance),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                refuse(field, format!("expected at least 0, got {value}"));
+            }
+        }
+        for (field, value) in [
+            ("epochs", params.epochs),
+            ("batch_size", params.batch_size),
+            ("accumulation_steps", params.accumulation_steps),
+            ("bootstrap", params.bootstrap),
+        ] {
+            if value == 0 {
+                refuse(field, "expected at least 1, got 0".to_owned());
+            }
+        }
+        if !(2..=5).contains(&params.size_reduction_factor) {
+            let factor = params.size_reduction_factor;
+            refuse(
+                "size_reduction_factor",
+                format!("expected 2, 3, 4 or 5, got {factor}"),
+            );
+        }
+        if params.label.is_empty() {
+            refuse("label", "expected the name of a column".to_owned());
+        }
+        if let Some(problem) = label_code_problem(&params.label_code) {
+            refuse("label_code", problem);
+        }
+        issues
+    }
+
+    fn selects(params: &TrainParams, port: &str, path: &str) -> bool {
+        match port {
+            "images" => selects_tensor_file(path),
+            "splits" => {
+                let (train, validation) = params.tables();
+                let path = inside_split(path);
+                path == train || path == validation
+            }
+            _ => true,
+        }
+    }
+}
+
+impl TrainParams {
+    /// The file names of the training and the validation table of a split.
+    pub fn tables(&self) -> (&'static str, &'static str) {
+        let train = if self.baseline {
+            "train_baseline.tsv"
+        } else {
+            "train.tsv"
+        };
+        let validation = if self.validation_longitudinal {
+            "validation.tsv"
+        } else {
+            "validation_baseline.tsv"
+        };
+        (train, validation)
+    }
+}
+
+/// Nodes must be 0, 1, … without a gap, and at least two.
+fn label_code_problem(code: &BTreeMap<String, u32>) -> Option<String> {
+    if code.is_empty() {
+        return None;
+    }
+    let nodes: std::collections::BTreeSet<u32> = code.values().copied().collect();
+    if nodes.len() < 2 {
+        return Some("expected at least two classes".to_owned());
+    }
+    nodes
+        .iter()
+        .zip(0..)
+        .find(|&(&node, expected)| node != expected)
+        .map(|(node, expected)| {
+            format!("expected node {expected}, got {node}: nodes are 0, 1, … without a gap")
+        })
+}

@@ -1,0 +1,149 @@
+//! Exclusive use of libtorch's process-wide state: generator, thread pool, device.
+//!
+//! libtorch has one default generator and one thread pool per process, so a process works on one
+//! action at a time. A [`Session`] is the proof of having them; whatever draws from the default
+//! generator takes one.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use engine::StageError;
+use engine::context::Slots;
+use serde_json::{Value, json};
+use tch::{Cuda, Device};
+
+static LIBTORCH: Mutex<()> = Mutex::new(());
+
+/// libtorch, set up for one action.
+#[derive(Debug)]
+pub(crate) struct Session {
+    device: Device,
+    _exclusive: MutexGuard<'static, ()>,
+}
+
+impl Session {
+    /// Waits for libtorch and sets it up for these slots.
+    ///
+    /// # Errors
+    /// A graphics processor is asked for and there is none that libtorch can use.
+    pub(crate) fn open(slots: Slots) -> Result<Self, StageError> {
+        let exclusive = LIBTORCH.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = choose_device(slots.gpus)?;
+        tch::set_num_threads(i32::try_from(slots.cpus.max(1)).unwrap_or(i32::MAX));
+        Ok(Self {
+            device,
+            _exclusive: exclusive,
+        })
+    }
+
+    /// Where to compute.
+    pub(crate) fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Restarts the default generators.
+    pub(crate) fn seed(&self, seed: u64) {
+        // Seeds of labelled streams have 63 bits, those of parameters 32.
+        tch::manual_seed(i64::try_from(seed).unwrap_or(i64::MAX));
+    }
+
+    /// Refuses algorithms whose result depends on timing.
+    ///
+    /// # Errors
+    /// The device is a graphics processor, whose algorithms cannot be restricted here.
+    pub(crate) fn require_deterministic(&self) -> Result<(), StageError> {
+        if self.device == Device::Cpu {
+            return Ok(());
+        }
+        Err(
+            StageError::environment("`deterministic: true` is not available on a GPU")
+                .hint("train on CPU (`resources: { gpus: 0 }`), or set `deterministic: false`"),
+        )
+    }
+}
+
+fn choose_device(gpus: usize) -> Result<Device, StageError> {
+    if gpus == 0 {
+        return Ok(Device::Cpu);
+    }
+    if Cuda::is_available() {
+        Cuda::cudnn_set_benchmark(false);
+        return Ok(Device::Cuda(0));
+    }
+    let error = StageError::environment(format!(
+        "{gpus} GPU asked for, and this libtorch finds no CUDA device"
+    ));
+    Err(error
+        .hint("set `resources: { gpus: 0 }` to compute on CPU")
+        .hint("for CUDA, build against a CUDA libtorch with `LIBTORCH_USE_PYTORCH=1`, see README"))
+}
+
+/// What results of libtorch depend on besides inputs and parameters: the numerics class.
+pub fn numerics() -> Value {
+    let device = if Cuda::is_available() { "cuda" } else { "cpu" };
+    json!({
+        "libtorch": torch_version(),
+        "device": device,
+        "intraop_threads": tch::get_num_threads(),
+        "cpu_capability": cpu_capability(),
+        "mkl": tch::utils::has_mkl(),
+        "mkldnn": tch::utils::has_mkldnn(),
+    })
+}
+
+/// The version that tch is made for and refuses to build without.
+fn torch_version() -> &'static str {
+    "2.13.0"
+}
+
+/// The widest vector instructions that libtorch's kernels choose on this processor.
+fn cpu_capability() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let is_avx512 = std::arch::is_x86_feature_detected!("avx512f")
+            && std::arch::is_x86_feature_detected!("avx512bw")
+            && std::arch::is_x86_feature_detected!("avx512dq")
+            && std::arch::is_x86_feature_detected!("avx512vl")
+            && std::arch::is_x86_feature_detected!("fma");
+        if is_avx512 {
+            return "AVX512";
+        }
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma")
+        {
+            return "AVX2";
+        }
+    }
+    "default"
+}
+
+#[cfg(test)]
+impl Session {
+    /// A session of one CPU thread, so that parallel tests do not share the generator.
+    pub(crate) fn for_test() -> Self {
+        Self::open(Slots { cpus: 1, gpus: 0 }).expect("a CPU is always there")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::FailureKind;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_gpu_is_an_environment_problem_with_advice() {
+        if Cuda::is_available() {
+            return;
+        }
+        let error = Session::open(Slots { cpus: 1, gpus: 1 }).unwrap_err();
+        assert_eq!(error.kind, FailureKind::Environment);
+        assert!(error.hints[0].contains("gpus: 0"));
+    }
+
+    #[test]
+    fn numerics_name_what_results_depend_on() {
+        let numerics = numerics();
+        for field in ["libtorch", "device", "intraop_threads", "cpu_capability"] {
+            assert!(!numerics[field].is_null(), "{field}");
+        }
+    }
+}

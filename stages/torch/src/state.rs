@@ -1,0 +1,71 @@
+//! The named tensors of a network, in the order of PyTorch's `state_dict`.
+
+use engine::StageError;
+use tch::{Device, Tensor};
+
+use crate::error::During;
+
+/// What a tensor of a network is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Fitted by an optimizer.
+    Parameter,
+    /// Updated by forward passes, such as running statistics.
+    Buffer,
+}
+
+/// One named tensor.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) tensor: Tensor,
+}
+
+/// Every tensor of a network.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    entries: Vec<Entry>,
+}
+
+impl State {
+    /// Adds a tensor at the end and returns another handle of it.
+    pub(crate) fn add(&mut self, name: String, role: Role, tensor: Tensor) -> Tensor {
+        let handle = tensor.shallow_clone();
+        self.entries.push(Entry { name, role, tensor });
+        handle
+    }
+
+    /// Every entry in `state_dict` order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Handles of the parameters, in the order that optimizers number them.
+    pub(crate) fn parameters(&self) -> Vec<Tensor> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.role == Role::Parameter)
+            .map(|entry| entry.tensor.shallow_clone())
+            .collect()
+    }
+
+    /// Asks autograd to follow the parameters.
+    pub(crate) fn require_gradients(&self) -> Result<(), StageError> {
+        for parameter in &mut self.parameters() {
+            drop(parameter.f_requires_grad_(true).during("track gradients")?);
+        }
+        Ok(())
+    }
+
+    /// Moves every tensor; handles held by layers follow.
+    pub(crate) fn move_to(&mut self, device: Device) -> Result<(), StageError> {
+        for entry in &mut self.entries {
+            if entry.tensor.device() != device {
+                let moved = entry.tensor.f_to_device(device).during("move weights")?;
+                entry.tensor.f_set_data(&moved).during("move weights")?;
+            }
+        }
+        Ok(())
+    }
+}
