@@ -1,1 +1,3 @@
-//! .
+//! The MAPS folder: layout, files, weights.
+
+pub mod weights;

@@ -1,0 +1,148 @@
+//! The zip archive around a pickle, read with suspicion and written in one way only.
+//!
+//! Entries are looked up by name and never written to disk. Nothing compressed is accepted and no
+//! bytes may belong to two entries, so what is read is never larger than the file.
+
+use std::io::{Cursor, Read, Write};
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
+
+use super::WeightsError;
+
+/// The largest pickle accepted; a state dict needs some hundred bytes per tensor.
+const MAX_PICKLE_BYTES: u64 = 16 << 20;
+
+/// An archive of `torch.save` in memory.
+pub(super) struct Archive<'a> {
+    zip: ZipArchive<Cursor<&'a [u8]>>,
+    root: String,
+    size_bytes: u64,
+}
+
+impl<'a> Archive<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, WeightsError> {
+        if !bytes.starts_with(b"PK\x03\x04") {
+            return Err(WeightsError::NotAnArchive);
+        }
+        let damaged = |error: zip::result::ZipError| WeightsError::Archive(error.to_string());
+        let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+        if zip.has_duplicate_names() || zip.has_overlapping_files().map_err(damaged)? {
+            return Err(WeightsError::OverlappingEntries);
+        }
+        let roots: Vec<String> = zip
+            .file_names()
+            .filter_map(|name| {
+                let name = name.ok()?;
+                let root = name.strip_suffix("/data.pkl")?;
+                (!root.contains('/')).then(|| root.to_owned())
+            })
+            .collect();
+        let [root] = roots.as_slice() else {
+            return Err(WeightsError::Pickles(roots.len()));
+        };
+        let root = root.clone();
+        let size_bytes = bytes.len() as u64;
+        let mut archive = Self {
+            zip,
+            root,
+            size_bytes,
+        };
+        archive.check_byte_order()?;
+        Ok(archive)
+    }
+
+    /// The pickle.
+    pub(super) fn pickle(&mut self) -> Result<Vec<u8>, WeightsError> {
+        self.read("data.pkl", MAX_PICKLE_BYTES)
+    }
+
+    /// The bytes of a storage.
+    pub(super) fn storage(&mut self, key: &str) -> Result<Vec<u8>, WeightsError> {
+        self.read(&format!("data/{key}"), u64::MAX)
+    }
+
+    /// Writers before PyTorch 2.1 do not tell, and were little-endian in practice.
+    fn check_byte_order(&mut self) -> Result<(), WeightsError> {
+        let order = match self.read("byteorder", 64) {
+            Ok(order) => String::from_utf8_lossy(&order).into_owned(),
+            Err(WeightsError::MissingEntry(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        match order.as_str() {
+            "little" => Ok(()),
+            _ => Err(WeightsError::ByteOrder(order)),
+        }
+    }
+
+    fn read(&mut self, name: &str, limit_bytes: u64) -> Result<Vec<u8>, WeightsError> {
+        let entry = format!("{}/{name}", self.root);
+        let Some(index) = self.zip.index_for_name(&entry) else {
+            return Err(WeightsError::MissingEntry(entry));
+        };
+        let damaged = |reason: String| WeightsError::DamagedEntry {
+            entry: entry.clone(),
+            reason,
+        };
+        let raw = self.zip.by_index_raw(index);
+        let raw = raw.map_err(|error| damaged(error.to_string()))?;
+        let is_stored = raw.compression() == CompressionMethod::Stored && !raw.encrypted();
+        if !is_stored || raw.size() != raw.compressed_size() {
+            return Err(WeightsError::NotStored(entry));
+        }
+        let (size_bytes, limit_bytes) = (raw.size(), limit_bytes.min(self.size_bytes));
+        drop(raw);
+        if size_bytes > limit_bytes {
+            return Err(WeightsError::EntryTooLarge {
+                entry,
+                size_bytes,
+                limit_bytes,
+            });
+        }
+        let file = self.zip.by_index(index);
+        let mut file = file.map_err(|error| damaged(error.to_string()))?;
+        let mut bytes = Vec::with_capacity(usize::try_from(size_bytes).unwrap_or(0));
+        file.read_to_end(&mut bytes)
+            .map_err(|error| damaged(error.to_string()))?;
+        if bytes.len() as u64 != size_bytes {
+            return Err(damaged(format!(
+                "has {} of {size_bytes} bytes",
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
+}
+
+/// Writes an archive as `torch.save` lays it out.
+///
+/// # Determinism
+/// The root has a fixed name and no entry a time, so equal content gives equal bytes.
+pub(super) fn write(pickle: &[u8], storages: &[Vec<u8>]) -> Vec<u8> {
+    let size = storages
+        .iter()
+        .map(|bytes| bytes.len() + 256)
+        .sum::<usize>()
+        + pickle.len();
+    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 2048)));
+    let mut add = |name: &str, bytes: &[u8]| {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .last_modified_time(DateTime::default())
+            .unix_permissions(0o644)
+            .with_alignment(64)
+            .large_file(u32::try_from(bytes.len()).is_err());
+        zip.start_file(format!("archive/{name}"), options)
+            .expect("names are short and distinct");
+        zip.write_all(bytes).expect("memory takes every write");
+    };
+    add("data.pkl", pickle);
+    add(".format_version", b"1");
+    add(".storage_alignment", b"64");
+    add("byteorder", b"little");
+    for (key, bytes) in storages.iter().enumerate() {
+        add(&format!("data/{key}"), bytes);
+    }
+    add("version", b"3\n");
+    zip.finish().expect("memory takes every write").into_inner()
+}
