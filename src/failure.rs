@@ -58,7 +58,10 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, messages: vec![(message.into(), Vec::new())] }
+        Self {
+            code,
+            messages: vec![(message.into(), Vec::new())],
+        }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -70,7 +73,10 @@ impl Failure {
 
     /// A failure whose messages were shown while they happened.
     pub(crate) fn silent(code: Code) -> Self {
-        Self { code, messages: Vec::new() }
+        Self {
+            code,
+            messages: Vec::new(),
+        }
     }
 
     pub(crate) fn show(&self) {
@@ -96,7 +102,10 @@ pub(crate) fn code_of(kind: FailureKind) -> Code {
 
 impl From<StageError> for Failure {
     fn from(error: StageError) -> Self {
-        Self { code: code_of(error.kind), messages: vec![(error.message, error.hints)] }
+        Self {
+            code: code_of(error.kind),
+            messages: vec![(error.message, error.hints)],
+        }
     }
 }
 
@@ -113,7 +122,10 @@ impl From<Issues> for Failure {
             .into_iter()
             .map(|issue| (issue.to_string(), issue.hint.into_iter().collect()))
             .collect();
-        Self { code: Code::Invalid, messages }
+        Self {
+            code: Code::Invalid,
+            messages,
+        }
     }
 }
 
@@ -125,7 +137,10 @@ impl From<PlanError> for Failure {
             }
             _ => Code::Invalid,
         };
-        Self { code, messages: vec![(error.to_string(), error.hints())] }
+        Self {
+            code,
+            messages: vec![(error.to_string(), error.hints())],
+        }
     }
 }
 
@@ -136,6 +151,9 @@ impl From<PublishError> for Failure {
             PublishError::Stage(error) => code_of(error.kind),
             _ => Code::Environment,
         };
-        Self { code, messages: vec![(error.to_string(), error.hints())] }
+        Self {
+            code,
+            messages: vec![(error.to_string(), error.hints())],
+        }
     }
 }

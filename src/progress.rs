@@ -53,7 +53,9 @@ impl Progress {
             Event::Stage { action, event } => self.stage(action, event),
             Event::Finished { action, elapsed_s } => {
                 self.end_bar(action);
-                self.line(&format!("   \x1b[1;32mdone\x1b[0m  {action} ({elapsed_s:.1} s)"));
+                self.line(&format!(
+                    "   \x1b[1;32mdone\x1b[0m  {action} ({elapsed_s:.1} s)"
+                ));
             }
             Event::Failed { action, .. } => {
                 self.end_bar(action);
@@ -76,7 +78,11 @@ impl Progress {
 
     fn stage(&mut self, action: &str, event: &StageEvent) {
         match event {
-            StageEvent::Progress { done, total, detail } => {
+            StageEvent::Progress {
+                done,
+                total,
+                detail,
+            } => {
                 if let Some(bar) = self.running.get(action) {
                     bar.set_length(*total);
                     bar.set_position(*done);

@@ -15,7 +15,8 @@ fn main() -> ExitCode {
         ),
         _ => {
             use std::io::Write;
-            let usage = "clinicadl-worker is started by clinicadl: clinicadl-worker run ACTION.json";
+            let usage =
+                "clinicadl-worker is started by clinicadl: clinicadl-worker run ACTION.json";
             drop(writeln!(std::io::stderr(), "{usage}"));
             ExitCode::from(2)
         }

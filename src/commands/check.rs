@@ -21,7 +21,9 @@ pub(super) fn check(session: &Session, args: &ManifestArgs) -> Result<(), Failur
             let mut failure = Failure::from(issues);
             if count > 1 {
                 let name = args.manifest.display();
-                failure.messages.push((format!("{name} has {count} problems"), Vec::new()));
+                failure
+                    .messages
+                    .push((format!("{name} has {count} problems"), Vec::new()));
             }
             return Err(failure);
         }
@@ -31,7 +33,10 @@ pub(super) fn check(session: &Session, args: &ManifestArgs) -> Result<(), Failur
     let plan = Plan::build(&manifest, &Store::open(folder.path())?)?;
     let (stages, actions) = (manifest.stages.len(), plan.order().len());
     session.print(
-        format!("{}: no problem in {stages} stages, {actions} actions\n", args.manifest.display()),
+        format!(
+            "{}: no problem in {stages} stages, {actions} actions\n",
+            args.manifest.display()
+        ),
         &json!({ "valid": true, "issues": [], "stages": stages, "actions": actions }),
     );
     Ok(())

@@ -24,8 +24,14 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         .map_err(|issues| on_command_line(issues, &args.stage))?;
     let store = Store::open(&args.store)?;
     let plan = Plan::build(&manifest, &store)?;
-    let report =
-        execute(session, &manifest, &plan, &store, machine(&args.machine), Vec::new())?;
+    let report = execute(
+        session,
+        &manifest,
+        &plan,
+        &store,
+        machine(&args.machine),
+        Vec::new(),
+    )?;
     finished(&report)?;
     let files = layout(&manifest, &report, &store);
     let outcome = publish(&args.output, files, Vec::new(), &store)?;
@@ -84,9 +90,8 @@ fn manifest_text(args: &ExecArgs) -> Result<String, Failure> {
 }
 
 fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), Failure> {
-    text.split_once('=').ok_or_else(|| {
-        Failure::new(Code::Invalid, format!("{flag} {text}: expected NAME=VALUE"))
-    })
+    text.split_once('=')
+        .ok_or_else(|| Failure::new(Code::Invalid, format!("{flag} {text}: expected NAME=VALUE")))
 }
 
 /// Names issues by flags instead of places in a text that the user never saw.
@@ -105,7 +110,9 @@ fn on_command_line(mut issues: Issues, stage: &str) -> Issues {
 /// Outputs of a stage with one port go to the folder itself, others to a folder per port.
 fn layout(manifest: &Manifest, report: &RunReport, store: &Store) -> Vec<PublishedFile> {
     let artifacts = finished_artifacts(manifest, report, store);
-    let several = artifacts.iter().any(|artifact| artifact.port != artifacts[0].port);
+    let several = artifacts
+        .iter()
+        .any(|artifact| artifact.port != artifacts[0].port);
     artifacts
         .iter()
         .flat_map(|artifact| {
@@ -116,10 +123,14 @@ fn layout(manifest: &Manifest, report: &RunReport, store: &Store) -> Vec<Publish
             if let Some(split) = artifact.split {
                 prefix = format!("{prefix}split-{split}/");
             }
-            artifact.tree.files.iter().map(move |(path, file)| PublishedFile {
-                path: format!("{prefix}{path}"),
-                content: Content::Object(file.digest),
-            })
+            artifact
+                .tree
+                .files
+                .iter()
+                .map(move |(path, file)| PublishedFile {
+                    path: format!("{prefix}{path}"),
+                    content: Content::Object(file.digest),
+                })
         })
         .collect()
 }

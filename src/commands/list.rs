@@ -15,7 +15,9 @@ pub(super) fn stages(session: &Session, id: Option<&str>) -> Result<(), Failure>
         for stage in session.registry.iter() {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{:<14} {}", stage.id(), stage.summary());
-            all.push(json!({ "id": stage.id(), "version": stage.version(), "summary": stage.summary() }));
+            all.push(
+                json!({ "id": stage.id(), "version": stage.version(), "summary": stage.summary() }),
+            );
         }
         session.print(text, &Value::Array(all));
         return Ok(());
@@ -34,7 +36,12 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
     let schema = stage.schema();
     let defaults = stage.resolve(&json!({})).unwrap_or_default();
     let ports = stage.ports(&defaults);
-    let mut text = format!("{} (version {})\n{}\n", stage.id(), stage.version(), stage.summary());
+    let mut text = format!(
+        "{} (version {})\n{}\n",
+        stage.id(),
+        stage.version(),
+        stage.summary()
+    );
     // Writing to a String cannot fail.
     text.push_str("\nInputs\n");
     for port in &ports.inputs {
@@ -45,12 +52,24 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
             (false, false) => "",
         };
         let kinds = port.kinds.join(" or ");
-        let _ = writeln!(text, "  {:<14} {} ({kinds}{marks})", port.name, port.summary);
+        let _ = writeln!(
+            text,
+            "  {:<14} {} ({kinds}{marks})",
+            port.name, port.summary
+        );
     }
     text.push_str("\nOutputs\n");
     for port in &ports.outputs {
-        let splits = if port.splits.is_some() { ", per split" } else { "" };
-        let _ = writeln!(text, "  {:<14} {} ({}{splits})", port.name, port.summary, port.kind);
+        let splits = if port.splits.is_some() {
+            ", per split"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "  {:<14} {} ({}{splits})",
+            port.name, port.summary, port.kind
+        );
     }
     text.push_str("\nParameters\n");
     describe_fields(&schema, &schema, &defaults, "", &mut text);
@@ -78,8 +97,16 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
     (text, json)
 }
 
-fn describe_fields(root: &Value, schema: &Value, defaults: &Value, prefix: &str, text: &mut String) {
-    let Some(fields) = schema.get("properties").and_then(Value::as_object) else { return };
+fn describe_fields(
+    root: &Value,
+    schema: &Value,
+    defaults: &Value,
+    prefix: &str,
+    text: &mut String,
+) {
+    let Some(fields) = schema.get("properties").and_then(Value::as_object) else {
+        return;
+    };
     for (name, field) in fields {
         let default = defaults.get(name).unwrap_or(&Value::Null);
         let target = field
@@ -87,7 +114,9 @@ fn describe_fields(root: &Value, schema: &Value, defaults: &Value, prefix: &str,
             .and_then(Value::as_str)
             .and_then(|reference| root.pointer(reference.trim_start_matches('#')))
             .unwrap_or(field);
-        let described = [field, target].into_iter().find_map(|f| f.get("description")?.as_str());
+        let described = [field, target]
+            .into_iter()
+            .find_map(|f| f.get("description")?.as_str());
         let summary = described.unwrap_or_default().replace('\n', " ");
         if target.get("properties").is_some() {
             let _ = writeln!(text, "  {prefix}{name}: {summary}");

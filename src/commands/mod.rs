@@ -45,7 +45,10 @@ impl Session {
 /// Runs a command and tells how it ended.
 pub(crate) fn main(cli: Cli) -> ExitCode {
     start_log(&cli.output);
-    let session = Session { output: cli.output, registry: Registry::new(stages::STAGES) };
+    let session = Session {
+        output: cli.output,
+        registry: Registry::new(stages::STAGES),
+    };
     let result = match cli.command {
         Command::Run(args) => run::run(&session, &args),
         Command::Check(args) => check::check(&session, &args),
@@ -83,8 +86,7 @@ fn start_log(output: &Output) {
         (_, 1) => "debug",
         _ => "trace",
     };
-    let filter =
-        EnvFilter::try_from_env("CLINICADL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = EnvFilter::try_from_env("CLINICADL_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -96,7 +98,10 @@ fn start_log(output: &Output) {
 /// The store of a manifest: as asked for, or beside the manifest.
 fn store_path(args: &ManifestArgs) -> PathBuf {
     args.store.clone().unwrap_or_else(|| {
-        let folder = args.manifest.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let folder = args
+            .manifest
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
         folder.unwrap_or(Path::new(".")).join(".clinicadl")
     })
 }
@@ -128,5 +133,9 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
     if path.is_dir() {
         store.save_stats();
     }
-    Ok(Looked { manifest, plan, assessment })
+    Ok(Looked {
+        manifest,
+        plan,
+        assessment,
+    })
 }

@@ -45,8 +45,14 @@ pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
         }
     }
     let total = looked.assessment.states.len();
-    let _ = writeln!(text, "{total} actions: {hits} hit, {runs} to run, {maybes} depend on those");
-    session.print(text, &json!({ "experiment": looked.manifest.name, "actions": actions }));
+    let _ = writeln!(
+        text,
+        "{total} actions: {hits} hit, {runs} to run, {maybes} depend on those"
+    );
+    session.print(
+        text,
+        &json!({ "experiment": looked.manifest.name, "actions": actions }),
+    );
     if args.exit_code && !looked.assessment.is_up_to_date() {
         return Err(Failure::silent(Code::NotUpToDate));
     }

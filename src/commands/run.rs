@@ -31,11 +31,21 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let plan = Plan::build(&manifest, &store)?;
     if args.frozen && !assess(&plan, &manifest, &store, &[]).is_up_to_date() {
-        let failure = Failure::new(Code::NotUpToDate, "not up to date, and `--frozen` runs nothing");
+        let failure = Failure::new(
+            Code::NotUpToDate,
+            "not up to date, and `--frozen` runs nothing",
+        );
         return Err(failure.hint("`clinicadl plan` shows what would run"));
     }
     let machine = machine(&args.machine);
-    let report = execute(session, &manifest, &plan, &store, machine, args.force.clone())?;
+    let report = execute(
+        session,
+        &manifest,
+        &plan,
+        &store,
+        machine,
+        args.force.clone(),
+    )?;
     finished(&report)?;
     let published = match manifest.maps_path() {
         Some(target) => {
@@ -72,11 +82,23 @@ pub(super) fn execute(
     if let Err(error) = ctrlc::set_handler(move || asked.ask()) {
         tracing::debug!(%error, "no handler for Ctrl-C");
     }
-    let options = RunOptions { machine, force, worker: worker_path()?, interrupt };
+    let options = RunOptions {
+        machine,
+        force,
+        worker: worker_path()?,
+        interrupt,
+    };
     let mut progress = Progress::new(&session.output);
-    let report = run_plan(manifest, plan, store, session.registry, &options, &mut |event| {
-        progress.handle(event);
-    });
+    let report = run_plan(
+        manifest,
+        plan,
+        store,
+        session.registry,
+        &options,
+        &mut |event| {
+            progress.handle(event);
+        },
+    );
     progress.finish();
     report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
 }
@@ -85,27 +107,37 @@ pub(super) fn execute(
 fn worker_path() -> Result<PathBuf, Failure> {
     let this = std::env::current_exe()
         .map_err(|e| Failure::new(Code::Environment, format!("cannot find this program: {e}")))?;
-    Ok(this.parent().unwrap_or(Path::new(".")).join("clinicadl-worker"))
+    Ok(this
+        .parent()
+        .unwrap_or(Path::new("."))
+        .join("clinicadl-worker"))
 }
 
 /// An error unless every action has its result.
 pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
     let failures: Vec<_> = report.failures().collect();
-    if let Some((_, worst)) =
-        failures.iter().max_by_key(|(_, error)| code_of(error.kind) as u8)
+    if let Some((_, worst)) = failures
+        .iter()
+        .max_by_key(|(_, error)| code_of(error.kind) as u8)
     {
         let mut failure = Failure::new(code_of(worst.kind), String::new());
         failure.messages = failures
             .iter()
             .map(|(action, error)| {
-                (format!("`{}`: {}", action.action, error.message), error.hints.clone())
+                (
+                    format!("`{}`: {}", action.action, error.message),
+                    error.hints.clone(),
+                )
             })
             .collect();
         return Err(failure);
     }
     if !report.is_complete() {
         let done = report.hits() + report.ran();
-        let message = format!("interrupted after {done} of {} actions", report.actions.len());
+        let message = format!(
+            "interrupted after {done} of {} actions",
+            report.actions.len()
+        );
         return Err(Failure::new(Code::Interrupted, message)
             .hint("run again to go on from what is finished"));
     }
@@ -120,8 +152,7 @@ fn publish_maps(
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
     let artifacts = provenance::finished_artifacts(manifest, report, store);
-    let mut files =
-        maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
+    let mut files = maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
     files.extend(provenance::lasting_files(manifest, report)?);
     let records = provenance::run_files(report, machine)?;
     let outcome = publish(target, files, records, store)?;
@@ -154,7 +185,10 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
     let quiet = session.output.quiet && !session.output.json;
     if !quiet {
         let path = maps.map(|(path, _)| path);
-        session.print(text, &json!({ "run": report, "maps": path, "metrics": metrics }));
+        session.print(
+            text,
+            &json!({ "run": report, "maps": path, "metrics": metrics }),
+        );
     }
 }
 

@@ -16,20 +16,34 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
     for (id, state) in &looked.assessment.states {
         let name = looked.plan.action(*id).name();
         let (word, bytes) = match state {
-            State::Hit(record) => {
-                ("done", Some(record.outputs.values().flatten().map(|a| a.size).sum::<u64>()))
-            }
+            State::Hit(record) => (
+                "done",
+                Some(
+                    record
+                        .outputs
+                        .values()
+                        .flatten()
+                        .map(|a| a.size)
+                        .sum::<u64>(),
+                ),
+            ),
             State::Run { .. } => ("to do", None),
             State::Pending { .. } => ("waits", None),
         };
-        let size = bytes.map(|bytes| format!("  {}", human(bytes))).unwrap_or_default();
+        let size = bytes
+            .map(|bytes| format!("  {}", human(bytes)))
+            .unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {word:>5}  {name}{size}");
         actions.push(json!({ "action": name, "state": word, "output_bytes": bytes }));
     }
     let published = looked.manifest.maps_path().map(|path| {
         let exists = path.join(engine::publish::PUBLISHED).is_file();
-        let word = if exists { "published in" } else { "not published yet:" };
+        let word = if exists {
+            "published in"
+        } else {
+            "not published yet:"
+        };
         let _ = writeln!(text, "{word} {}", path.display());
         json!({ "path": path, "exists": exists })
     });

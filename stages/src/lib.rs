@@ -2,9 +2,28 @@
 //!
 //! One stage is one file and one line in [`STAGES`].
 
+pub mod caps;
+pub mod generate;
+pub mod io;
 pub mod learning;
+pub mod metrics;
+pub mod prepare_data;
+pub mod preprocessing;
+pub mod split;
+pub mod statistics;
+pub mod table;
+pub mod tensor_file;
+pub mod volume;
 
-use engine::registry::AnyStage;
+use engine::registry::{AnyStage, Declared, Native};
 
 /// Every stage, sorted by ID.
-pub static STAGES: &[&dyn AnyStage] = &[];
+pub static STAGES: &[&dyn AnyStage] = &[
+    &Native::<generate::Generate>::new(),
+    &Declared::<learning::Interpret>::new(),
+    &Native::<split::KFold>::new(),
+    &Declared::<learning::Predict>::new(),
+    &Native::<prepare_data::PrepareData>::new(),
+    &Native::<split::Split>::new(),
+    &Declared::<learning::Train>::new(),
+];

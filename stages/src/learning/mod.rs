@@ -14,8 +14,7 @@ pub use train::{Train, TrainParams};
 
 use engine::ParamIssue;
 
-mod provisional;
-use provisional as metrics;
+use crate::metrics;
 
 /// The selection metric that is no metric of predictions: the mean loss over samples.
 pub const LOSS: &str = "loss";
@@ -27,7 +26,10 @@ pub fn selection_column(name: &str) -> Option<&'static str> {
     if name == LOSS {
         return Some(LOSS);
     }
-    metrics::find(name).map(|metric| metric.column())
+    metrics::METRICS
+        .iter()
+        .find(|metric| metric.id() == name || metric.column() == name)
+        .map(|metric| metric.column())
 }
 
 /// Problems of a list of selection metrics: unknown names and repetitions.

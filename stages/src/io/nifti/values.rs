@@ -1,0 +1,151 @@
+//! From stored numbers to float32, with the header's scaling, in nibabel's arithmetic.
+
+use std::io::Read;
+
+use engine::StageError;
+use nifti::{Endianness, NiftiHeader};
+
+use super::{read_up_to, truncated, unreadable};
+
+/// Bytes decoded at a time.
+const CHUNK: usize = 1 << 20;
+
+/// How one stored number becomes a float32.
+#[derive(Clone, Copy)]
+struct Scaling {
+    slope: f32,
+    inter: f32,
+}
+
+impl Scaling {
+    /// None for the identity and for slopes that mean "not scaled" (zero, infinite, NaN).
+    fn of(header: &NiftiHeader, shown: &str) -> Result<Option<Self>, StageError> {
+        let (slope, inter) = (header.scl_slope, header.scl_inter);
+        if slope == 0.0 || !slope.is_finite() {
+            return Ok(None);
+        }
+        if !inter.is_finite() {
+            let message = format!("`{shown}`: scl_inter is {inter} while scl_slope is {slope}");
+            return Err(StageError::new(message));
+        }
+        #[expect(clippy::float_cmp, reason = "exactly the identity is left out")]
+        Ok((slope != 1.0 || inter != 0.0).then_some(Self { slope, inter }))
+    }
+
+    /// Arithmetic in float32: small integers and float32.
+    #[expect(clippy::float_cmp, reason = "a step is left out if it is exactly the identity")]
+    fn single(self, value: f32) -> f32 {
+        let scaled = if self.slope == 1.0 { value } else { value * self.slope };
+        if self.inter == 0.0 { scaled } else { scaled + self.inter }
+    }
+
+    /// Arithmetic in float64, rounded once at the end: large integers and float64.
+    #[expect(clippy::float_cmp, reason = "a step is left out if it is exactly the identity")]
+    #[expect(clippy::cast_possible_truncation, reason = "float32 is the result's type")]
+    fn double(self, value: f64) -> f32 {
+        let (slope, inter) = (f64::from(self.slope), f64::from(self.inter));
+        let scaled = if self.slope == 1.0 { value } else { value * slope };
+        (if self.inter == 0.0 { scaled } else { scaled + inter }) as f32
+    }
+
+    /// Whether float32 can hold the scaled extremes of an integer type.
+    fn fits_single(self, least: f32, most: f32) -> bool {
+        self.single(least).is_finite() && self.single(most).is_finite()
+    }
+}
+
+/// Reads all voxels in the order of the file.
+pub(super) fn read(
+    stream: &mut impl Read,
+    header: &NiftiHeader,
+    voxels: usize,
+    known: Option<u64>,
+    shown: &str,
+) -> Result<Vec<f32>, StageError> {
+    let scaling = Scaling::of(header, shown)?;
+    let big = header.endianness == Endianness::Big;
+    macro_rules! numbers {
+        ($type:ty, $plain:expr, $scaled:expr) => {{
+            let plain: fn($type) -> f32 = $plain;
+            let scaled: fn(Scaling, $type) -> f32 = $scaled;
+            decode(stream, voxels, known, shown, |bytes: [u8; size_of::<$type>()]| {
+                let value =
+                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
+                match scaling {
+                    None => plain(value),
+                    Some(scaling) => scaled(scaling, value),
+                }
+            })
+        }};
+    }
+    macro_rules! small {
+        ($type:ty) => {{
+            let (least, most) = (f32::from(<$type>::MIN), f32::from(<$type>::MAX));
+            if scaling.is_none_or(|s| s.fits_single(least, most)) {
+                numbers!($type, |v| f32::from(v), |s, v| s.single(f32::from(v)))
+            } else {
+                numbers!($type, |v| f32::from(v), |s, v| s.double(f64::from(v)))
+            }
+        }};
+    }
+    macro_rules! large {
+        ($type:ty) => {
+            numbers!($type, |v| v as f32, |s, v| s.double(v as f64))
+        };
+    }
+    match header.datatype {
+        2 => small!(u8),
+        4 => small!(i16),
+        8 => large!(i32),
+        16 => numbers!(f32, |v| v, |s, v| s.single(v)),
+        64 => large!(f64),
+        256 => small!(i8),
+        512 => small!(u16),
+        768 => large!(u32),
+        1024 => large!(i64),
+        1280 => large!(u64),
+        other => {
+            let name = match other {
+                32 | 1792 | 2048 => "complex numbers",
+                128 | 2304 => "colours",
+                1 => "single bits",
+                1536 => "128-bit floating-point numbers",
+                _ => "numbers of an unknown type",
+            };
+            let message = format!("`{shown}` holds {name} (datatype {other}), expected real numbers");
+            Err(StageError::new(message))
+        }
+    }
+}
+
+/// Decodes numbers of `N` bytes; memory grows with what is really there.
+fn decode<const N: usize>(
+    stream: &mut impl Read,
+    voxels: usize,
+    known: Option<u64>,
+    shown: &str,
+    convert: impl Fn([u8; N]) -> f32,
+) -> Result<Vec<f32>, StageError> {
+    if let Some(known) = known
+        && known < (voxels * N) as u64
+    {
+        let found = usize::try_from(known).unwrap_or(usize::MAX) / N;
+        return Err(truncated(shown, found, voxels));
+    }
+    let mut values = Vec::new();
+    if known.is_some() {
+        values.reserve_exact(voxels);
+    }
+    let mut chunk = vec![0; CHUNK];
+    while values.len() < voxels {
+        let wanted = ((voxels - values.len()) * N).min(CHUNK);
+        let filled =
+            read_up_to(stream, &mut chunk[..wanted]).map_err(|e| unreadable(shown, &e))?;
+        let (numbers, _) = chunk[..filled].as_chunks::<N>();
+        values.extend(numbers.iter().map(|bytes| convert(*bytes)));
+        if filled < wanted {
+            return Err(truncated(shown, values.len(), voxels));
+        }
+    }
+    Ok(values)
+}

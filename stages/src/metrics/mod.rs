@@ -1,0 +1,145 @@
+//! Metrics of classification: one file each, listed in [`METRICS`].
+//!
+//! Adding one is a file and a line in the table; training can then select models by it, and every
+//! metrics table shows it.
+//!
+//! # Source
+//! Definitions and values on a zero denominator are those of ClinicaDL 1.6.1, so that tables compare.
+//! With two classes the positive one is code 0, the alphabetically first label (AD before CN); with
+//! more, a metric of a class against the others is averaged over the classes (macro average).
+
+mod accuracy;
+mod balanced_accuracy;
+mod bootstrap;
+mod f1_score;
+mod labels;
+mod likelihood_ratios;
+mod markedness;
+mod matthews;
+mod predictive_values;
+mod roc_auc;
+mod sensitivity;
+mod specificity;
+
+pub use bootstrap::{Estimate, Interval, estimates};
+pub use labels::LabelCode;
+
+/// Every metric, in the order of metrics tables.
+pub static METRICS: &[&dyn Metric] = &[
+    &balanced_accuracy::BalancedAccuracy,
+    &accuracy::Accuracy,
+    &f1_score::F1Score,
+    &sensitivity::Sensitivity,
+    &specificity::Specificity,
+    &predictive_values::PositivePredictiveValue,
+    &predictive_values::NegativePredictiveValue,
+    &matthews::MatthewsCorrelation,
+    &markedness::Markedness,
+    &likelihood_ratios::PositiveLikelihoodRatio,
+    &likelihood_ratios::NegativeLikelihoodRatio,
+    &roc_auc::RocAuc,
+];
+
+/// A number that tells how good predictions are. It is computed once over all of them, never averaged
+/// over batches.
+pub trait Metric: Sync {
+    /// The name in manifests and messages.
+    fn id(&self) -> &'static str;
+
+    /// The column of the tables in a MAPS.
+    fn column(&self) -> &'static str;
+
+    /// Whether models are better where it is greater.
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    /// Its value for one class against the others.
+    fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64;
+
+    /// Its value: that of class 0 with two classes, the mean over all with more.
+    fn value(&self, outcomes: &Outcomes<'_>) -> f64 {
+        match outcomes.classes {
+            0..=2 => self.of_class(outcomes, 0),
+            many => (0..many).map(|c| self.of_class(outcomes, c)).sum::<f64>() / many as f64,
+        }
+    }
+}
+
+/// The metric with this ID or MAPS column.
+pub fn find(name: &str) -> Option<&'static dyn Metric> {
+    METRICS.iter().copied().find(|metric| metric.id() == name || metric.column() == name)
+}
+
+/// Predictions with the truth, image by image.
+#[derive(Debug, Clone, Copy)]
+pub struct Outcomes<'a> {
+    /// Number of classes.
+    pub classes: usize,
+    /// Codes of the true classes.
+    pub truth: &'a [usize],
+    /// Codes of the predicted classes.
+    pub predicted: &'a [usize],
+    /// Probabilities by class: `[images × classes]`, image by image.
+    pub probabilities: &'a [f64],
+}
+
+impl Outcomes<'_> {
+    /// Counts of one class against the others.
+    pub fn counts(&self, class: usize) -> Counts {
+        let mut counts = Counts::default();
+        for (truth, predicted) in self.truth.iter().zip(self.predicted) {
+            match (*truth == class, *predicted == class) {
+                (true, true) => counts.true_positives += 1.0,
+                (true, false) => counts.false_negatives += 1.0,
+                (false, true) => counts.false_positives += 1.0,
+                (false, false) => counts.true_negatives += 1.0,
+            }
+        }
+        counts
+    }
+
+    /// The probability of a class for an image.
+    pub fn probability(&self, image: usize, class: usize) -> f64 {
+        self.probabilities[image * self.classes + class]
+    }
+}
+
+/// A confusion matrix of one class against the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Counts {
+    /// The class, predicted as such.
+    pub true_positives: f64,
+    /// Another class, predicted as another.
+    pub true_negatives: f64,
+    /// Another class, predicted as this one.
+    pub false_positives: f64,
+    /// The class, predicted as another.
+    pub false_negatives: f64,
+}
+
+impl Counts {
+    fn sensitivity(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_negatives)
+    }
+
+    fn specificity(&self) -> f64 {
+        ratio(self.true_negatives, self.false_positives + self.true_negatives)
+    }
+
+    fn positive_predictive_value(&self) -> f64 {
+        ratio(self.true_positives, self.true_positives + self.false_positives)
+    }
+
+    fn negative_predictive_value(&self) -> f64 {
+        ratio(self.true_negatives, self.true_negatives + self.false_negatives)
+    }
+}
+
+/// A quotient that is 0 where the denominator is.
+fn ratio(numerator: f64, denominator: f64) -> f64 {
+    if denominator == 0.0 { 0.0 } else { numerator / denominator }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Predictive values.
+
+use super::{Metric, Outcomes};
+
+/// Positive predictive value (precision): `TP / (TP + FP)`, 0 to 1; 0 if the class is never predicted.
+///
+/// # Source
+/// ClinicaDL 1.6.1, `metric_module.py`.
+pub(super) struct PositivePredictiveValue;
+
+impl Metric for PositivePredictiveValue {
+    fn id(&self) -> &'static str {
+        "positive_predictive_value"
+    }
+
+    fn column(&self) -> &'static str {
+        "PPV"
+    }
+
+    fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {
+        outcomes.counts(class).positive_predictive_value()
+    }
+}
+
+/// Negative predictive value: `TN / (TN + FN)`, 0 to 1; 0 if the class is always predicted.
+///
+/// # Source
+/// ClinicaDL 1.6.1, `metric_module.py`.
+pub(super) struct NegativePredictiveValue;
+
+impl Metric for NegativePredictiveValue {
+    fn id(&self) -> &'static str {
+        "negative_predictive_value"
+    }
+
+    fn column(&self) -> &'static str {
+        "NPV"
+    }
+
+    fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {
+        outcomes.counts(class).negative_predictive_value()
+    }
+}

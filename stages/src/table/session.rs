@@ -1,0 +1,28 @@
+//! Sessions: a participant at one time.
+
+use std::cmp::Ordering;
+
+/// One row's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Session<'a> {
+    /// Participant, such as `sub-001`.
+    pub participant: &'a str,
+    /// Session, such as `ses-M000`.
+    pub session: &'a str,
+}
+
+/// The order of sessions in time: `ses-M<months>` by number, before all others by text.
+///
+/// As text `ses-M100` would come before `ses-M12`.
+pub fn compare_sessions(a: &str, b: &str) -> Ordering {
+    match (months(a), months(b)) {
+        (Some(x), Some(y)) => x.cmp(&y).then_with(|| a.cmp(b)),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => a.cmp(b),
+    }
+}
+
+fn months(session: &str) -> Option<u64> {
+    session.strip_prefix("ses-M")?.parse().ok()
+}
