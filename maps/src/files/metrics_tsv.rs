@@ -1,0 +1,128 @@
+//! `<group>_image_level_metrics.tsv`: each metric's value and confidence interval.
+//!
+//! ```text
+//! Metrics         BA   accuracy  …  loss
+//! Values          0.5  0.5       …  1.38
+//! Lower bound CI  0.0  0.0       …  N/A
+//! Upper bound CI  0.5  1.0       …  N/A
+//! SE              0.1  0.3       …  N/A
+//! ```
+
+use crate::MapsError;
+
+use super::tsv::{Row, Sheet, float_cell, write};
+
+const METRICS: &str = "Metrics";
+const VALUES: &str = "Values";
+const LOWER: &str = "Lower bound CI";
+const UPPER: &str = "Upper bound CI";
+const STANDARD_ERROR: &str = "SE";
+const NOT_AVAILABLE: &str = "N/A";
+
+/// The metrics of a data group.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct MetricsTable {
+    /// In the order of the file; the loss comes last.
+    pub columns: Vec<MetricColumn>,
+}
+
+/// One metric.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricColumn {
+    /// The metric's name in MAPS files, such as `BA`.
+    pub name: String,
+    /// Its value on the group.
+    pub value: f64,
+    /// How sure it is, where that was computed.
+    pub interval: Option<Interval>,
+}
+
+/// A confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Interval {
+    /// Lower bound.
+    pub lower: f64,
+    /// Upper bound.
+    pub upper: f64,
+    /// Standard error.
+    pub standard_error: f64,
+}
+
+impl MetricsTable {
+    /// The metric of this name.
+    pub fn get(&self, name: &str) -> Option<&MetricColumn> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Reads the file, also in the layout without intervals: a header and one row of values.
+    ///
+    /// # Errors
+    /// It has neither layout, or a cell is no number.
+    pub fn read(bytes: &[u8], file: &str) -> Result<Self, MapsError> {
+        let sheet = Sheet::read(bytes, file)?;
+        if sheet.find(METRICS) != Some(0) {
+            let values = sheet
+                .rows
+                .first()
+                .ok_or_else(|| sheet.missing_row(VALUES))?;
+            let columns = (0..sheet.header.len()).map(|column| {
+                Ok(MetricColumn {
+                    name: sheet.header[column].clone(),
+                    value: sheet.float(values, column)?,
+                    interval: None,
+                })
+            });
+            return Ok(Self {
+                columns: columns.collect::<Result<_, MapsError>>()?,
+            });
+        }
+        let row = |name| find_row(&sheet, name);
+        let values = row(VALUES)?;
+        let [lower, upper, error] = [row(LOWER)?, row(UPPER)?, row(STANDARD_ERROR)?];
+        let columns = (1..sheet.header.len()).map(|column| {
+            let interval = match sheet.cell(lower, column) {
+                NOT_AVAILABLE => None,
+                _ => Some(Interval {
+                    lower: sheet.float(lower, column)?,
+                    upper: sheet.float(upper, column)?,
+                    standard_error: sheet.float(error, column)?,
+                }),
+            };
+            Ok(MetricColumn {
+                name: sheet.header[column].clone(),
+                value: sheet.float(values, column)?,
+                interval,
+            })
+        });
+        Ok(Self {
+            columns: columns.collect::<Result<_, MapsError>>()?,
+        })
+    }
+
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let row = |name: &str, cell: &dyn Fn(&MetricColumn) -> String| -> Vec<String> {
+            let cells = self.columns.iter().map(cell);
+            std::iter::once(name.to_owned()).chain(cells).collect()
+        };
+        let bound = |name: &str, number: &dyn Fn(&Interval) -> f64| {
+            row(name, &|column| match &column.interval {
+                Some(interval) => float_cell(number(interval)),
+                None => NOT_AVAILABLE.to_owned(),
+            })
+        };
+        write([
+            row(METRICS, &|column| column.name.clone()),
+            row(VALUES, &|column| float_cell(column.value)),
+            bound(LOWER, &|interval| interval.lower),
+            bound(UPPER, &|interval| interval.upper),
+            bound(STANDARD_ERROR, &|interval| interval.standard_error),
+        ])
+    }
+}
+
+/// The first row of this name: one block per network follows in multi-network trainings.
+fn find_row<'a>(sheet: &'a Sheet, name: &'static str) -> Result<&'a Row, MapsError> {
+    let found = sheet.rows.iter().find(|row| sheet.cell(row, 0) == name);
+    found.ok_or_else(|| sheet.missing_row(name))
+}

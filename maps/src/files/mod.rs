@@ -1,0 +1,25 @@
+//! The files of a MAPS: one module each, typed, read and written in the formats of ClinicaDL 1.6.1.
+//!
+//! Column and key names of the format appear here only. Every file is read from bytes together with
+//! the name to use in messages, and writing gives bytes: who reads and writes files is not known here.
+
+pub mod data_tsv;
+pub mod group_json;
+pub mod maps_json;
+pub mod metrics_tsv;
+pub mod prediction_tsv;
+mod python;
+pub mod sessions_tsv;
+#[cfg(test)]
+mod tests;
+pub mod training_tsv;
+mod tsv;
+
+pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
+pub use group_json::GroupJson;
+pub use maps_json::{ClassificationParams, MapsJson};
+pub use metrics_tsv::{Interval, MetricColumn, MetricsTable};
+pub use prediction_tsv::{PredictionRow, PredictionTable};
+pub use python::python_repr;
+pub use sessions_tsv::{Session, SessionsTable};
+pub use training_tsv::{TrainingRow, TrainingTable};
