@@ -7,7 +7,7 @@ use super::tsv::{Sheet, write};
 const COLUMNS: [&str; 2] = ["participant_id", "session_id"];
 
 /// A session of a participant.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Session {
     /// The participant, `sub-…`.
     pub participant: String,

@@ -1,0 +1,228 @@
+//! Reading a MAPS folder, ours or one of ClinicaDL 1.6.1.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::MapsError;
+use crate::files::{
+    DataTable, MapsJson, MetricsTable, PredictionTable, SessionsTable, TrainingTable,
+};
+use crate::layout::{
+    GROUPS, MAPS_JSON, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION, selection_metric_of,
+    split_of,
+};
+use crate::weights::{Checkpoint, read_pth};
+
+/// A MAPS folder whose `maps.json` was read; everything else is read when asked for.
+#[derive(Debug, Clone)]
+pub struct Maps {
+    folder: PathBuf,
+    parameters: MapsJson,
+    splits: BTreeMap<usize, String>,
+}
+
+impl Maps {
+    /// Opens a folder.
+    ///
+    /// # Errors
+    /// It has no `maps.json`, or one that cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, MapsError> {
+        let path = folder.join(MAPS_JSON);
+        if !path.is_file() {
+            return Err(MapsError::NotAMaps(folder.to_owned()));
+        }
+        Ok(Self {
+            parameters: MapsJson::read(&read(&path)?, &path.display().to_string())?,
+            splits: splits(folder)?,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What the training was asked to do.
+    pub fn parameters(&self) -> &MapsJson {
+        &self.parameters
+    }
+
+    /// The splits that were trained, ascending.
+    pub fn splits(&self) -> Vec<usize> {
+        self.splits.keys().copied().collect()
+    }
+
+    /// The metrics that selected models of a split, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn selection_metrics(&self, split: usize) -> Result<Vec<String>, MapsError> {
+        let folders = subfolders(&self.split_folder(split))?;
+        let metrics = folders.iter().filter_map(|name| selection_metric_of(name));
+        Ok(metrics.map(str::to_owned).collect())
+    }
+
+    /// The data groups, sorted, `train` and `validation` included.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn groups(&self) -> Result<Vec<String>, MapsError> {
+        subfolders(&self.folder.join(GROUPS))
+    }
+
+    /// The data groups with results of a model, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn result_groups(&self, split: usize, metric: &str) -> Result<Vec<String>, MapsError> {
+        let folder = self.split_folder(split).join(format!("best-{metric}"));
+        let is_group = |group: &String| {
+            let path = SplitPath::Prediction { metric, group };
+            self.path(split, path).is_file()
+        };
+        Ok(subfolders(&folder)?.into_iter().filter(is_group).collect())
+    }
+
+    /// Every session that any split could see while training.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn train_validation(&self) -> Result<SessionsTable, MapsError> {
+        let path = self.folder.join(TRAIN_VALIDATION);
+        SessionsTable::read(&read(&path)?, &path.display().to_string())
+    }
+
+    /// The sessions of a data group; `split` matters for `train` and `validation`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn data(&self, group: &str, split: usize) -> Result<DataTable, MapsError> {
+        self.read(split, SplitPath::Data { group }, DataTable::read)
+    }
+
+    /// The course of a training.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn training(&self, split: usize) -> Result<TrainingTable, MapsError> {
+        self.read(split, SplitPath::Training, TrainingTable::read)
+    }
+
+    /// The predictions of a model of a classification.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn predictions(
+        &self,
+        split: usize,
+        metric: &str,
+        group: &str,
+    ) -> Result<PredictionTable, MapsError> {
+        let path = SplitPath::Prediction { metric, group };
+        self.read(split, path, PredictionTable::read)
+    }
+
+    /// The metrics of a model.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn metrics(
+        &self,
+        split: usize,
+        metric: &str,
+        group: &str,
+    ) -> Result<MetricsTable, MapsError> {
+        self.read(
+            split,
+            SplitPath::Metrics { metric, group },
+            MetricsTable::read,
+        )
+    }
+
+    /// Where the weights of a model are.
+    pub fn weights_path(&self, split: usize, metric: &str) -> PathBuf {
+        self.path(split, SplitPath::Model { metric })
+    }
+
+    /// The weights of a model.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn checkpoint(&self, split: usize, metric: &str) -> Result<Checkpoint, MapsError> {
+        self.read(split, SplitPath::Model { metric }, |bytes, file| {
+            read_pth(bytes).map_err(|source| MapsError::Weights {
+                file: file.to_owned(),
+                source,
+            })
+        })
+    }
+
+    /// Where a file of a split is; old versions name the split's folder otherwise.
+    pub fn path(&self, split: usize, path: SplitPath<'_>) -> PathBuf {
+        match path {
+            SplitPath::Data { group } if group == TRAIN || group == VALIDATION => {
+                let folder = self.folder.join(GROUPS).join(group);
+                folder.join(self.split_name(split)).join("data.tsv")
+            }
+            SplitPath::Data { .. } => self.folder.join(path.in_maps(split)),
+            _ => self.split_folder(split).join(path.in_artifact()),
+        }
+    }
+
+    fn read<T>(
+        &self,
+        split: usize,
+        path: SplitPath<'_>,
+        parse: impl FnOnce(&[u8], &str) -> Result<T, MapsError>,
+    ) -> Result<T, MapsError> {
+        let path = self.path(split, path);
+        parse(&read(&path)?, &path.display().to_string())
+    }
+
+    fn split_name(&self, split: usize) -> String {
+        let known = self.splits.get(&split).cloned();
+        known.unwrap_or_else(|| crate::layout::split_folder(split))
+    }
+
+    fn split_folder(&self, split: usize) -> PathBuf {
+        self.folder.join(self.split_name(split))
+    }
+}
+
+/// The trained splits of a folder with the names of their folders.
+fn splits(folder: &Path) -> Result<BTreeMap<usize, String>, MapsError> {
+    let names = subfolders(folder)?.into_iter();
+    Ok(names
+        .filter_map(|name| Some((split_of(&name)?, name)))
+        .collect())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, MapsError> {
+    fs::read(path).map_err(|source| MapsError::Io {
+        act: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The names of the folders in a folder, sorted; names that are not Unicode are none of ours.
+fn subfolders(folder: &Path) -> Result<Vec<String>, MapsError> {
+    let failed = |source| MapsError::Io {
+        act: "list",
+        path: folder.to_owned(),
+        source,
+    };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if let Some(name) = entry.file_name().to_str()
+            && entry.path().is_dir()
+        {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}

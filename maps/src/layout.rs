@@ -1,0 +1,200 @@
+//! Where files are, in a MAPS and in the artifacts that it is assembled from.
+//!
+//! ```text
+//! artifact of one split                 MAPS
+//! maps.json, information.log            the same, once
+//! groups/train+validation.tsv           the same, once
+//! groups/{train,validation}/data.tsv    groups/{train,validation}/split-<i>/data.tsv
+//! groups/<group>/data.tsv               the same
+//! best-<metric>/…, training_logs/…      split-<i>/best-<metric>/…, split-<i>/training_logs/…
+//! ```
+//!
+//! Paths are text with `/` and relative, as in the store; no other module spells one.
+
+use std::fmt;
+
+/// The parameters, in both.
+pub const MAPS_JSON: &str = "maps.json";
+/// The versions of software that made the MAPS.
+pub const ENVIRONMENT: &str = "environment.txt";
+/// What was trained, in words.
+pub const INFORMATION_LOG: &str = "information.log";
+/// The folder of data groups, in both.
+pub const GROUPS: &str = "groups";
+/// Every session that any split could see while training.
+pub const TRAIN_VALIDATION: &str = "groups/train+validation.tsv";
+/// The data group that models are fitted to.
+pub const TRAIN: &str = "train";
+/// The data group that models are selected by.
+pub const VALIDATION: &str = "validation";
+
+/// A file that belongs to one split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SplitPath<'a> {
+    /// The sessions of a data group.
+    Data {
+        /// Name of the data group.
+        group: &'a str,
+    },
+    /// The course of the training.
+    Training,
+    /// Best weights as a PyTorch file.
+    Model {
+        /// The metric that selected them.
+        metric: &'a str,
+    },
+    /// The same weights as a safetensors file.
+    Safetensors {
+        /// The metric that selected them.
+        metric: &'a str,
+    },
+    /// Predictions of a data group.
+    Prediction {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+    },
+    /// Metrics of a data group.
+    Metrics {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+    },
+    /// What was predicted, in words.
+    Description {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+    },
+    /// An attribution map.
+    Attribution {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+        /// Name of the interpretation.
+        name: &'a str,
+        /// Whose map.
+        of: MapOf<'a>,
+        /// How it is stored.
+        format: MapFormat,
+    },
+}
+
+/// Whose attribution map a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapOf<'a> {
+    /// The mean over the data group.
+    Mean,
+    /// One image.
+    Image {
+        /// The participant, `sub-…`.
+        participant: &'a str,
+        /// The session, `ses-…`.
+        session: &'a str,
+    },
+}
+
+/// How an attribution map is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapFormat {
+    /// A PyTorch tensor, `.pt`.
+    Tensor,
+    /// A compressed NIfTI file, `.nii.gz`.
+    Nifti,
+}
+
+impl SplitPath<'_> {
+    /// The path in an artifact of one split.
+    pub fn in_artifact(&self) -> String {
+        self.to_string()
+    }
+
+    /// The path in a MAPS.
+    pub fn in_maps(&self, split: usize) -> String {
+        published_path(&self.to_string(), split)
+    }
+}
+
+impl fmt::Display for SplitPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Data { group } => write!(f, "{GROUPS}/{group}/data.tsv"),
+            Self::Training => write!(f, "training_logs/training.tsv"),
+            Self::Model { metric } => write!(f, "best-{metric}/model.pth.tar"),
+            Self::Safetensors { metric } => write!(f, "best-{metric}/model.safetensors"),
+            Self::Prediction { metric, group } => {
+                write!(
+                    f,
+                    "best-{metric}/{group}/{group}_image_level_prediction.tsv"
+                )
+            }
+            Self::Metrics { metric, group } => {
+                write!(f, "best-{metric}/{group}/{group}_image_level_metrics.tsv")
+            }
+            Self::Description { metric, group } => {
+                write!(f, "best-{metric}/{group}/description.log")
+            }
+            Self::Attribution {
+                metric,
+                group,
+                name,
+                of,
+                format,
+            } => {
+                write!(f, "best-{metric}/{group}/interpret-{name}/")?;
+                match of {
+                    MapOf::Mean => write!(f, "mean_image-0_map")?,
+                    MapOf::Image {
+                        participant,
+                        session,
+                    } => write!(f, "{participant}_{session}_image-0_map")?,
+                }
+                f.write_str(match format {
+                    MapFormat::Tensor => ".pt",
+                    MapFormat::Nifti => ".nii.gz",
+                })
+            }
+        }
+    }
+}
+
+/// Where a file of an artifact of one split is in a MAPS.
+pub fn published_path(path: &str, split: usize) -> String {
+    if [MAPS_JSON, INFORMATION_LOG, TRAIN_VALIDATION].contains(&path) {
+        return path.to_owned();
+    }
+    let Some(in_groups) = path.strip_prefix("groups/") else {
+        return format!("{}/{path}", split_folder(split));
+    };
+    match in_groups.split_once('/') {
+        Some((group @ (TRAIN | VALIDATION), file)) => {
+            format!("{GROUPS}/{group}/{}/{file}", split_folder(split))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// The folder of a split.
+pub fn split_folder(split: usize) -> String {
+    format!("split-{split}")
+}
+
+/// The split that a folder of a MAPS belongs to; `fold-<i>` is the name of old versions.
+pub fn split_of(folder: &str) -> Option<usize> {
+    let number = folder
+        .strip_prefix("split-")
+        .or_else(|| folder.strip_prefix("fold-"))?;
+    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|_| is_plain)
+}
+
+/// The selection metric that a folder of a split belongs to.
+pub fn selection_metric_of(folder: &str) -> Option<&str> {
+    folder
+        .strip_prefix("best-")
+        .filter(|metric| !metric.is_empty())
+}
