@@ -37,7 +37,10 @@ mod tests {
 
     #[test]
     fn running_out_of_memory_is_the_machines_fault() {
-        let error = describe("train", "[enforce fail] DefaultCPUAllocator: can't allocate memory");
+        let error = describe(
+            "train",
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory",
+        );
         assert_eq!(error.kind, FailureKind::Environment);
         assert!(error.hints[0].contains("batch_size"));
     }

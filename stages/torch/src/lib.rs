@@ -1,15 +1,43 @@
 //! The learning stages on libtorch: networks, losses, optimizers, training, prediction, attribution.
 //!
+//! ```text
+//! train.rs ──▶ data/ ──▶ networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
+//! predict.rs, interpret.rs ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
+//! ```
+//!
 //! Everything that touches libtorch is here; declarations of the stages are in `stages::learning`.
 //! Results depend on inputs, parameters and seed, and on the numerics class that [`numerics`] tells.
 
+mod artifact;
+mod checkpoint;
+mod data;
 mod error;
+mod evaluation;
+mod implemented;
+mod interpret;
 mod losses;
+mod model;
 mod networks;
 mod optimizers;
+mod predict;
 mod session;
 mod state;
 #[cfg(test)]
 mod testing;
+mod train;
+mod trainer;
+mod weights;
+
+use engine::registry::{AnyStage, Native};
+use stages::learning::{Interpret, Predict, Train};
+
+use implemented::Implemented;
 
 pub use session::numerics;
+
+/// The stages that run in the worker, sorted by ID.
+pub static WORKER_STAGES: &[&dyn AnyStage] = &[
+    &Native::<Implemented<Interpret>>::new(),
+    &Native::<Implemented<Predict>>::new(),
+    &Native::<Implemented<Train>>::new(),
+];

@@ -5,7 +5,10 @@ use tch::{Kind, Tensor};
 
 /// A reference file of `tests/reference/learning`, made by the script beside it.
 pub(crate) fn reference(name: &str) -> Value {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/reference/learning");
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/reference/learning"
+    );
     let text = std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
     serde_json::from_str(&text).unwrap()
 }

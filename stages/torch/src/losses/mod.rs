@@ -20,18 +20,10 @@ pub(crate) trait Loss: Sync {
 }
 
 /// Every loss, sorted by name.
-pub(crate) static LOSSES: &[&dyn Loss] = &[&cross_entropy::CrossEntropy, &multi_margin::MultiMargin];
+pub(crate) static LOSSES: &[&dyn Loss] =
+    &[&cross_entropy::CrossEntropy, &multi_margin::MultiMargin];
 
-/// The loss called `name`.
-pub(crate) fn find(name: LossName) -> Result<&'static dyn Loss, StageError> {
-    LOSSES
-        .iter()
-        .copied()
-        .find(|loss| loss.name() == name)
-        .ok_or_else(|| StageError::internal(format!("loss `{}` is not built in", name.name())))
-}
-
-/// The loss named in a `maps.json`; `null` there means the default of classification.
+/// The loss of this name; `null` in a `maps.json` means the default of classification.
 ///
 /// # Errors
 /// It is none of ours; the message lists them.

@@ -21,7 +21,10 @@ impl Loss for MultiMargin {
         let entries = size.iter().product::<i64>() as f64;
         let rows = size.first().copied().unwrap_or(1) as f64;
         let of_truth = logits.f_gather(1, &targets.f_unsqueeze(1)?, false)?;
-        let mut margins = logits.f_sub(&of_truth)?.f_add_scalar(1.0)?.f_clamp_min(0.0)?;
+        let mut margins = logits
+            .f_sub(&of_truth)?
+            .f_add_scalar(1.0)?
+            .f_clamp_min(0.0)?;
         margins = margins.f_sum(None)?;
         // The true class itself always contributes its margin of 1.
         margins.f_add_scalar(-rows)?.f_divide_scalar(entries)

@@ -1,6 +1,3 @@
-use stages::learning::names::LossName;
-use tch::Tensor;
-
 use super::*;
 use crate::testing::{assert_close, floats, head, reference};
 
@@ -14,13 +11,28 @@ fn the_table_holds_every_declared_loss() {
 fn values_and_gradients_are_those_of_pytorch() {
     let reference = &reference("networks.json")["losses"];
     let targets: Vec<i64> = serde_json::from_value(reference["targets"].clone()).unwrap();
-    let logits: Vec<f32> = floats(&reference["logits"]).iter().map(|&x| x as f32).collect();
+    let logits: Vec<f32> = floats(&reference["logits"])
+        .iter()
+        .map(|&x| x as f32)
+        .collect();
     for loss in LOSSES {
-        let logits = Tensor::from_slice(&logits).view([4, 3]).set_requires_grad(true);
+        let logits = Tensor::from_slice(&logits)
+            .view([4, 3])
+            .set_requires_grad(true);
         let mean = loss.mean(&logits, &Tensor::from_slice(&targets)).unwrap();
         let expected = &reference["losses"][loss.name().name()];
-        assert_close(&[mean.double_value(&[])], &floats(&expected["mean"]), 1e-6, "mean");
+        assert_close(
+            &[mean.double_value(&[])],
+            &floats(&expected["mean"]),
+            1e-6,
+            "mean",
+        );
         let gradient = &Tensor::f_run_backward(&[mean], &[logits], false, false).unwrap()[0];
-        assert_close(&head(gradient, 12), &floats(&expected["gradient"]), 1e-6, "gradient");
+        assert_close(
+            &head(gradient, 12),
+            &floats(&expected["gradient"]),
+            1e-6,
+            "gradient",
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! `Conv5_FC3`.
 
 use engine::StageError;
+use maps::files::python_repr;
 use stages::learning::names::NetworkName;
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -101,7 +102,9 @@ impl Conv5Fc3 {
 
 /// Passes one image of zeros through the blocks in training mode; returns the number of features.
 fn warm_up(blocks: &[Block], input_size: &[i64]) -> Result<i64, TchError> {
-    let shape: Vec<i64> = std::iter::once(1).chain(input_size.iter().copied()).collect();
+    let shape: Vec<i64> = std::iter::once(1)
+        .chain(input_size.iter().copied())
+        .collect();
     tch::no_grad(|| {
         let mut x = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
         for block in blocks {
@@ -162,7 +165,7 @@ impl Network for Conv5Fc3 {
                 *axis = (*axis + 1) / 2;
             }
         }
-        let dropout = format!("{:?}", self.dropout);
+        let dropout = python_repr(self.dropout);
         let fc: Vec<Vec<String>> = [
             "Flatten(start_dim=1, end_dim=-1)".to_owned(),
             format!("Dropout(p={dropout}, inplace=False)"),

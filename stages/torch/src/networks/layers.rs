@@ -48,7 +48,10 @@ impl<'s> Builder<'s> {
         let (input, output) = channels;
         let mut shape = vec![output, input];
         shape.extend(vec![geometry.kernel; geometry.axes]);
-        let fan_in = input * geometry.kernel.pow(u32::try_from(geometry.axes).unwrap_or(3));
+        let fan_in = input
+            * geometry
+                .kernel
+                .pow(u32::try_from(geometry.axes).unwrap_or(3));
         let weight = self.draw(format!("{name}.weight"), &shape, weight_bound(fan_in))?;
         let bias = self.draw(format!("{name}.bias"), &[output], bias_bound(fan_in))?;
         Ok(Convolution {
@@ -67,10 +70,13 @@ impl<'s> Builder<'s> {
         axes: usize,
     ) -> Result<BatchNorm, TchError> {
         let float = (Kind::Float, Device::Cpu);
-        let mut add = |field: &str, role, tensor| {
-            self.state.add(format!("{name}.{field}"), role, tensor)
-        };
-        let weight = add("weight", Role::Parameter, Tensor::f_ones([channels], float)?);
+        let mut add =
+            |field: &str, role, tensor| self.state.add(format!("{name}.{field}"), role, tensor);
+        let weight = add(
+            "weight",
+            Role::Parameter,
+            Tensor::f_ones([channels], float)?,
+        );
         let bias = add("bias", Role::Parameter, Tensor::f_zeros([channels], float)?);
         let mean = Tensor::f_zeros([channels], float)?;
         let variance = Tensor::f_ones([channels], float)?;
@@ -93,7 +99,11 @@ impl<'s> Builder<'s> {
         input: i64,
         output: i64,
     ) -> Result<Linear, TchError> {
-        let weight = self.draw(format!("{name}.weight"), &[output, input], weight_bound(input))?;
+        let weight = self.draw(
+            format!("{name}.weight"),
+            &[output, input],
+            weight_bound(input),
+        )?;
         let bias = self.draw(format!("{name}.bias"), &[output], bias_bound(input))?;
         Ok(Linear {
             weight,

@@ -64,7 +64,9 @@ pub(crate) fn build(
     let kind = NETWORKS
         .iter()
         .find(|kind| kind.name == name)
-        .ok_or_else(|| StageError::internal(format!("network `{}` is not built in", name.name())))?;
+        .ok_or_else(|| {
+            StageError::internal(format!("network `{}` is not built in", name.name()))
+        })?;
     let mut network = (kind.build)(spec, session)?;
     network.state_mut().move_to(session.device())?;
     Ok(network)

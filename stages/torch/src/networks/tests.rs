@@ -1,6 +1,4 @@
 use serde_json::Value;
-use stages::learning::names::NetworkName;
-use tch::Tensor;
 
 use super::*;
 use crate::losses;
@@ -44,7 +42,11 @@ fn initial_weights_are_those_of_clinicadl_bit_for_bit() {
     for_each_case(|case, network| {
         let expected = case["initial"].as_object().unwrap();
         let names: Vec<&String> = network.state().entries().iter().map(|e| &e.name).collect();
-        assert_eq!(names, expected.keys().collect::<Vec<_>>(), "order of the state dict");
+        assert_eq!(
+            names,
+            expected.keys().collect::<Vec<_>>(),
+            "order of the state dict"
+        );
         for entry in network.state().entries() {
             let shape: Vec<i64> =
                 serde_json::from_value(case["shapes"][&entry.name].clone()).unwrap();
@@ -67,7 +69,12 @@ fn outputs_are_those_of_clinicadl() {
         let images = numbered_images(3, &spec(case).input_size);
         let outputs = tch::no_grad(|| network.forward(&images, Mode::Evaluate)).unwrap();
         let expected = floats(&case["evaluated"]);
-        assert_close(&head(&outputs, expected.len()), &expected, TOLERANCE, "outputs");
+        assert_close(
+            &head(&outputs, expected.len()),
+            &expected,
+            TOLERANCE,
+            "outputs",
+        );
     });
 }
 
@@ -81,18 +88,42 @@ fn gradients_and_running_statistics_are_those_of_clinicadl() {
             .unwrap()
             .mean(&outputs, &Tensor::from_slice(&labels))
             .unwrap();
-        assert_close(&[loss.double_value(&[])], &floats(&case["loss"]), TOLERANCE, "loss");
+        assert_close(
+            &[loss.double_value(&[])],
+            &floats(&case["loss"]),
+            TOLERANCE,
+            "loss",
+        );
         let parameters = network.state().parameters();
         let gradients = Tensor::f_run_backward(&[loss], &parameters, false, false).unwrap();
-        let names = network.state().entries().iter().filter(|e| e.role == Role::Parameter);
+        let names = network
+            .state()
+            .entries()
+            .iter()
+            .filter(|e| e.role == Role::Parameter);
         for (entry, gradient) in names.zip(gradients) {
             let expected = floats(&case["gradients"][&entry.name]);
             // Biases before a batch norm have no influence: their gradient is rounding noise.
-            assert_close(&head(&gradient, expected.len()), &expected, 2e-4, &entry.name);
+            assert_close(
+                &head(&gradient, expected.len()),
+                &expected,
+                2e-4,
+                &entry.name,
+            );
         }
-        for entry in network.state().entries().iter().filter(|e| e.role == Role::Buffer) {
+        for entry in network
+            .state()
+            .entries()
+            .iter()
+            .filter(|e| e.role == Role::Buffer)
+        {
             let expected = floats(&case["buffers_after"][&entry.name]);
-            assert_close(&head(&entry.tensor, expected.len()), &expected, 1e-4, &entry.name);
+            assert_close(
+                &head(&entry.tensor, expected.len()),
+                &expected,
+                1e-4,
+                &entry.name,
+            );
         }
     });
 }
@@ -116,7 +147,12 @@ fn images_too_small_are_refused() {
     assert!(error.message.contains("at least 17"), "{}", error.message);
     spec.input_size = vec![1, 16, 17, 1];
     assert!(build(NetworkName::Conv5Fc3, &spec, &session).is_ok());
-    for input_size in [vec![], vec![1, 40], vec![1, 40, 0, 40], vec![1, 2, 3, 4, 50]] {
+    for input_size in [
+        vec![],
+        vec![1, 40],
+        vec![1, 40, 0, 40],
+        vec![1, 2, 3, 4, 50],
+    ] {
         spec.input_size = input_size;
         assert!(build(NetworkName::Conv5Fc3, &spec, &session).is_err());
     }

@@ -1,6 +1,4 @@
 use serde_json::Value;
-use stages::learning::names::OptimizerName;
-use tch::Tensor;
 
 use super::*;
 use crate::testing::{assert_close, floats, head, reference};
@@ -35,7 +33,11 @@ fn step(optimizer: &mut Optimizer, reference: &Value, step: usize) {
 }
 
 fn weights(optimizer: &Optimizer) -> Vec<f64> {
-    optimizer.parameters.iter().flat_map(|p| head(p, p.numel())).collect()
+    optimizer
+        .parameters
+        .iter()
+        .flat_map(|p| head(p, p.numel()))
+        .collect()
 }
 
 #[test]
@@ -49,7 +51,9 @@ fn every_step_is_that_of_pytorch() {
     let reference = reference("optimizers.json");
     for &name in OptimizerName::ALL {
         let mut optimizer = start(name, &reference);
-        let trace = reference["weights_after_each_step"][name.name()].as_array().unwrap();
+        let trace = reference["weights_after_each_step"][name.name()]
+            .as_array()
+            .unwrap();
         for (i, expected) in trace.iter().enumerate() {
             step(&mut optimizer, &reference, i);
             // Eight steps of float32 arithmetic, with factors multiplied in another order.
@@ -72,7 +76,12 @@ fn an_optimizer_goes_on_bit_for_bit_from_what_it_remembers() {
             step(&mut first, &reference, i);
         }
         let mut second = start(name, &reference);
-        for (mut to, from) in second.parameters.iter().map(Tensor::detach).zip(&first.parameters) {
+        for (mut to, from) in second
+            .parameters
+            .iter()
+            .map(Tensor::detach)
+            .zip(&first.parameters)
+        {
             to.copy_(from);
         }
         for ((_, to), (_, from)) in second.tensors().zip(first.tensors()) {

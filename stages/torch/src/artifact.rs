@@ -1,0 +1,151 @@
+//! The files of models and predictions, written into the output of a stage.
+
+use std::collections::BTreeSet;
+
+use engine::{Output, StageError};
+use maps::files::{
+    DataRow, DataTable, Interval, MetricColumn, MetricsTable, PredictionRow, PredictionTable,
+    SINGLE_COHORT, SessionsTable, TrainingRow, TrainingTable,
+};
+use maps::layout::{SplitPath, TRAIN_VALIDATION};
+use stages::learning::LOSS;
+use stages::metrics::{Estimate, METRICS};
+
+use crate::data::Cohort;
+use crate::evaluation::Evaluation;
+use crate::trainer::HistoryRow;
+
+/// Where predictions of one model on one data group go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Column name of the metric that selected the model.
+    pub(crate) metric: &'a str,
+    /// Name of the data group.
+    pub(crate) group: &'a str,
+}
+
+/// Writes the sessions of a data group; the label's column is left out where labels are not used.
+pub(crate) fn write_data(
+    output: &Output,
+    group: &str,
+    cohort: &Cohort,
+    label: Option<&str>,
+) -> Result<(), StageError> {
+    let rows = cohort.samples.iter().map(|sample| DataRow {
+        participant: sample.participant.clone(),
+        session: sample.session.clone(),
+        cohort: SINGLE_COHORT.to_owned(),
+        label: sample.label.clone(),
+    });
+    let table = DataTable {
+        label: label.map(str::to_owned),
+        rows: rows.collect(),
+    };
+    output.write(&SplitPath::Data { group }.in_artifact(), &table.to_bytes())
+}
+
+/// Writes every session that a training sees, sorted.
+pub(crate) fn write_seen(
+    output: &Output,
+    train: &Cohort,
+    validation: &Cohort,
+) -> Result<(), StageError> {
+    let sessions: BTreeSet<maps::files::Session> = train
+        .samples
+        .iter()
+        .chain(&validation.samples)
+        .map(|sample| maps::files::Session {
+            participant: sample.participant.clone(),
+            session: sample.session.clone(),
+        })
+        .collect();
+    let table = SessionsTable {
+        rows: sessions.into_iter().collect(),
+    };
+    output.write(TRAIN_VALIDATION, &table.to_bytes())
+}
+
+/// Writes the history of a training.
+pub(crate) fn write_history(output: &Output, history: &[HistoryRow]) -> Result<(), StageError> {
+    let mut columns: Vec<String> = METRICS
+        .iter()
+        .map(|metric| metric.column().to_owned())
+        .collect();
+    columns.push(LOSS.to_owned());
+    let not_evaluated = vec![f64::NAN; columns.len()];
+    let rows = history.iter().map(|row| TrainingRow {
+        epoch: row.epoch.into(),
+        iteration: row.iteration as u64,
+        // The column exists for readers of ClinicaDL; a duration would make equal trainings differ.
+        time_s: Some(0.0),
+        train: row.train().unwrap_or_else(|| not_evaluated.clone()),
+        validation: row.validation(),
+    });
+    let table = TrainingTable::try_new(columns, rows.collect())?;
+    output.write(&SplitPath::Training.in_artifact(), &table.to_bytes())
+}
+
+/// Writes the predictions of a model on a data group, and its metrics where labels are used.
+pub(crate) fn write_evaluation(
+    output: &Output,
+    place: Place<'_>,
+    evaluation: &Evaluation,
+    estimates: Option<&[Estimate]>,
+) -> Result<(), StageError> {
+    let Place { metric, group } = place;
+    let code = |code: usize| {
+        i64::try_from(code).map_err(|_| StageError::internal("a class number is out of range"))
+    };
+    let rows = evaluation.predictions.iter().map(|row| {
+        Ok(PredictionRow {
+            participant: row.participant.clone(),
+            session: row.session.clone(),
+            image_id: 0,
+            true_label: row.truth.map(code).transpose()?,
+            predicted_label: code(row.predicted)?,
+            probabilities: row.probabilities.clone(),
+        })
+    });
+    let rows = rows.collect::<Result<_, StageError>>()?;
+    let table = PredictionTable::try_new(evaluation.classes, rows)?;
+    let path = SplitPath::Prediction { metric, group };
+    output.write(&path.in_artifact(), &table.to_bytes())?;
+    if let Some(estimates) = estimates {
+        let path = SplitPath::Metrics { metric, group };
+        let table = metrics_table(estimates, evaluation.loss);
+        output.write(&path.in_artifact(), &table.to_bytes())?;
+    }
+    let path = SplitPath::Description { metric, group };
+    output.write(&path.in_artifact(), describe(group, evaluation).as_bytes())
+}
+
+fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
+    let mut columns: Vec<MetricColumn> = estimates
+        .iter()
+        .map(|estimate| MetricColumn {
+            name: estimate.metric.column().to_owned(),
+            value: estimate.value,
+            interval: estimate.interval.map(|interval| Interval {
+                lower: interval.lower,
+                upper: interval.upper,
+                standard_error: interval.standard_error,
+            }),
+        })
+        .collect();
+    columns.extend(loss.map(|value| MetricColumn {
+        name: LOSS.to_owned(),
+        value,
+        interval: None,
+    }));
+    MetricsTable { columns }
+}
+
+fn describe(group: &str, evaluation: &Evaluation) -> String {
+    let rows = &evaluation.predictions;
+    let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
+    format!(
+        "Prediction {group} group\nNumber of participants: {}\nNumber of sessions: {}\n",
+        participants.len(),
+        rows.len()
+    )
+}

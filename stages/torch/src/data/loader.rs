@@ -1,0 +1,186 @@
+//! Batches, read ahead by threads.
+//!
+//! Thread `t` of `n` prepares the images at positions `t`, `t + n`, … of the order and hands each over
+//! through a channel of its own that holds one; the consumer takes them in turn. So batches never
+//! depend on the number of threads, and at most two images per thread wait in memory.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use engine::StageError;
+use tch::{Device, Tensor};
+
+use super::transforms::Image;
+use super::{Cohort, Sample, Transforms};
+use crate::error::During;
+
+/// A cohort with the way its images are prepared.
+#[derive(Debug)]
+pub(crate) struct Dataset<'a> {
+    pub(crate) cohort: &'a Cohort,
+    pub(crate) transforms: Transforms,
+    /// `[C, X, Y, Z]` that every image must have.
+    pub(crate) input_size: Vec<usize>,
+}
+
+/// How a dataset is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batches {
+    pub(crate) size: usize,
+    pub(crate) threads: usize,
+    pub(crate) device: Device,
+}
+
+/// Images that pass through the network together.
+#[derive(Debug)]
+pub(crate) struct Batch<'a> {
+    /// Number of the batch in this pass, from 0.
+    pub(crate) index: usize,
+    pub(crate) samples: Vec<&'a Sample>,
+    /// Place of each image in space.
+    pub(crate) affines: Vec<stages::volume::Affine>,
+    /// `[B, C, X, Y, Z]`.
+    pub(crate) images: Tensor,
+}
+
+impl Batch<'_> {
+    /// Codes of the labels, `[B]` int64.
+    ///
+    /// # Errors
+    /// The cohort was built without labels.
+    pub(crate) fn targets(&self) -> Result<Tensor, StageError> {
+        let codes: Vec<i64> = self
+            .samples
+            .iter()
+            .filter_map(|sample| i64::try_from(sample.code?).ok())
+            .collect();
+        if codes.len() < self.samples.len() {
+            return Err(StageError::internal("the labels of a batch were not read"));
+        }
+        let targets = Tensor::f_from_slice(&codes).during("make a batch")?;
+        targets
+            .f_to_device(self.images.device())
+            .during("move a batch")
+    }
+}
+
+impl<'a> Dataset<'a> {
+    /// A dataset whose input size is that of its first image.
+    ///
+    /// # Errors
+    /// The first image cannot be read.
+    pub(crate) fn measure(cohort: &'a Cohort, transforms: Transforms) -> Result<Self, StageError> {
+        let first = cohort
+            .samples
+            .first()
+            .ok_or_else(|| StageError::new(format!("`{}` has no row", cohort.shown)))?;
+        let input_size = transforms.read(&first.file)?.shape;
+        Ok(Self {
+            cohort,
+            transforms,
+            input_size,
+        })
+    }
+
+    /// Every image in the order of the table.
+    pub(crate) fn natural_order(&self) -> Vec<usize> {
+        (0..self.cohort.samples.len()).collect()
+    }
+
+    /// Reads the images in `order` and hands them over in batches.
+    ///
+    /// # Errors
+    /// Those of `visit`; an image cannot be read or has another size.
+    pub(crate) fn for_each_batch(
+        &self,
+        order: &[usize],
+        batches: Batches,
+        mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        if batches.threads == 0 {
+            return self.consume(order, batches, |i| self.load(i), visit);
+        }
+        let threads = batches.threads.min(order.len());
+        std::thread::scope(|scope| {
+            // Dropping the receivers, on success and on failure, ends the threads.
+            let mut receivers: Vec<Receiver<Result<Image, StageError>>> = Vec::new();
+            for thread in 0..threads {
+                let (sender, receiver) = sync_channel(1);
+                receivers.push(receiver);
+                let mine = order.iter().copied().skip(thread).step_by(threads);
+                scope.spawn(move || self.read_ahead(mine, &sender));
+            }
+            let mut position = 0;
+            self.consume(
+                order,
+                batches,
+                |_| {
+                    let receiver = &receivers[position % threads];
+                    position += 1;
+                    receiver
+                        .recv()
+                        .map_err(|_| StageError::internal("a loader thread ended early"))?
+                },
+                &mut visit,
+            )
+        })
+    }
+
+    fn read_ahead(
+        &self,
+        indices: impl Iterator<Item = usize>,
+        sender: &SyncSender<Result<Image, StageError>>,
+    ) {
+        for index in indices {
+            if sender.send(self.load(index)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn load(&self, index: usize) -> Result<Image, StageError> {
+        let sample = &self.cohort.samples[index];
+        let image = self.transforms.read(&sample.file)?;
+        if image.shape != self.input_size {
+            return Err(StageError::new(format!(
+                "image of {}, {} has shape {:?}, expected {:?}",
+                sample.participant, sample.session, image.shape, self.input_size
+            )));
+        }
+        Ok(image)
+    }
+
+    fn consume(
+        &self,
+        order: &[usize],
+        batches: Batches,
+        mut next: impl FnMut(usize) -> Result<Image, StageError>,
+        mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
+    ) -> Result<(), StageError> {
+        let image_len: usize = self.input_size.iter().product();
+        let mut voxels: Vec<f32> = Vec::with_capacity(image_len * batches.size.min(order.len()));
+        for (index, members) in order.chunks(batches.size.max(1)).enumerate() {
+            voxels.clear();
+            let mut affines = Vec::with_capacity(members.len());
+            for &member in members {
+                let image = next(member)?;
+                voxels.extend_from_slice(&image.voxels);
+                affines.push(image.affine);
+            }
+            let mut shape = vec![members.len() as i64];
+            shape.extend(self.input_size.iter().map(|&axis| axis as i64));
+            let images = Tensor::f_from_slice(&voxels)
+                .and_then(|flat| flat.f_view(shape.as_slice())?.f_to_device(batches.device))
+                .during("make a batch")?;
+            visit(Batch {
+                index,
+                samples: members
+                    .iter()
+                    .map(|&member| &self.cohort.samples[member])
+                    .collect(),
+                affines,
+                images,
+            })?;
+        }
+        Ok(())
+    }
+}

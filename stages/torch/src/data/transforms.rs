@@ -1,0 +1,220 @@
+//! Deterministic transforms between a stored image and the network.
+//!
+//! In order: voxels that are no numbers are replaced, intensities are rescaled, the grid is thinned.
+//!
+//! # Source
+//! `get_transforms` of ClinicaDL 1.6.1, `clinicadl/utils/caps_dataset/data.py`. Deviations: a constant
+//! image becomes zeros instead of NaN; infinite voxels become the extremes of the finite ones instead
+//! of the largest float32.
+
+use engine::StageError;
+use stages::tensor_file;
+use stages::volume::{Affine, sub_grid};
+
+/// Start, end and step on each axis, by factor; made for images of 169×208×179 voxels.
+const REDUCTIONS: [(u32, [(usize, usize); 3]); 4] = [
+    (2, [(4, 164), (8, 200), (8, 168)]),
+    (3, [(0, 168), (8, 200), (4, 172)]),
+    (4, [(4, 164), (8, 200), (8, 168)]),
+    (5, [(4, 164), (0, 200), (8, 168)]),
+];
+
+/// What is done to every image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Transforms {
+    /// Rescale each image to [0, 1].
+    pub(crate) normalize: bool,
+    /// Take every n-th voxel of a central part, n from 2 to 5.
+    pub(crate) size_reduction: Option<u32>,
+}
+
+/// An image as the network sees it.
+///
+/// # Shapes
+/// `voxels` is `[C, X, Y, Z]` in C order.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Image {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) voxels: Vec<f32>,
+    pub(crate) affine: Affine,
+}
+
+impl Transforms {
+    /// Reads an extracted image and transforms it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the image is smaller than the reduced grid asks for.
+    pub(crate) fn read(&self, file: &engine::InputFile) -> Result<Image, StageError> {
+        let (shape, voxels, affine) = tensor_file::read(&file.path, &file.shown)?;
+        self.apply(Image {
+            shape,
+            voxels,
+            affine,
+        })
+        .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
+    }
+
+    fn apply(&self, mut image: Image) -> Result<Image, String> {
+        let range = clean(&mut image.voxels);
+        if let Some(factor) = self.size_reduction {
+            image = thin(&image, factor)?;
+        }
+        if self.normalize {
+            rescale(&mut image.voxels, range);
+        }
+        Ok(image)
+    }
+}
+
+/// Replaces NaN by 0 and infinities by the finite extremes; returns the smallest and largest value.
+fn clean(voxels: &mut [f32]) -> (f32, f32) {
+    let (low, high, is_finite) = voxels.iter().fold(
+        (f32::INFINITY, f32::NEG_INFINITY, true),
+        |(low, high, is_finite), &v| (low.min(v), high.max(v), is_finite & v.is_finite()),
+    );
+    if is_finite {
+        return (low, high);
+    }
+    let finite = voxels.iter().copied().filter(|v| v.is_finite());
+    let (low, high) = finite.fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), v| {
+        (low.min(v), high.max(v))
+    });
+    if low > high {
+        voxels.fill(0.0);
+        return (0.0, 0.0);
+    }
+    for v in &mut *voxels {
+        *v = if v.is_nan() { 0.0 } else { v.clamp(low, high) };
+    }
+    voxels
+        .iter()
+        .fold((low, high), |(low, high), &v| (low.min(v), high.max(v)))
+}
+
+/// Maps a range to [0, 1]; a range of one value to 0.
+fn rescale(voxels: &mut [f32], (low, high): (f32, f32)) {
+    let width = high - low;
+    for v in voxels {
+        *v = if width > 0.0 { (*v - low) / width } else { 0.0 };
+    }
+}
+
+/// Takes every `factor`-th voxel of the part of the image that the factor prescribes.
+fn thin(image: &Image, factor: u32) -> Result<Image, String> {
+    let &[channels, x, y, z] = image.shape.as_slice() else {
+        return Err(format!(
+            "`size_reduction` takes images [C, X, Y, Z], got {:?}",
+            image.shape
+        ));
+    };
+    let (_, bounds) = REDUCTIONS
+        .iter()
+        .find(|(known, _)| *known == factor)
+        .ok_or_else(|| format!("`size_reduction_factor` is {factor}, expected 2, 3, 4 or 5"))?;
+    let step = factor as usize;
+    let mut kept: [Vec<usize>; 3] = [vec![], vec![], vec![]];
+    for ((kept, size), (start, end)) in kept.iter_mut().zip([x, y, z]).zip(bounds) {
+        *kept = (*start..(*end).min(size)).step_by(step).collect();
+        if kept.is_empty() {
+            return Err(format!(
+                "`size_reduction` leaves nothing of an axis of {size} voxels: images are [{x}, {y}, {z}]"
+            ));
+        }
+    }
+    let mut voxels = Vec::with_capacity(channels * kept.iter().map(Vec::len).product::<usize>());
+    for c in 0..channels {
+        for &i in &kept[0] {
+            for &j in &kept[1] {
+                let row = ((c * x + i) * y + j) * z;
+                voxels.extend(kept[2].iter().map(|&k| image.voxels[row + k]));
+            }
+        }
+    }
+    Ok(Image {
+        shape: vec![channels, kept[0].len(), kept[1].len(), kept[2].len()],
+        voxels,
+        affine: sub_grid(&image.affine, bounds.map(|(start, _)| start), [step; 3]),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDENTITY: Affine = [
+        [1.0, 0.0, 0.0, 0.0],
+        [0.0, 1.0, 0.0, 0.0],
+        [0.0, 0.0, 1.0, 0.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ];
+
+    fn image(voxels: Vec<f32>) -> Image {
+        Image {
+            shape: vec![1, voxels.len(), 1, 1],
+            voxels,
+            affine: IDENTITY,
+        }
+    }
+
+    fn normalized(voxels: Vec<f32>) -> Vec<f32> {
+        let transforms = Transforms {
+            normalize: true,
+            size_reduction: None,
+        };
+        transforms.apply(image(voxels)).unwrap().voxels
+    }
+
+    #[test]
+    fn intensities_are_rescaled_to_the_unit_range() {
+        assert_eq!(normalized(vec![-2.0, 0.0, 6.0]), [0.0, 0.25, 1.0]);
+    }
+
+    #[test]
+    fn a_constant_image_becomes_zeros() {
+        assert_eq!(normalized(vec![7.0; 4]), [0.0; 4]);
+        assert_eq!(normalized(vec![f32::NAN; 2]), [0.0; 2]);
+    }
+
+    #[test]
+    fn voxels_that_are_no_numbers_are_replaced_before_rescaling() {
+        assert_eq!(
+            normalized(vec![f32::NAN, 2.0, 4.0, f32::INFINITY, f32::NEG_INFINITY]),
+            [0.0, 0.5, 1.0, 1.0, 0.5]
+        );
+    }
+
+    #[test]
+    fn thinned_grids_have_the_sizes_of_clinicadl_and_keep_their_place() {
+        let shape = [169, 208, 179];
+        let count = shape.iter().product::<usize>();
+        let whole = Image {
+            shape: vec![1, shape[0], shape[1], shape[2]],
+            voxels: (0..count).map(|i| i as f32).collect(),
+            affine: IDENTITY,
+        };
+        for (factor, expected, first) in [
+            (2, [80, 96, 80], [4.0, 8.0, 8.0]),
+            (3, [56, 64, 56], [0.0, 8.0, 4.0]),
+            (4, [40, 48, 40], [4.0, 8.0, 8.0]),
+            (5, [32, 40, 32], [4.0, 0.0, 8.0]),
+        ] {
+            let thinned = thin(&whole, factor).unwrap();
+            assert_eq!(thinned.shape[1..], expected);
+            let origin = [0, 1, 2].map(|row| thinned.affine[row][3]);
+            assert_eq!(origin, first);
+            assert_eq!(thinned.affine[1][1], f64::from(factor));
+            let index = (first[0] * 208.0 + first[1]) * 179.0 + first[2];
+            assert_eq!(f64::from(thinned.voxels[0]), index);
+            assert_eq!(thinned.voxels[1] - thinned.voxels[0], factor as f32);
+        }
+    }
+
+    #[test]
+    fn an_image_smaller_than_the_thinned_grid_is_refused() {
+        assert!(
+            thin(&image(vec![1.0; 30]), 2)
+                .unwrap_err()
+                .contains("leaves nothing")
+        );
+    }
+}

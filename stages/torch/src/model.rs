@@ -1,0 +1,259 @@
+//! A trained model, ours or of ClinicaDL 1.6.1, opened for use.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{Context, Input, StageError};
+use maps::files::{MapsJson, SessionsTable};
+use maps::layout::{MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
+use maps::weights::read_pth;
+use stages::learning::names::NetworkName;
+use stages::learning::selection_column;
+use stages::metrics::LabelCode;
+use stages::table::Table;
+
+use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses, listed};
+use crate::data::{Cohort, Dataset, Images, Transforms};
+use crate::losses::{self, Loss};
+use crate::networks::{self, Network, NetworkSpec};
+use crate::session::Session;
+use crate::weights;
+
+/// What a `maps.json` says about a model, and where its weights are.
+pub(crate) struct TrainedModel<'a> {
+    input: &'a Input,
+    network: NetworkName,
+    spec: NetworkSpec,
+    transforms: Transforms,
+    diagnoses: Vec<String>,
+    preprocessing: serde_json::Map<String, serde_json::Value>,
+    /// Column that was learnt.
+    pub(crate) label: String,
+    /// Output node of each label.
+    pub(crate) code: LabelCode,
+    pub(crate) loss: &'static dyn Loss,
+}
+
+/// The data group that a model is applied to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Group<'a> {
+    /// Read the labels.
+    pub(crate) use_labels: bool,
+    /// Why participants of the training are allowed; empty if they are not.
+    pub(crate) allow_leakage: &'a str,
+}
+
+impl<'a> TrainedModel<'a> {
+    /// Reads the parameters of a model.
+    ///
+    /// # Errors
+    /// They are damaged, or describe something that this program does not do.
+    pub(crate) fn open(input: &'a Input) -> Result<Self, StageError> {
+        let file = input.require(MAPS_JSON)?;
+        let bytes =
+            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
+        let definition = MapsJson::read(&bytes, &file.shown)?;
+        let refuse = |what: &str, got: &str, expected: &str| {
+            Err(StageError::new(format!(
+                "`{}` is a model with {what} `{got}`, expected `{expected}`",
+                file.shown
+            )))
+        };
+        match (definition.network_task()?, definition.mode()?) {
+            ("classification", "image") => {}
+            ("classification", mode) => return refuse("mode", mode, "image")?,
+            (task, _) => return refuse("task", task, "classification")?,
+        }
+        let code: BTreeMap<String, usize> = definition
+            .label_code()?
+            .into_iter()
+            .filter_map(|(label, node)| Some((label, usize::try_from(node).ok()?)))
+            .collect();
+        let code = LabelCode::given(code)
+            .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?;
+        let outputs = definition.output_size()?;
+        if outputs != code.classes() || outputs < 2 {
+            return Err(StageError::new(format!(
+                "`{}` has {outputs} outputs and {} classes, expected as many and at least 2",
+                file.shown,
+                code.classes()
+            )));
+        }
+        let factor = definition.number("size_reduction_factor")?;
+        let transforms = Transforms {
+            normalize: definition.switch("normalize")?,
+            size_reduction: definition.switch("size_reduction")?.then(|| {
+                [2, 3, 4, 5]
+                    .into_iter()
+                    .find(|&n| f64::from(n) == factor)
+                    .unwrap_or(0)
+            }),
+        };
+        let axis = |axis: usize| i64::try_from(axis).unwrap_or(i64::MAX);
+        Ok(Self {
+            input,
+            network: networks::parse_name(definition.architecture()?)
+                .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?,
+            spec: NetworkSpec {
+                input_size: definition.input_size()?.into_iter().map(axis).collect(),
+                output_size: axis(outputs),
+                dropout: definition.number("dropout")?,
+            },
+            transforms,
+            diagnoses: definition.diagnoses()?,
+            preprocessing: definition.preprocessing()?.clone(),
+            label: definition.label()?.unwrap_or(DIAGNOSIS).to_owned(),
+            code,
+            loss: losses::parse(definition.text("loss").ok())?,
+        })
+    }
+
+    /// The selection metrics to use, by column name: the wanted ones, or all that have a model.
+    ///
+    /// # Errors
+    /// There is no model, or none of a wanted metric.
+    pub(crate) fn metrics(&self, wanted: &[String]) -> Result<Vec<String>, StageError> {
+        let available: BTreeSet<&str> = self
+            .input
+            .files
+            .keys()
+            .filter_map(|path| selection_metric_of(path.strip_suffix("/model.pth.tar")?))
+            .collect();
+        let shown = &self.input.shown;
+        if available.is_empty() {
+            let message = format!("`{shown}` has no `best-<metric>/model.pth.tar`");
+            return Err(StageError::new(message));
+        }
+        if wanted.is_empty() {
+            return Ok(available.into_iter().map(str::to_owned).collect());
+        }
+        let known: Vec<String> = available
+            .iter()
+            .map(|metric| format!("`{metric}`"))
+            .collect();
+        wanted
+            .iter()
+            .map(|name| {
+                let column = selection_column(name).unwrap_or(name);
+                if available.contains(column) {
+                    return Ok(column.to_owned());
+                }
+                Err(StageError::new(format!(
+                    "`{shown}` has no model selected by `{name}`, its models are selected by {}",
+                    known.join(", ")
+                )))
+            })
+            .collect()
+    }
+
+    /// The network with the weights that a metric selected.
+    ///
+    /// # Errors
+    /// The weights are damaged or do not fit the network.
+    pub(crate) fn load(
+        &self,
+        metric: &str,
+        session: &Session,
+    ) -> Result<Box<dyn Network>, StageError> {
+        let file = self
+            .input
+            .require(&SplitPath::Model { metric }.in_artifact())?;
+        let bytes =
+            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
+        let checkpoint =
+            read_pth(&bytes).map_err(|e| StageError::new(format!("`{}`: {e}", file.shown)))?;
+        let network = networks::build(self.network, &self.spec, session)?;
+        weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
+        Ok(network)
+    }
+
+    /// The sessions of a data group with their images.
+    ///
+    /// Rows of diagnoses that the model was not trained on are left out, as ClinicaDL does.
+    ///
+    /// # Errors
+    /// A session has no image or no label, or participants were seen in training.
+    pub(crate) fn cohort(&self, group: Group<'_>, context: &Context) -> Result<Cohort, StageError> {
+        let images = Images::open(context.input("images")?)?;
+        self.compare_extraction(&images, context);
+        let mut table = Table::read(context.input("participants")?.only_file()?)?;
+        if table.column(DIAGNOSIS).is_ok() && !self.diagnoses.is_empty() {
+            let before = table.len();
+            table = keep_diagnoses(table, &self.diagnoses)?;
+            if table.len() < before {
+                let dropped = before - table.len();
+                context.info(format!("{dropped} rows have a diagnosis not trained on"));
+            }
+        }
+        let labels = group.use_labels.then_some(Labels {
+            column: &self.label,
+            code: &self.code,
+        });
+        let cohort = Cohort::build(&table, &images, labels)?;
+        self.check_leakage(&cohort, group.allow_leakage, context)?;
+        Ok(cohort)
+    }
+
+    /// A cohort as the network takes it.
+    pub(crate) fn dataset<'c>(&self, cohort: &'c Cohort) -> Dataset<'c> {
+        let sizes = self.spec.input_size.iter();
+        Dataset {
+            cohort,
+            transforms: self.transforms,
+            input_size: sizes
+                .map(|&axis| usize::try_from(axis).unwrap_or(0))
+                .collect(),
+        }
+    }
+
+    fn check_leakage(
+        &self,
+        cohort: &Cohort,
+        reason: &str,
+        context: &Context,
+    ) -> Result<(), StageError> {
+        let file = self.input.require(TRAIN_VALIDATION)?;
+        let bytes =
+            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
+        let seen = SessionsTable::read(&bytes, &file.shown)?;
+        let seen: BTreeSet<&str> = seen
+            .rows
+            .iter()
+            .map(|row| row.participant.as_str())
+            .collect();
+        let shared: Vec<String> = cohort
+            .participants()
+            .intersection(&seen)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if shared.is_empty() {
+            return Ok(());
+        }
+        let count = shared.len();
+        let message = format!(
+            "{count} participants of `{}` were seen in the training of `{}`: {}",
+            cohort.shown,
+            self.input.shown,
+            listed(&shared)
+        );
+        if reason.is_empty() {
+            return Err(StageError::new(message)
+                .hint("remove them, or state a reason with `allow_leakage`"));
+        }
+        context.warn(format!("{message}; allowed because: {reason}"));
+        Ok(())
+    }
+
+    /// Tells where images were extracted in another way than those of the training.
+    fn compare_extraction(&self, images: &Images, context: &Context) {
+        for key in ["preprocessing", "use_uncropped_image"] {
+            let (trained, given) = (self.preprocessing.get(key), images.extraction.get(key));
+            if let (Some(trained), Some(given)) = (trained, given)
+                && trained != given
+            {
+                let message =
+                    format!("images have `{key}` {given}, those of the training had {trained}");
+                context.warn(message);
+            }
+        }
+    }
+}

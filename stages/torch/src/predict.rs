@@ -1,0 +1,52 @@
+//! The stage `predict`.
+
+use engine::{Context, Run, StageError};
+use stages::learning::{Predict, PredictParams};
+
+use crate::artifact::{Place, write_data, write_evaluation};
+use crate::data::Batches;
+use crate::evaluation::evaluate;
+use crate::implemented::Implemented;
+use crate::model::{Group, TrainedModel};
+use crate::session::Session;
+
+impl Run for Implemented<Predict> {
+    fn run(params: &PredictParams, context: &Context) -> Result<(), StageError> {
+        let session = Session::open(context.slots())?;
+        let model = TrainedModel::open(context.input("model")?)?;
+        let metrics = model.metrics(&params.selection_metrics)?;
+        let cohort = model.cohort(
+            Group {
+                use_labels: params.use_labels,
+                allow_leakage: &params.allow_leakage,
+            },
+            context,
+        )?;
+        let dataset = model.dataset(&cohort);
+        let batches = Batches {
+            size: params.batch_size as usize,
+            threads: params.n_proc as usize,
+            device: session.device(),
+        };
+        let output = context.output("predictions")?;
+        let group = params.data_group.as_str();
+        let label = params.use_labels.then_some(model.label.as_str());
+        write_data(output, group, &cohort, label)?;
+        // The same resamples for every model, so that intervals compare.
+        let stream = context.stream().child("bootstrap");
+        for (done, metric) in metrics.iter().enumerate() {
+            context.progress(done, metrics.len(), format!("model selected by {metric}"));
+            let network = model.load(metric, &session)?;
+            let loss = params.use_labels.then_some(model.loss);
+            let proceed = || context.check_cancelled();
+            let evaluation = evaluate(network.as_ref(), &dataset, batches, loss, &proceed)?;
+            let estimates = params
+                .use_labels
+                .then(|| evaluation.estimates(params.bootstrap, &stream));
+            let place = Place { metric, group };
+            write_evaluation(output, place, &evaluation, estimates.as_deref())?;
+        }
+        context.progress(metrics.len(), metrics.len(), "predicted");
+        Ok(())
+    }
+}

@@ -1,0 +1,261 @@
+//! The stage `train`.
+
+use std::collections::BTreeSet;
+
+use engine::{Context, Output, Run, StageError};
+use maps::files::{ClassificationParams, MapsJson};
+use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
+use maps::weights::{Checkpoint, write_pth, write_safetensors};
+use stages::learning::{Train, TrainParams, selection_column};
+use stages::metrics::LabelCode;
+use stages::table::Table;
+
+use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
+use crate::checkpoint::{Checkpoints, Part};
+use crate::data::cohort::{self, Labels, check_disjoint, keep_diagnoses};
+use crate::data::sampler::Sampler;
+use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
+use crate::evaluation::{Evaluation, evaluate};
+use crate::implemented::Implemented;
+use crate::losses;
+use crate::networks::{self, Network, NetworkSpec};
+use crate::optimizers::Optimizer;
+use crate::session::Session;
+use crate::trainer::{EarlyStopping, Fitted, Plateau, Schedule, Trainer};
+use crate::weights;
+
+impl Run for Implemented<Train> {
+    fn run(params: &TrainParams, context: &Context) -> Result<(), StageError> {
+        let session = Session::open(context.slots())?;
+        if params.deterministic {
+            session.require_deterministic()?;
+        }
+        let data = Data::read(params, context)?;
+        let transforms = Transforms {
+            normalize: params.normalize,
+            size_reduction: params
+                .size_reduction
+                .then_some(params.size_reduction_factor),
+        };
+        let train = Dataset::measure(&data.train, transforms)?;
+        let validation = Dataset {
+            cohort: &data.validation,
+            transforms,
+            input_size: train.input_size.clone(),
+        };
+        let spec = NetworkSpec {
+            input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
+            output_size: data.code.classes() as i64,
+            dropout: params.network.dropout,
+        };
+        let stream = context.stream();
+        let drawn = stream.child("weights").seed();
+        session.seed(params.weights_seed.map_or(drawn, u64::from));
+        let network = networks::build(params.network.name, &spec, &session)?;
+        let trainer = Trainer {
+            context,
+            session: &session,
+            network: network.as_ref(),
+            loss: losses::parse(Some(params.loss.name()))?,
+            train: &train,
+            validation: &validation,
+            sampler: Sampler::new(
+                params.sampler,
+                params.sampler_seed,
+                &stream.child("sampler"),
+            ),
+            batches: Batches {
+                size: params.batch_size as usize,
+                threads: params.n_proc as usize,
+                device: session.device(),
+            },
+            schedule: schedule(params),
+        };
+        let optimizer = Optimizer::new(
+            params.optimizer.name,
+            params.optimizer.learning_rate,
+            params.optimizer.weight_decay,
+            network.state().parameters(),
+        )?;
+        let checkpoints = Checkpoints::new(context.scratch());
+        let fitted = trainer.fit(optimizer, &checkpoints)?;
+        let output = context.output("model")?;
+        write_definition(output, params, &data, &train.input_size, network.as_ref())?;
+        write_history(output, &fitted.history)?;
+        write_best(output, &trainer, params, &fitted, &checkpoints)
+    }
+}
+
+/// What a training reads.
+struct Data {
+    code: LabelCode,
+    train: Cohort,
+    validation: Cohort,
+    /// The diagnoses found, for `maps.json`.
+    diagnoses: Vec<String>,
+    /// How the images were extracted.
+    extraction: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Data {
+    fn read(params: &TrainParams, context: &Context) -> Result<Self, StageError> {
+        let images = Images::open(context.input("images")?)?;
+        let splits = context.input("splits")?;
+        let (train, validation) = params.tables();
+        let read = |name: &str| -> Result<Table, StageError> {
+            keep_diagnoses(Table::read(splits.require(name)?)?, &params.diagnoses)
+        };
+        let (train, validation) = (read(train)?, read(validation)?);
+        let code = cohort::label_code(&train, &params.label, &params.label_code)?;
+        let labels = Some(Labels {
+            column: &params.label,
+            code: &code,
+        });
+        let mut diagnoses = BTreeSet::new();
+        for table in [&train, &validation] {
+            if let Ok(texts) = table.texts(cohort::DIAGNOSIS) {
+                diagnoses.extend(texts.into_iter().map(str::to_owned));
+            }
+        }
+        let data = Self {
+            train: Cohort::build(&train, &images, labels)?,
+            validation: Cohort::build(&validation, &images, labels)?,
+            code,
+            diagnoses: diagnoses.into_iter().collect(),
+            extraction: images.extraction,
+        };
+        check_disjoint(&data.train, &data.validation)?;
+        Ok(data)
+    }
+}
+
+fn schedule(params: &TrainParams) -> Schedule {
+    Schedule {
+        epochs: params.epochs,
+        accumulation_steps: params.accumulation_steps.max(1) as usize,
+        evaluation_steps: params.evaluation_steps as usize,
+        evaluate_training_set: params.evaluate_training_set,
+        selection: selection(params),
+        stopping: EarlyStopping::new(params.patience, params.tolerance),
+        plateau: params.adaptive_learning_rate.then(Plateau::new),
+    }
+}
+
+/// Selection metrics by the names of their folders.
+fn selection(params: &TrainParams) -> Vec<String> {
+    let names = params.selection_metrics.iter();
+    names
+        .filter_map(|name| selection_column(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Writes what was trained on what.
+///
+/// Nothing here depends on resources: number of threads and device are written as defaults.
+fn write_definition(
+    output: &Output,
+    params: &TrainParams,
+    data: &Data,
+    input_size: &[usize],
+    network: &dyn Network,
+) -> Result<(), StageError> {
+    let code = data
+        .code
+        .iter()
+        .map(|(label, node)| (label.to_owned(), node as i64));
+    let definition = MapsJson::classification(&ClassificationParams {
+        architecture: params.network.name.name().to_owned(),
+        dropout: params.network.dropout,
+        selection_metrics: selection(params),
+        label: params.label.clone(),
+        label_code: code.collect(),
+        loss: params.loss.name().to_owned(),
+        batch_size: params.batch_size,
+        evaluation_steps: params.evaluation_steps,
+        seed: params.weights_seed.unwrap_or(0).into(),
+        deterministic: params.deterministic,
+        diagnoses: data.diagnoses.clone(),
+        baseline: params.baseline,
+        valid_longitudinal: params.validation_longitudinal,
+        normalize: params.normalize,
+        sampler: params.sampler.name().to_owned(),
+        size_reduction: params.size_reduction,
+        size_reduction_factor: params.size_reduction_factor,
+        optimizer: params.optimizer.name.name().to_owned(),
+        epochs: params.epochs,
+        learning_rate: params.optimizer.learning_rate,
+        adaptive_learning_rate: params.adaptive_learning_rate,
+        weight_decay: params.optimizer.weight_decay,
+        patience: params.patience,
+        tolerance: params.tolerance,
+        accumulation_steps: params.accumulation_steps,
+        preprocessing: data.extraction.clone(),
+        input_size: input_size.to_vec(),
+        ..ClassificationParams::default()
+    });
+    output.write(MAPS_JSON, &definition.to_bytes())?;
+    let information = format!("- Model :\t{}\n", network.describe());
+    output.write(INFORMATION_LOG, information.as_bytes())?;
+    write_seen(output, &data.train, &data.validation)?;
+    write_data(output, TRAIN, &data.train, Some(&params.label))?;
+    write_data(output, VALIDATION, &data.validation, Some(&params.label))
+}
+
+/// Writes each best model with its predictions on both sets.
+///
+/// Models selected by several metrics at the same epoch are evaluated once.
+fn write_best(
+    output: &Output,
+    trainer: &Trainer<'_>,
+    params: &TrainParams,
+    fitted: &Fitted,
+    checkpoints: &Checkpoints,
+) -> Result<(), StageError> {
+    let epochs: BTreeSet<u32> = fitted.best.iter().map(|(_, epoch)| *epoch).collect();
+    for epoch in epochs {
+        let stored = checkpoints.load(Part::Weights, epoch)?;
+        weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")?;
+        let checkpoint = Checkpoint {
+            // In the order of the network, which a safetensors file does not keep.
+            model: weights::state_dict(trainer.network.state())?,
+            epoch: Some(epoch.into()),
+            name: Some(params.network.name.name().to_owned()),
+        };
+        let archive = write_pth(&checkpoint);
+        let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
+        let groups = [(TRAIN, trainer.train), (VALIDATION, trainer.validation)];
+        let evaluations = groups.map(|(group, dataset)| {
+            trainer
+                .context
+                .info(format!("evaluating epoch {} on {group}", epoch + 1));
+            evaluate_best(trainer, params, group, dataset)
+        });
+        let evaluations = evaluations
+            .into_iter()
+            .collect::<Result<Vec<_>, StageError>>()?;
+        for (metric, _) in fitted.best.iter().filter(|(_, best)| *best == epoch) {
+            output.write(&SplitPath::Model { metric }.in_artifact(), &archive)?;
+            output.write(&SplitPath::Safetensors { metric }.in_artifact(), &plain)?;
+            for ((group, _), (evaluation, estimates)) in groups.iter().zip(&evaluations) {
+                let place = Place { metric, group };
+                write_evaluation(output, place, evaluation, Some(estimates))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn evaluate_best(
+    trainer: &Trainer<'_>,
+    params: &TrainParams,
+    group: &str,
+    dataset: &Dataset<'_>,
+) -> Result<(Evaluation, Vec<stages::metrics::Estimate>), StageError> {
+    let proceed = || trainer.context.check_cancelled();
+    let loss = Some(trainer.loss);
+    let evaluation = evaluate(trainer.network, dataset, trainer.batches, loss, &proceed)?;
+    let stream = trainer.context.stream().child("bootstrap").child(group);
+    let estimates = evaluation.estimates(params.bootstrap, &stream);
+    Ok((evaluation, estimates))
+}

@@ -1,0 +1,380 @@
+//! The training loop.
+//!
+//! Every epoch starts from what the last one left and from random streams of its own, and ends with a
+//! checkpoint: a training that was interrupted goes on to the same bytes.
+//!
+//! # Source
+//! The loop of ClinicaDL 1.6.1 (`maps_manager.py`), with these deviations: the loss is the mean over
+//! images instead of a sum over batches; gradients of accumulated batches are averaged over images
+//! instead of summed; every epoch is in the history; the training set is evaluated in the order of its
+//! table; any metric selects models; what is resumed equals what was never interrupted.
+
+mod best;
+mod exact;
+mod stopping;
+
+use engine::{Context, StageError};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::checkpoint::{Checkpoints, Part};
+use crate::data::sampler::Sampler;
+use crate::data::{Batch, Batches, Dataset};
+use crate::error::During;
+use crate::evaluation::{Values, evaluate};
+use crate::losses::Loss;
+use crate::networks::{Mode, Network};
+use crate::optimizers::{Memory, Optimizer};
+use crate::session::Session;
+use crate::weights;
+
+use best::BestEpochs;
+use exact::Exact;
+pub(crate) use stopping::{EarlyStopping, Plateau};
+
+/// Raised when the state of a checkpoint means something else.
+const FORMAT: u32 = 1;
+
+/// What a training is made of.
+pub(crate) struct Trainer<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) session: &'a Session,
+    pub(crate) network: &'a dyn Network,
+    pub(crate) loss: &'static dyn Loss,
+    pub(crate) train: &'a Dataset<'a>,
+    pub(crate) validation: &'a Dataset<'a>,
+    pub(crate) sampler: Sampler,
+    pub(crate) batches: Batches,
+    pub(crate) schedule: Schedule,
+}
+
+/// How long to train, and when to look.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    pub(crate) epochs: u32,
+    pub(crate) accumulation_steps: usize,
+    pub(crate) evaluation_steps: usize,
+    pub(crate) evaluate_training_set: bool,
+    /// Column names of the selection metrics.
+    pub(crate) selection: Vec<String>,
+    pub(crate) stopping: EarlyStopping,
+    pub(crate) plateau: Option<Plateau>,
+}
+
+/// Metrics at one moment of the training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct HistoryRow {
+    /// Number of the epoch, from 0.
+    pub(crate) epoch: u32,
+    /// Number of the last batch seen in the epoch, from 0.
+    pub(crate) iteration: usize,
+    train: Option<Vec<Exact>>,
+    validation: Vec<Exact>,
+}
+
+/// Everything but tensors that a checkpoint holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Progress {
+    format: u32,
+    /// Finished epochs.
+    epochs: u32,
+    is_stopped: bool,
+    optimizer: Memory,
+    stopping: EarlyStopping,
+    plateau: Option<Plateau>,
+    best: BestEpochs,
+    history: Vec<HistoryRow>,
+}
+
+/// What a training found.
+#[derive(Debug)]
+pub(crate) struct Fitted {
+    /// Selection metric by column name, and its best epoch.
+    pub(crate) best: Vec<(String, u32)>,
+    pub(crate) history: Vec<HistoryRow>,
+}
+
+impl Trainer<'_> {
+    /// Trains until the last epoch or until nothing improves.
+    ///
+    /// # Errors
+    /// An image cannot be read, the run is interrupted, or no epoch had a validation metric that is a
+    /// number.
+    pub(crate) fn fit(
+        &self,
+        mut optimizer: Optimizer,
+        checkpoints: &Checkpoints,
+    ) -> Result<Fitted, StageError> {
+        self.network.state().require_gradients()?;
+        let mut progress = match self.resume(&mut optimizer, checkpoints)? {
+            Some(progress) => progress,
+            None => self.start(&optimizer),
+        };
+        while progress.epochs < self.schedule.epochs && !progress.is_stopped {
+            self.run_epoch(&mut progress, &mut optimizer)?;
+            self.save(&mut progress, &optimizer, checkpoints)?;
+        }
+        let best = progress
+            .best
+            .iter()
+            .map(|(column, epoch)| {
+                let epoch = epoch.ok_or_else(|| never_a_number(column))?;
+                Ok((column.to_owned(), epoch))
+            })
+            .collect::<Result<_, StageError>>()?;
+        Ok(Fitted {
+            best,
+            history: progress.history,
+        })
+    }
+
+    fn start(&self, optimizer: &Optimizer) -> Progress {
+        Progress {
+            format: FORMAT,
+            epochs: 0,
+            is_stopped: false,
+            optimizer: optimizer.memory().clone(),
+            stopping: self.schedule.stopping.clone(),
+            plateau: self.schedule.plateau.clone(),
+            best: BestEpochs::new(self.schedule.selection.iter().cloned()),
+            history: Vec::new(),
+        }
+    }
+
+    /// Goes on from the last checkpoint, if there is a whole one.
+    fn resume(
+        &self,
+        optimizer: &mut Optimizer,
+        checkpoints: &Checkpoints,
+    ) -> Result<Option<Progress>, StageError> {
+        let Some(progress) = checkpoints.state::<Progress>() else {
+            return Ok(None);
+        };
+        let last = progress.epochs.checked_sub(1);
+        let Some(last) = last.filter(|_| progress.format == FORMAT) else {
+            return Ok(None);
+        };
+        let read = || {
+            let network = checkpoints.load(Part::Weights, last)?;
+            let memory = checkpoints.load(Part::Optimizer, last)?;
+            for epoch in progress.best.iter().filter_map(|(_, epoch)| epoch) {
+                drop(checkpoints.load(Part::Weights, epoch)?);
+            }
+            Ok((network, memory))
+        };
+        let (network, memory) = match read() {
+            Ok(tensors) => tensors,
+            Err(StageError { message, .. }) => {
+                self.context.warn(format!("starting again: {message}"));
+                return Ok(None);
+            }
+        };
+        weights::load_state_dict(self.network.state(), &network, "checkpoint")?;
+        weights::load(optimizer.tensors(), &memory, "checkpoint")?;
+        optimizer.restore(progress.optimizer.clone());
+        let epochs = progress.epochs;
+        self.context.info(format!("going on after epoch {epochs}"));
+        Ok(Some(progress))
+    }
+
+    fn save(
+        &self,
+        progress: &mut Progress,
+        optimizer: &Optimizer,
+        checkpoints: &Checkpoints,
+    ) -> Result<(), StageError> {
+        let last = progress.epochs - 1;
+        progress.optimizer = optimizer.memory().clone();
+        let network = weights::state_dict(self.network.state())?;
+        checkpoints.save(Part::Weights, last, &network)?;
+        let memory = weights::export(optimizer.tensors())?;
+        checkpoints.save(Part::Optimizer, last, &memory)?;
+        checkpoints.commit(progress)?;
+        let mut kept = vec![(Part::Weights, last), (Part::Optimizer, last)];
+        let best = progress.best.iter().filter_map(|(_, epoch)| epoch);
+        kept.extend(best.map(|epoch| (Part::Weights, epoch)));
+        checkpoints.keep_only(&kept);
+        Ok(())
+    }
+
+    fn run_epoch(
+        &self,
+        progress: &mut Progress,
+        optimizer: &mut Optimizer,
+    ) -> Result<(), StageError> {
+        let epoch = progress.epochs;
+        // Dropout of an epoch depends on nothing that was drawn before it.
+        self.session
+            .seed(self.context.stream().child("epoch").child(epoch).seed());
+        let order = self.sampler.order(&self.train.cohort.codes(), epoch)?;
+        let n_batches = order.len().div_ceil(self.batches.size);
+        let mut accumulated = Accumulated::default();
+        self.train.for_each_batch(&order, self.batches, |batch| {
+            self.context.check_cancelled()?;
+            let index = batch.index;
+            let group = self.group_size(index, order.len());
+            let loss = self.accumulate(&batch, group, &mut accumulated)?;
+            let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
+            let is_last = index + 1 == n_batches;
+            if is_update || is_last {
+                optimizer.step(&mut accumulated.take())?;
+            }
+            self.tell_batch(epoch, index, n_batches, loss);
+            let steps = self.schedule.evaluation_steps;
+            if is_update && !is_last && steps > 0 && (index + 1) % steps == 0 {
+                progress.history.push(self.look(epoch, index)?.0);
+            }
+            Ok(())
+        })?;
+        let (row, validation) = self.look(epoch, n_batches - 1)?;
+        self.tell_epoch(&row, n_batches);
+        progress.history.push(row);
+        progress.best.note(epoch, &validation);
+        if let Some(plateau) = &mut progress.plateau {
+            let rate = plateau.next_rate(validation.loss, optimizer.learning_rate());
+            optimizer.set_learning_rate(rate);
+        }
+        progress.is_stopped = progress.stopping.should_stop(validation.loss);
+        if progress.is_stopped {
+            let reached = epoch + 1;
+            self.context
+                .info(format!("stopped early after epoch {reached}"));
+        }
+        progress.epochs += 1;
+        Ok(())
+    }
+
+    /// The number of images in the group of accumulated batches to which batch `index` belongs.
+    fn group_size(&self, index: usize, n_images: usize) -> usize {
+        let per_group = self.schedule.accumulation_steps * self.batches.size;
+        let start = index / self.schedule.accumulation_steps * per_group;
+        per_group.min(n_images - start)
+    }
+
+    /// Adds the gradients of a batch, weighted by its share of the group; returns its mean loss.
+    fn accumulate(
+        &self,
+        batch: &Batch<'_>,
+        group: usize,
+        accumulated: &mut Accumulated,
+    ) -> Result<f64, StageError> {
+        let targets = batch.targets()?;
+        let share = batch.samples.len() as f64 / group as f64;
+        let parameters = self.network.state().parameters();
+        let compute = || {
+            let outputs = self.network.forward(&batch.images, Mode::Train)?;
+            let loss = self.loss.mean(&outputs, &targets)?;
+            // A whole group needs no scaling: the numbers are then those of plain training.
+            let scaled = if batch.samples.len() == group {
+                loss.shallow_clone()
+            } else {
+                loss.f_multiply_scalar(share)?
+            };
+            let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
+            Ok((loss.f_double_value(&[])?, gradients))
+        };
+        let (loss, gradients) = compute().during("train the network")?;
+        accumulated.add(gradients).during("accumulate gradients")?;
+        Ok(loss)
+    }
+
+    /// Evaluates both sets: a row of the history, and the values on the validation set.
+    fn look(&self, epoch: u32, iteration: usize) -> Result<(HistoryRow, Values), StageError> {
+        let values = |dataset| -> Result<Values, StageError> {
+            let proceed = || self.context.check_cancelled();
+            let evaluation = evaluate(
+                self.network,
+                dataset,
+                self.batches,
+                Some(self.loss),
+                &proceed,
+            )?;
+            Ok(evaluation.values())
+        };
+        let train = if self.schedule.evaluate_training_set {
+            Some(values(self.train)?)
+        } else {
+            None
+        };
+        let validation = values(self.validation)?;
+        let row = HistoryRow {
+            epoch,
+            iteration,
+            train: train.map(|values| exact(&values)),
+            validation: exact(&validation),
+        };
+        Ok((row, validation))
+    }
+
+    fn tell_batch(&self, epoch: u32, index: usize, n_batches: usize, loss: f64) {
+        let epochs = self.schedule.epochs as usize;
+        let done = epoch as usize * n_batches + index + 1;
+        let detail = format!("epoch {}/{epochs}, loss {loss:.4}", epoch + 1);
+        self.context.progress(done, epochs * n_batches, detail);
+    }
+
+    fn tell_epoch(&self, row: &HistoryRow, n_batches: usize) {
+        let epochs = self.schedule.epochs as usize;
+        let done = (row.epoch as usize + 1) * n_batches;
+        let train = match row.train().and_then(|values| values.last().copied()) {
+            Some(loss) => format!("training loss {loss:.4}, "),
+            None => String::new(),
+        };
+        let validation = row.validation().last().copied().unwrap_or(f64::NAN);
+        let number = row.epoch + 1;
+        let detail = format!("epoch {number}/{epochs}, {train}validation loss {validation:.4}");
+        self.context.progress(done, epochs * n_batches, detail);
+    }
+}
+
+impl HistoryRow {
+    /// Metrics in the order of the table, then the loss, on the training set.
+    pub(crate) fn train(&self) -> Option<Vec<f64>> {
+        let values = self.train.as_ref()?;
+        Some(values.iter().map(|value| value.0).collect())
+    }
+
+    /// The same on the validation set.
+    pub(crate) fn validation(&self) -> Vec<f64> {
+        self.validation.iter().map(|value| value.0).collect()
+    }
+}
+
+/// Gradients of the batches since the last update.
+#[derive(Debug, Default)]
+struct Accumulated(Option<Vec<Tensor>>);
+
+impl Accumulated {
+    fn add(&mut self, gradients: Vec<Tensor>) -> Result<(), tch::TchError> {
+        match &mut self.0 {
+            None => self.0 = Some(gradients),
+            Some(sums) => {
+                for (sum, gradient) in sums.iter_mut().zip(&gradients) {
+                    drop(sum.f_add_(gradient)?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Vec<Tensor> {
+        self.0.take().unwrap_or_default()
+    }
+}
+
+fn exact(values: &Values) -> Vec<Exact> {
+    values
+        .metrics
+        .iter()
+        .copied()
+        .chain([values.loss])
+        .map(Exact)
+        .collect()
+}
+
+fn never_a_number(column: &str) -> StageError {
+    StageError::new(format!(
+        "`{column}` of the validation set was never a number, so there is no best model"
+    ))
+    .hint("lower `optimizer.learning_rate`")
+}
