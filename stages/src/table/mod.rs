@@ -1,20 +1,25 @@
 //! Tables of participants and sessions: tab-separated values with a header.
 //!
 //! A cell is text until a column's meaning is known. Rows remember their line, so that every complaint
-//! about a cell names file, line and column.
+//! about a cell names file, line and column. A table knows nothing of what its labels mean.
 
+mod column;
+mod parse;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use engine::{InputFile, StageError};
 
+pub use column::Column;
 pub use session::{Session, compare_sessions};
 
 /// Column of participants.
 pub const PARTICIPANT: &str = "participant_id";
 /// Column of sessions.
 pub const SESSION: &str = "session_id";
+/// How many columns a message lists at most.
+const LISTED: usize = 20;
 
 /// A table in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,44 +46,6 @@ impl Table {
         Self::parse(&bytes, &file.shown)
     }
 
-    /// Reads a table from bytes; `shown` is what messages call it.
-    ///
-    /// A byte order mark and Windows line ends are accepted; spaces round cells are dropped.
-    ///
-    /// # Errors
-    /// The text is not UTF-8, has no header, names a column twice, or has a row of another length.
-    pub fn parse(bytes: &[u8], shown: &str) -> Result<Self, StageError> {
-        let text = std::str::from_utf8(bytes).map_err(|e| {
-            StageError::new(format!("`{shown}` is not UTF-8 text at byte {}", e.valid_up_to()))
-        })?;
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(b'\t')
-            .trim(csv::Trim::All)
-            .from_reader(text.as_bytes());
-        let wrong = |e: csv::Error| StageError::new(wrong_row(shown, &e));
-        let columns: Vec<String> =
-            reader.headers().map_err(wrong)?.iter().map(str::to_owned).collect();
-        if columns.iter().all(String::is_empty) {
-            return Err(StageError::new(format!("`{shown}` is empty, expected a header line")));
-        }
-        if columns.len() == 1 && columns[0].contains([',', ';']) {
-            let message = format!("`{shown}` is not tab-separated: its header is `{}`", columns[0]);
-            return Err(StageError::new(message).hint("save the table with tabs between columns"));
-        }
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = columns.iter().find(|column| !seen.insert(column.as_str())) {
-            return Err(StageError::new(format!("`{shown}` has two columns named `{twice}`")));
-        }
-        let mut rows = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(wrong)?;
-            let line = record.position().map_or(0, csv::Position::line);
-            rows.push(Row { line, cells: record.iter().map(str::to_owned).collect() });
-        }
-        Ok(Self { shown: shown.to_owned(), columns, rows })
-    }
-
     /// What messages call the table.
     pub fn shown(&self) -> &str {
         &self.shown
@@ -102,13 +69,24 @@ impl Table {
     /// The position of a column.
     ///
     /// # Errors
-    /// There is none; the hint names a similar one or all.
+    /// There is none; the hints name a similar one and those that are there.
     pub fn column(&self, name: &str) -> Result<usize, StageError> {
-        self.columns.iter().position(|column| column == name).ok_or_else(|| {
-            let known: Vec<String> = self.columns.iter().map(|c| format!("`{c}`")).collect();
-            StageError::new(format!("`{}` has no column `{name}`", self.shown))
-                .hint(format!("its columns are {}", known.join(", ")))
-        })
+        if let Some(position) = self.columns.iter().position(|column| column == name) {
+            return Ok(position);
+        }
+        let mut error = StageError::new(format!("`{}` has no column `{name}`", self.shown));
+        if let Some(similar) = most_similar(name, &self.columns) {
+            error = error.hint(format!("did you mean `{similar}`?"));
+        }
+        let listed = self.columns.iter().take(LISTED);
+        let mut known = listed
+            .map(|c| format!("`{c}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        if self.columns.len() > LISTED {
+            known.push_str(&format!(" and {} more", self.columns.len() - LISTED));
+        }
+        Err(error.hint(format!("its columns are {known}")))
     }
 
     /// The text of a cell; empty if it is missing.
@@ -118,7 +96,10 @@ impl Table {
 
     /// The place of a cell in messages: `table.tsv`, line 3, column `age`.
     pub fn place(&self, row: usize, column: usize) -> String {
-        format!("`{}`, line {}, column `{}`", self.shown, self.rows[row].line, self.columns[column])
+        format!(
+            "`{}`, line {}, column `{}`",
+            self.shown, self.rows[row].line, self.columns[column]
+        )
     }
 
     /// A column's texts.
@@ -135,9 +116,17 @@ impl Table {
     /// # Errors
     /// There is no such column, or a cell is empty or says `n/a` or NaN.
     pub fn complete_texts(&self, name: &str) -> Result<Vec<&str>, StageError> {
+        self.complete_texts_of(name, &(0..self.len()).collect::<Vec<_>>())
+    }
+
+    /// A column's texts in some rows, none of which may be missing.
+    ///
+    /// # Errors
+    /// There is no such column, or a cell is empty or says `n/a` or NaN.
+    pub fn complete_texts_of(&self, name: &str, rows: &[usize]) -> Result<Vec<&str>, StageError> {
         let column = self.column(name)?;
-        (0..self.len())
-            .map(|row| match self.cell(row, column) {
+        rows.iter()
+            .map(|&row| match self.cell(row, column) {
                 cell if is_missing(cell) => {
                     let place = self.place(row, column);
                     Err(StageError::new(format!("{place}: the value is missing")))
@@ -150,14 +139,18 @@ impl Table {
     /// Participant and session of every row.
     ///
     /// # Errors
-    /// A column is missing, a cell is empty, or a session appears twice.
+    /// A column is missing, a cell is empty or cannot be part of a file's name, or a session appears
+    /// twice.
     pub fn sessions(&self) -> Result<Vec<Session<'_>>, StageError> {
-        let participants = self.complete_texts(PARTICIPANT)?;
-        let sessions = self.complete_texts(SESSION)?;
+        let participants = self.identifiers(PARTICIPANT)?;
+        let sessions = self.identifiers(SESSION)?;
         let mut seen: BTreeMap<Session<'_>, u64> = BTreeMap::new();
         let mut all = Vec::with_capacity(self.len());
         for (row, (participant, session)) in participants.into_iter().zip(sessions).enumerate() {
-            let session = Session { participant, session };
+            let session = Session {
+                participant,
+                session,
+            };
             let line = self.rows[row].line;
             if let Some(first) = seen.insert(session, line) {
                 return Err(StageError::new(format!(
@@ -170,6 +163,18 @@ impl Table {
         Ok(all)
     }
 
+    fn identifiers(&self, name: &str) -> Result<Vec<&str>, StageError> {
+        let texts = self.complete_texts(name)?;
+        match texts.iter().position(|text| !session::is_identifier(text)) {
+            None => Ok(texts),
+            Some(row) => {
+                let place = self.place(row, self.column(name)?);
+                let message = format!("{place}: `{}` cannot be part of a file's name", texts[row]);
+                Err(StageError::new(message).hint("use letters, digits and `-` only"))
+            }
+        }
+    }
+
     /// The row of each participant's first session, participants in order of their text.
     ///
     /// # Errors
@@ -177,7 +182,9 @@ impl Table {
     pub fn baseline(&self) -> Result<Vec<usize>, StageError> {
         let mut first: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
         for (row, session) in self.sessions()?.into_iter().enumerate() {
-            let earliest = first.entry(session.participant).or_insert((row, session.session));
+            let earliest = first
+                .entry(session.participant)
+                .or_insert((row, session.session));
             if compare_sessions(session.session, earliest.1).is_lt() {
                 *earliest = (row, session.session);
             }
@@ -195,7 +202,10 @@ impl Table {
         for (row, session) in sessions.iter().enumerate() {
             rows.entry(session.participant).or_default().push(row);
         }
-        Ok(baseline.iter().flat_map(|&row| rows[sessions[row].participant].clone()).collect())
+        Ok(baseline
+            .iter()
+            .flat_map(|&row| rows[sessions[row].participant].clone())
+            .collect())
     }
 
     /// The table of some rows.
@@ -218,7 +228,9 @@ impl Table {
             .into_iter()
             .chain((0..self.columns.len()).filter(|column| !first.contains(column)))
             .collect();
-        let mut writer = csv::WriterBuilder::new().delimiter(b'\t').from_writer(Vec::new());
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(b'\t')
+            .from_writer(Vec::new());
         let header = order.iter().map(|&column| self.columns[column].as_str());
         writer.write_record(header).map_err(StageError::internal)?;
         for row in 0..self.len() {
@@ -234,14 +246,14 @@ pub fn is_missing(cell: &str) -> bool {
     matches!(cell, "" | "n/a" | "N/A" | "NA" | "nan" | "NaN")
 }
 
-fn wrong_row(shown: &str, error: &csv::Error) -> String {
-    match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            let line = pos.as_ref().map_or(0, csv::Position::line);
-            format!("`{shown}`, line {line}: {len} cells, expected {expected_len} as in the header")
-        }
-        _ => format!("`{shown}` is not a table: {error}"),
-    }
+/// The name that was probably meant, if one is close enough.
+fn most_similar<'a>(wrong: &str, names: &'a [String]) -> Option<&'a String> {
+    let distance =
+        |name: &str| strsim::damerau_levenshtein(&wrong.to_lowercase(), &name.to_lowercase());
+    names
+        .iter()
+        .filter(|name| distance(name) <= 1 + wrong.len().max(name.len()) / 4)
+        .min_by_key(|name| distance(name))
 }
 
 #[cfg(test)]

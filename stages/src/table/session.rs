@@ -24,5 +24,15 @@ pub fn compare_sessions(a: &str, b: &str) -> Ordering {
 }
 
 fn months(session: &str) -> Option<u64> {
-    session.strip_prefix("ses-M")?.parse().ok()
+    let digits = session.strip_prefix("ses-M")?;
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())?
+}
+
+/// Whether a participant or session can be part of a file's name everywhere.
+pub(super) fn is_identifier(text: &str) -> bool {
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || r#"/\:*?"<>|"#.contains(c);
+    !text.contains(forbidden) && !text.starts_with('.')
 }
