@@ -192,7 +192,7 @@ impl Maps {
 }
 
 /// The trained splits of a folder with the names of their folders.
-fn splits(folder: &Path) -> Result<BTreeMap<usize, String>, MapsError> {
+pub(crate) fn splits(folder: &Path) -> Result<BTreeMap<usize, String>, MapsError> {
     let names = subfolders(folder)?.into_iter();
     Ok(names
         .filter_map(|name| Some((split_of(&name)?, name)))
@@ -208,7 +208,7 @@ fn read(path: &Path) -> Result<Vec<u8>, MapsError> {
 }
 
 /// The names of the folders in a folder, sorted; names that are not Unicode are none of ours.
-fn subfolders(folder: &Path) -> Result<Vec<String>, MapsError> {
+pub(crate) fn subfolders(folder: &Path) -> Result<Vec<String>, MapsError> {
     let failed = |source| MapsError::Io {
         act: "list",
         path: folder.to_owned(),

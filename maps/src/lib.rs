@@ -1,9 +1,9 @@
-//! The MAPS folder: layout, files, weights, reading, publishing.
+//! The MAPS folder: layout, files, weights, reading, publishing, checking.
 //!
 //! ```text
 //! layout   where files are            files    what is in the tables and JSON files
 //! weights  what is in model files     folder   reading a MAPS: Maps
-//! publish  assembling a MAPS from artifacts of the engine
+//! publish  assembling a MAPS from artifacts     validate  all that is wrong with a MAPS
 //! ```
 //!
 //! The tree and files are those of ClinicaDL 1.6.1, so that either program reads the other's MAPS.
@@ -14,8 +14,10 @@ pub mod files;
 mod folder;
 pub mod layout;
 mod publish;
+mod validate;
 pub mod weights;
 
 pub use error::MapsError;
 pub use folder::Maps;
 pub use publish::MapsPublisher;
+pub use validate::{MapsIssue, validate};

@@ -22,15 +22,52 @@ pub fn python_repr(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    // Rust prints the same shortest digits; only the choice of notation differs.
-    let scientific = format!("{value:e}");
+    let scientific = shortest(value);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        return format!("{value:?}");
+    let Ok(places) = usize::try_from(exponent) else {
+        return small(mantissa, exponent);
+    };
+    if places >= 16 {
+        return format!("{mantissa}e+{places:02}");
     }
-    let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+    let (sign, digits) = sign_and_digits(mantissa);
+    let digits = format!("{digits:0<width$}", width = places + 2);
+    let (whole, fraction) = digits.split_at(places + 1);
+    format!("{sign}{whole}.{fraction}")
+}
+
+/// A number below 1.
+fn small(mantissa: &str, exponent: i32) -> String {
+    let places = exponent.unsigned_abs() as usize;
+    if places > 4 {
+        return format!("{mantissa}e-{places:02}");
+    }
+    let (sign, digits) = sign_and_digits(mantissa);
+    format!("{sign}0.{}{digits}", "0".repeat(places - 1))
+}
+
+fn sign_and_digits(mantissa: &str) -> (&str, String) {
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa),
+    };
+    (sign, digits.replace('.', ""))
+}
+
+/// The shortest digits that read back, in scientific notation.
+///
+/// Of two that are equally near, which float32 numbers often have, Rust takes the greater and Python
+/// the even one; rounding to the same number of digits gives the even one.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let n_digits = shortest.bytes().take_while(|&byte| byte != b'e');
+    let n_digits = n_digits.filter(u8::is_ascii_digit).count();
+    let rounded = format!("{value:.places$e}", places = n_digits - 1);
+    match rounded.parse::<f64>() {
+        Ok(parsed) if parsed.to_bits() == value.to_bits() => rounded,
+        _ => shortest,
+    }
 }
 
 /// JSON as `json.dumps(value, indent=4)` writes it: ASCII only, no newline at the end.

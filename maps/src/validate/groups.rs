@@ -1,0 +1,124 @@
+//! Data groups: that their tables can be read, and that no participant is where it must not be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::files::{DataTable, GroupJson, Session, SessionsTable};
+use crate::layout::{GROUPS, MAPS_JSON, TRAIN, TRAIN_VALIDATION, VALIDATION, split_of};
+
+use super::{Check, Facts, some};
+
+/// The sessions of a data group.
+pub(super) type Sessions = BTreeSet<Session>;
+
+/// The sessions of each data group by the folder of its table, relative to the MAPS.
+pub(super) type Groups = BTreeMap<String, Sessions>;
+
+/// Checks the folder `groups`.
+pub(super) fn check(check: &mut Check, splits: &BTreeMap<usize, String>, facts: &Facts) -> Groups {
+    let training = check.read(TRAIN_VALIDATION, SessionsTable::read);
+    let training: Sessions = training.unwrap_or_default().rows.into_iter().collect();
+    let mut groups = Groups::new();
+    for group in check.subfolders(GROUPS) {
+        let folder = format!("{GROUPS}/{group}");
+        if group == TRAIN || group == VALIDATION {
+            for name in check.subfolders(&folder) {
+                if split_of(&name).is_some() {
+                    read_group(check, format!("{folder}/{name}"), facts, &mut groups);
+                }
+            }
+        } else {
+            read_group(check, folder, facts, &mut groups);
+        }
+    }
+    for name in splits.values() {
+        for group in [TRAIN, VALIDATION] {
+            let folder = format!("{GROUPS}/{group}/{name}");
+            if !check.exists(&folder) {
+                check.report(&folder, "is missing, though the split was trained");
+            }
+        }
+    }
+    check_participants(check, &training, &groups);
+    groups
+}
+
+fn read_group(check: &mut Check, folder: String, facts: &Facts, groups: &mut Groups) {
+    check.read(&format!("{folder}/{MAPS_JSON}"), GroupJson::read);
+    let path = format!("{folder}/data.tsv");
+    let Some(table) = check.read(&path, DataTable::read) else {
+        return;
+    };
+    if table.rows.is_empty() {
+        check.report(&path, "has no session");
+    }
+    let is_trained = is_train_or_validation(&folder);
+    if is_trained && facts.n_classes > 0 && table.label.is_none() {
+        check.report(&path, "has no column with labels");
+    }
+    let mut sessions = Sessions::new();
+    for row in table.rows {
+        let message = format!(
+            "lists participant `{}`, session `{}` twice",
+            row.participant, row.session
+        );
+        let session = Session {
+            participant: row.participant,
+            session: row.session,
+        };
+        if !sessions.insert(session) {
+            check.report(&path, message);
+        }
+    }
+    groups.insert(folder, sessions);
+}
+
+fn is_train_or_validation(folder: &str) -> bool {
+    [TRAIN, VALIDATION]
+        .iter()
+        .any(|group| folder.starts_with(&format!("{GROUPS}/{group}/")))
+}
+
+fn participants(sessions: &Sessions) -> BTreeSet<&str> {
+    sessions
+        .iter()
+        .map(|session| session.participant.as_str())
+        .collect()
+}
+
+fn check_participants(check: &mut Check, training: &Sessions, groups: &Groups) {
+    let known = participants(training);
+    for (folder, sessions) in groups {
+        let path = format!("{folder}/data.tsv");
+        let found = participants(sessions);
+        if is_train_or_validation(folder) {
+            let unknown: Vec<&str> = found.difference(&known).copied().collect();
+            if !known.is_empty() && !unknown.is_empty() {
+                let message = format!(
+                    "has participants that `{TRAIN_VALIDATION}` lacks: {}",
+                    some(unknown)
+                );
+                check.report(&path, message);
+            }
+        } else {
+            let leaked: Vec<&str> = found.intersection(&known).copied().collect();
+            if !leaked.is_empty() {
+                let message = format!(
+                    "has participants that training or validation used: {}",
+                    some(leaked)
+                );
+                check.report(&path, message);
+            }
+        }
+        let train = folder.replacen(VALIDATION, TRAIN, 1);
+        if train != *folder
+            && is_train_or_validation(folder)
+            && let Some(train) = groups.get(&train)
+        {
+            let both: Vec<&str> = found.intersection(&participants(train)).copied().collect();
+            if !both.is_empty() {
+                let message = format!("has participants that are also in train: {}", some(both));
+                check.report(&path, message);
+            }
+        }
+    }
+}
