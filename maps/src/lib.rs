@@ -14,6 +14,8 @@ pub mod files;
 mod folder;
 pub mod layout;
 mod publish;
+#[cfg(test)]
+mod tests;
 mod validate;
 pub mod weights;
 

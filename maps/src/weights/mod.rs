@@ -16,6 +16,7 @@ mod read;
 mod safe;
 #[cfg(test)]
 mod tests;
+mod value;
 mod write;
 
 use indexmap::IndexMap;

@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 
 use super::archive::Archive;
 use super::array::{Array, ArrayData, n_elements};
-use super::pickle::{Document, Id, Tensor, Value, parse};
+use super::pickle::parse;
+use super::value::{Document, Id, Tensor, Value};
 use super::{Checkpoint, Weights, WeightsError};
 
 /// Reads a checkpoint as ClinicaDL writes it, or a bare state dict.

@@ -1,0 +1,31 @@
+//! Tests of whole folders: reading, assembling, checking.
+
+mod checking;
+mod publishing;
+mod reading;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A MAPS that ClinicaDL 1.6.1 wrote.
+fn peer() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/maps/peer")
+}
+
+fn copy_of_peer() -> tempfile::TempDir {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.path().is_dir() {
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    copy(&peer(), folder.path());
+    folder
+}
