@@ -15,10 +15,13 @@ pub(super) fn assign(classes: &[&str], n_splits: usize, seed: u32) -> Vec<usize>
     let codes: Vec<usize> = classes
         .iter()
         .map(|class| {
-            names.iter().position(|name| name == class).unwrap_or_else(|| {
-                names.push(class);
-                names.len() - 1
-            })
+            names
+                .iter()
+                .position(|name| name == class)
+                .unwrap_or_else(|| {
+                    names.push(class);
+                    names.len() - 1
+                })
         })
         .collect();
     let mut sorted = codes.clone();
@@ -28,7 +31,12 @@ pub(super) fn assign(classes: &[&str], n_splits: usize, seed: u32) -> Vec<usize>
     for class in 0..names.len() {
         let mut members = Vec::new();
         for fold in 0..n_splits {
-            let count = sorted.iter().skip(fold).step_by(n_splits).filter(|c| **c == class).count();
+            let count = sorted
+                .iter()
+                .skip(fold)
+                .step_by(n_splits)
+                .filter(|c| **c == class)
+                .count();
             members.extend(std::iter::repeat_n(fold, count));
         }
         state.shuffle(&mut members);

@@ -19,7 +19,11 @@ impl RandomState {
     /// An integer from 0 to `most`, by rejection under the smallest mask that covers `most`.
     fn at_most(&mut self, most: u32) -> u32 {
         let mask = most.checked_next_power_of_two().map_or(u32::MAX, |power| {
-            if power == most { (power << 1).wrapping_sub(1) } else { power - 1 }
+            if power == most {
+                (power << 1).wrapping_sub(1)
+            } else {
+                power - 1
+            }
         });
         loop {
             let drawn = self.0.next_u32() & mask;

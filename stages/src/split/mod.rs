@@ -1,9 +1,13 @@
 //! Stages that partition participants: a participant's sessions always stay together.
+//!
+//! Which part a participant belongs to is decided on its first session; its other sessions follow.
 
+mod balance;
 mod folds;
 mod kfold;
 mod mersenne;
 mod single;
+mod strata;
 
 pub use kfold::{KFold, KFoldParams};
 pub use single::{Split, SplitParams};
@@ -12,28 +16,75 @@ use engine::{Output, StageError};
 
 use crate::table::Table;
 
-/// Writes one split in the layout of ClinicaDL 1.6.1's folders.
-///
-/// `train` and `validation` are rows of first sessions. Validation uses first sessions unless
-/// `validation_longitudinal`.
-fn write_split(
-    output: &Output,
-    split: usize,
-    table: &Table,
-    train: &[usize],
-    validation: &[usize],
-    validation_longitudinal: bool,
-) -> Result<(), StageError> {
-    let write = |name: &str, rows: &[usize]| {
-        output.write(&format!("split-{split}/{name}.tsv"), &table.select(rows).to_tsv()?)
-    };
-    write("train", &table.longitudinal(train)?)?;
-    write("train_baseline", train)?;
-    write("validation_baseline", validation)?;
-    if validation_longitudinal {
-        write("validation", &table.longitudinal(validation)?)?;
+/// One partition of the participants, as rows of their first sessions.
+struct Partition {
+    train: Vec<usize>,
+    validation: Vec<usize>,
+}
+
+impl Partition {
+    /// The partition of `baseline` rows of which those at the positions marked in `held` validate.
+    fn new(baseline: &[usize], held: &[bool]) -> Self {
+        let part = |inside: bool| -> Vec<usize> {
+            let members = baseline.iter().zip(held);
+            members
+                .filter(|(_, held)| **held == inside)
+                .map(|(&row, _)| row)
+                .collect()
+        };
+        Self {
+            train: part(false),
+            validation: part(true),
+        }
     }
-    Ok(())
+
+    /// The tables of one split by name, in the layout of ClinicaDL 1.6.1's folders.
+    fn tables(
+        &self,
+        table: &Table,
+        sessions: ValidationSessions,
+    ) -> Result<Vec<(&'static str, Table)>, StageError> {
+        let longitudinal =
+            |rows: &[usize]| table.longitudinal(rows).map(|rows| table.select(&rows));
+        let mut tables = vec![
+            ("train", longitudinal(&self.train)?),
+            ("train_baseline", table.select(&self.train)),
+            ("validation_baseline", table.select(&self.validation)),
+        ];
+        if matches!(sessions, ValidationSessions::All) {
+            tables.push(("validation", longitudinal(&self.validation)?));
+        }
+        Ok(tables)
+    }
+
+    /// Writes the tables of split number `split`.
+    fn write(
+        &self,
+        output: &Output,
+        split: usize,
+        table: &Table,
+        sessions: ValidationSessions,
+    ) -> Result<(), StageError> {
+        for (name, table) in self.tables(table, sessions)? {
+            output.write(&format!("split-{split}/{name}.tsv"), &table.to_tsv()?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Which sessions of validation participants are written.
+#[derive(Debug, Clone, Copy)]
+enum ValidationSessions {
+    /// First ones only.
+    First,
+    /// First ones, and all of them in a file of its own.
+    All,
+}
+
+impl ValidationSessions {
+    fn of(longitudinal: bool) -> Self {
+        if longitudinal { Self::All } else { Self::First }
+    }
 }
 
 #[cfg(test)]

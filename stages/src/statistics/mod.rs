@@ -4,7 +4,8 @@ use statrs::distribution::{ChiSquared, ContinuousCDF, StudentsT};
 
 /// Two-sided p-value of Student's t-test with pooled variance, for means of two samples.
 ///
-/// NaN when a sample has fewer than two values; 1 when all values are equal.
+/// NaN when a sample has fewer than two values. Without any variance it is 1 when the means are equal,
+/// else 0.
 ///
 /// # Source
 /// `scipy.stats.ttest_ind` 1.11 with `equal_var=True`.
@@ -15,7 +16,8 @@ pub fn t_test(a: &[f64], b: &[f64]) -> f64 {
     }
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (ma, mb) = (mean(a), mean(b));
-    let squares = |values: &[f64], mean: f64| values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+    let squares =
+        |values: &[f64], mean: f64| values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
     let freedom = na + nb - 2.0;
     let pooled = (squares(a, ma) + squares(b, mb)) / freedom;
     if pooled == 0.0 {
@@ -61,28 +63,50 @@ pub fn chi_square(a: &[usize], b: &[usize]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
-    // Vectors: tests/reference/split/statistics.py, scipy 1.11.4. The distributions are computed by
-    // other algorithms there, hence 1e-9.
+    /// Made by the script beside it with scipy.
+    const REFERENCE: &str = include_str!("../../../tests/reference/split/statistics.json");
+
+    fn cases(name: &str) -> Vec<Value> {
+        let reference: Value = serde_json::from_str(REFERENCE).unwrap();
+        reference[name].as_array().unwrap().clone()
+    }
+
+    /// Relative 1e-8: close to p = 1 the t law works on 1 − t²/ν, which rounds to √ε of t.
+    fn assert_close(p: f64, case: &Value) {
+        let expected = case["p"].as_f64().unwrap();
+        assert!(
+            (p - expected).abs() <= 1e-8 * expected,
+            "{p}, expected {case}"
+        );
+    }
 
     #[test]
     fn t_test_equals_scipy() {
-        let p = t_test(&[70.0, 72.0, 68.0], &[71.0, 69.0, 75.0, 80.0, 66.0]);
-        assert!((p - 0.5365755822913194).abs() < 1e-9, "{p}");
-        assert!((t_test(&[5.0, 5.0], &[5.0, 5.0, 5.0]) - 1.0).abs() < 1e-12);
-        assert!(t_test(&[1.0], &[1.0, 2.0]).is_nan());
+        let list = |value: &Value| -> Vec<f64> { serde_json::from_value(value.clone()).unwrap() };
+        for case in cases("t_test") {
+            assert_close(t_test(&list(&case["a"]), &list(&case["b"])), &case);
+        }
     }
 
     #[test]
-    fn chi_square_equals_scipy_and_sees_sample_size() {
-        let small = chi_square(&[6, 4], &[15, 15]);
-        let large = chi_square(&[600, 400], &[1500, 1500]);
-        assert!((small - CHI_SMALL).abs() < 1e-9, "{small}");
-        assert!((large - CHI_LARGE).abs() < 1e-9, "{large}");
-        assert!((chi_square(&[3, 0], &[9, 0]) - 1.0).abs() < 1e-12);
+    fn chi_square_equals_scipy() {
+        let list = |value: &Value| -> Vec<usize> { serde_json::from_value(value.clone()).unwrap() };
+        for case in cases("chi_square") {
+            assert_close(chi_square(&list(&case["a"]), &list(&case["b"])), &case);
+        }
     }
 
-    const CHI_SMALL: f64 = 0.5834114432796204;
-    const CHI_LARGE: f64 = 4.156149818695159e-08;
+    #[test]
+    fn a_test_that_cannot_tell_groups_apart_says_so() {
+        assert!((t_test(&[5.0, 5.0], &[5.0, 5.0, 5.0]) - 1.0).abs() < 1e-12);
+        assert!(t_test(&[5.0, 5.0], &[6.0, 6.0]).abs() < 1e-12);
+        assert!(t_test(&[1.0], &[1.0, 2.0]).is_nan());
+        assert!((chi_square(&[3, 0], &[9, 0]) - 1.0).abs() < 1e-12);
+        assert!((chi_square(&[0, 0], &[9, 1]) - 1.0).abs() < 1e-12);
+        assert!((chi_square(&[], &[]) - 1.0).abs() < 1e-12);
+    }
 }
