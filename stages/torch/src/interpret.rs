@@ -61,7 +61,9 @@ impl Run for Implemented<Interpret> {
             dataset.for_each_batch(&dataset.natural_order(), batches, |batch| {
                 context.check_cancelled()?;
                 let found = match params.method {
-                    AttributionMethod::Gradients => gradients(network.as_ref(), &batch, node)?,
+                    AttributionMethod::Gradients => {
+                        gradients(network.as_ref(), &batch.images, node)?
+                    }
                 };
                 if params.individual {
                     maps.write_batch(&batch, &found)?;
@@ -101,9 +103,8 @@ fn target_node(target: &str, code: &LabelCode) -> Result<usize, StageError> {
 }
 
 /// Gradient of an output node with respect to each image of a batch, on the CPU.
-fn gradients(network: &dyn Network, batch: &Batch<'_>, node: usize) -> Result<Tensor, StageError> {
-    let images = batch
-        .images
+fn gradients(network: &dyn Network, images: &Tensor, node: usize) -> Result<Tensor, StageError> {
+    let images = images
         .f_set_requires_grad(true)
         .during("explain an image")?;
     let compute = || {
@@ -206,7 +207,43 @@ impl MapWriter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use stages::learning::names::NetworkName;
+
     use super::*;
+    use crate::networks::{self, NetworkSpec};
+    use crate::testing::{assert_close, floats, head, numbered_images, reference};
+
+    #[test]
+    fn gradients_are_those_of_pytorch() {
+        for case in reference("networks.json")["networks"]
+            .as_object()
+            .unwrap()
+            .values()
+        {
+            let session = Session::for_test();
+            session.seed(case["seed"].as_u64().unwrap());
+            let spec = NetworkSpec {
+                input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
+                output_size: case["output_size"].as_i64().unwrap(),
+                dropout: 0.0,
+            };
+            let network = networks::build(NetworkName::Conv5Fc3, &spec, &session).unwrap();
+            // The reference explains the first of three images; the others must not matter.
+            let images = numbered_images(3, &spec.input_size);
+            let gradients = gradients(network.as_ref(), &images, 1).unwrap();
+            let step = usize::try_from(case["image_gradient_step"].as_u64().unwrap()).unwrap();
+            let first = head(&gradients, gradients.numel() / 3);
+            let got: Vec<f64> = first.into_iter().step_by(step).collect();
+            let expected = floats(&case["image_gradient"]);
+            let largest = expected
+                .iter()
+                .fold(0.0_f64, |most, value| most.max(value.abs()));
+            let scaled = |values: &[f64]| values.iter().map(|v| v / largest).collect::<Vec<_>>();
+            assert!(largest > 0.0);
+            // Five convolutions in another order of addition.
+            assert_close(&scaled(&got), &scaled(&expected), 1e-4, "gradient");
+        }
+    }
 
     #[test]
     fn a_target_is_a_label_or_a_node() {

@@ -24,6 +24,8 @@ mod session;
 mod state;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod train;
 mod trainer;
 mod weights;

@@ -196,13 +196,8 @@ impl<'a> TrainedModel<'a> {
     /// A cohort as the network takes it.
     pub(crate) fn dataset<'c>(&self, cohort: &'c Cohort) -> Dataset<'c> {
         let sizes = self.spec.input_size.iter();
-        Dataset {
-            cohort,
-            transforms: self.transforms,
-            input_size: sizes
-                .map(|&axis| usize::try_from(axis).unwrap_or(0))
-                .collect(),
-        }
+        let sizes = sizes.map(|&axis| usize::try_from(axis).unwrap_or(0));
+        Dataset::new(cohort, self.transforms, sizes.collect())
     }
 
     fn check_leakage(

@@ -38,11 +38,7 @@ impl Run for Implemented<Train> {
                 .then_some(params.size_reduction_factor),
         };
         let train = Dataset::measure(&data.train, transforms)?;
-        let validation = Dataset {
-            cohort: &data.validation,
-            transforms,
-            input_size: train.input_size.clone(),
-        };
+        let validation = Dataset::new(&data.validation, transforms, train.input_size.clone());
         let spec = NetworkSpec {
             input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
             output_size: data.code.classes() as i64,

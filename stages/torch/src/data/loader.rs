@@ -3,8 +3,11 @@
 //! Thread `t` of `n` prepares the images at positions `t`, `t + n`, … of the order and hands each over
 //! through a channel of its own that holds one; the consumer takes them in turn. So batches never
 //! depend on the number of threads, and at most two images per thread wait in memory.
+//!
+//! A dataset whose prepared images are small enough together keeps them after the first pass.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 
 use engine::StageError;
 use tch::{Device, Tensor};
@@ -13,6 +16,9 @@ use super::transforms::Image;
 use super::{Cohort, Sample, Transforms};
 use crate::error::During;
 
+/// Prepared images of a dataset are kept in memory up to this size.
+const KEPT_BYTES: usize = 512 << 20;
+
 /// A cohort with the way its images are prepared.
 #[derive(Debug)]
 pub(crate) struct Dataset<'a> {
@@ -20,6 +26,8 @@ pub(crate) struct Dataset<'a> {
     pub(crate) transforms: Transforms,
     /// `[C, X, Y, Z]` that every image must have.
     pub(crate) input_size: Vec<usize>,
+    /// One cell per image; empty if they are not kept.
+    kept: Vec<OnceLock<Arc<Image>>>,
 }
 
 /// How a dataset is read.
@@ -64,6 +72,25 @@ impl Batch<'_> {
 }
 
 impl<'a> Dataset<'a> {
+    /// A dataset of images of a known size.
+    pub(crate) fn new(cohort: &'a Cohort, transforms: Transforms, input_size: Vec<usize>) -> Self {
+        let n_images = cohort.samples.len();
+        let image_bytes = input_size
+            .iter()
+            .fold(4_usize, |size, &axis| size.saturating_mul(axis));
+        let are_kept = n_images.saturating_mul(image_bytes) <= KEPT_BYTES;
+        Self {
+            cohort,
+            transforms,
+            input_size,
+            kept: if are_kept {
+                vec![OnceLock::new(); n_images]
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
     /// A dataset whose input size is that of its first image.
     ///
     /// # Errors
@@ -74,11 +101,7 @@ impl<'a> Dataset<'a> {
             .first()
             .ok_or_else(|| StageError::new(format!("`{}` has no row", cohort.shown)))?;
         let input_size = transforms.read(&first.file)?.shape;
-        Ok(Self {
-            cohort,
-            transforms,
-            input_size,
-        })
+        Ok(Self::new(cohort, transforms, input_size))
     }
 
     /// Every image in the order of the table.
@@ -102,7 +125,7 @@ impl<'a> Dataset<'a> {
         let threads = batches.threads.min(order.len());
         std::thread::scope(|scope| {
             // Dropping the receivers, on success and on failure, ends the threads.
-            let mut receivers: Vec<Receiver<Result<Image, StageError>>> = Vec::new();
+            let mut receivers: Vec<Receiver<Result<Arc<Image>, StageError>>> = Vec::new();
             for thread in 0..threads {
                 let (sender, receiver) = sync_channel(1);
                 receivers.push(receiver);
@@ -128,7 +151,7 @@ impl<'a> Dataset<'a> {
     fn read_ahead(
         &self,
         indices: impl Iterator<Item = usize>,
-        sender: &SyncSender<Result<Image, StageError>>,
+        sender: &SyncSender<Result<Arc<Image>, StageError>>,
     ) {
         for index in indices {
             if sender.send(self.load(index)).is_err() {
@@ -137,14 +160,22 @@ impl<'a> Dataset<'a> {
         }
     }
 
-    fn load(&self, index: usize) -> Result<Image, StageError> {
+    fn load(&self, index: usize) -> Result<Arc<Image>, StageError> {
+        let kept = self.kept.get(index);
+        if let Some(image) = kept.and_then(OnceLock::get) {
+            return Ok(image.clone());
+        }
         let sample = &self.cohort.samples[index];
-        let image = self.transforms.read(&sample.file)?;
+        let image = Arc::new(self.transforms.read(&sample.file)?);
         if image.shape != self.input_size {
             return Err(StageError::new(format!(
                 "image of {}, {} has shape {:?}, expected {:?}",
                 sample.participant, sample.session, image.shape, self.input_size
             )));
+        }
+        if let Some(cell) = kept {
+            // Another thread may have been faster, with the same image.
+            cell.set(image.clone()).unwrap_or_default();
         }
         Ok(image)
     }
@@ -153,7 +184,7 @@ impl<'a> Dataset<'a> {
         &self,
         order: &[usize],
         batches: Batches,
-        mut next: impl FnMut(usize) -> Result<Image, StageError>,
+        mut next: impl FnMut(usize) -> Result<Arc<Image>, StageError>,
         mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
         let image_len: usize = self.input_size.iter().product();

@@ -212,7 +212,8 @@ impl Trainer<'_> {
         self.train.for_each_batch(&order, self.batches, |batch| {
             self.context.check_cancelled()?;
             let index = batch.index;
-            let group = self.group_size(index, order.len());
+            let steps = self.schedule.accumulation_steps;
+            let group = group_size(index, order.len(), self.batches.size, steps);
             let loss = self.accumulate(&batch, group, &mut accumulated)?;
             let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
             let is_last = index + 1 == n_batches;
@@ -242,13 +243,6 @@ impl Trainer<'_> {
         }
         progress.epochs += 1;
         Ok(())
-    }
-
-    /// The number of images in the group of accumulated batches to which batch `index` belongs.
-    fn group_size(&self, index: usize, n_images: usize) -> usize {
-        let per_group = self.schedule.accumulation_steps * self.batches.size;
-        let start = index / self.schedule.accumulation_steps * per_group;
-        per_group.min(n_images - start)
     }
 
     /// Adds the gradients of a batch, weighted by its share of the group; returns its mean loss.
@@ -362,6 +356,13 @@ impl Accumulated {
     }
 }
 
+/// The number of images in the group of accumulated batches to which batch `index` belongs.
+fn group_size(index: usize, n_images: usize, batch_size: usize, steps: usize) -> usize {
+    let per_group = steps * batch_size;
+    let start = index / steps * per_group;
+    per_group.min(n_images - start)
+}
+
 fn exact(values: &Values) -> Vec<Exact> {
     values
         .metrics
@@ -377,4 +378,17 @@ fn never_a_number(column: &str) -> StageError {
         "`{column}` of the validation set was never a number, so there is no best model"
     ))
     .hint("lower `optimizer.learning_rate`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_averages_over_the_images_of_its_group_also_the_last() {
+        // Seven images in batches of two, two batches per update: groups of four and of three.
+        let sizes = [0, 1, 2, 3].map(|index| group_size(index, 7, 2, 2));
+        assert_eq!(sizes, [4, 4, 3, 3]);
+        assert_eq!([0, 1, 2].map(|index| group_size(index, 5, 2, 1)), [2, 2, 1]);
+    }
 }
