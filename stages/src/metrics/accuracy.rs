@@ -2,7 +2,7 @@
 
 use super::{Metric, Outcomes, ratio};
 
-/// Fraction of images whose class is predicted, 0 to 1; the same for every class.
+/// `right predictions / images`, over all classes at once, 0 to 1; 0 without images.
 ///
 /// # Source
 /// ClinicaDL 1.6.1, `metric_module.py`.
@@ -17,10 +17,15 @@ impl Metric for Accuracy {
         "accuracy"
     }
 
-    fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {
-        let _ = class;
+    fn is_by_class(&self) -> bool {
+        false
+    }
+
+    fn of_class(&self, outcomes: &Outcomes<'_>, _: usize) -> f64 {
         let pairs = outcomes.truth.iter().zip(outcomes.predicted);
-        let right = pairs.filter(|(truth, predicted)| truth == predicted).count();
+        let right = pairs
+            .filter(|(truth, predicted)| truth == predicted)
+            .count();
         ratio(right as f64, outcomes.truth.len() as f64)
     }
 }

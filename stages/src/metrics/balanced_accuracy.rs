@@ -2,7 +2,7 @@
 
 use super::{Metric, Outcomes};
 
-/// Mean of sensitivity and specificity, 0 to 1.
+/// `(sensitivity + specificity) / 2`, 0 to 1; one of them that is undefined counts as 0.
 ///
 /// # Source
 /// ClinicaDL 1.6.1, `metric_module.py`; Brodersen et al. 2010, doi:10.1109/ICPR.2010.764.

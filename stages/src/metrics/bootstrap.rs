@@ -12,23 +12,41 @@ use std::collections::BTreeMap;
 use engine::seed::Stream;
 use rand::Rng;
 
-use super::{METRICS, Metric, Outcomes};
+use super::{METRICS, Metric, Outcomes, mean};
+
+/// Resamples of ClinicaDL 1.6.1.
+pub const RESAMPLES: usize = 3000;
 
 /// A metric with its interval.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Estimate {
     /// The metric.
     pub metric: &'static dyn Metric,
     /// Its value on all images.
     pub value: f64,
-    /// Its interval; `None` with fewer than two participants.
+    /// Its interval; `None` with fewer than two participants, or if the metric is undefined.
     pub interval: Option<Interval>,
+    /// The same for each class against the others, with more than two classes; else empty.
+    pub classes: Vec<ClassEstimate>,
 }
 
 impl std::fmt::Debug for Estimate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {} {:?}", self.metric.id(), self.value, self.interval)
+        f.debug_struct(self.metric.id())
+            .field("value", &self.value)
+            .field("interval", &self.interval)
+            .field("classes", &self.classes)
+            .finish()
     }
+}
+
+/// A metric of one class with its interval.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ClassEstimate {
+    /// Its value on all images.
+    pub value: f64,
+    /// Its interval, as in [`Estimate`].
+    pub interval: Option<Interval>,
 }
 
 /// A 95 % confidence interval.
@@ -44,8 +62,14 @@ pub struct Interval {
 
 /// Every metric with its interval, from `resamples` draws of participants.
 ///
+/// Draws for which a metric is undefined, such as the area under the curve of one class alone, are
+/// left out of its interval.
+///
 /// # Shapes
 /// `participants` names the participant of each image of `outcomes`.
+///
+/// # Determinism
+/// The draws follow from the stream, the number of participants and their order by name.
 pub fn estimates(
     outcomes: &Outcomes<'_>,
     participants: &[&str],
@@ -57,28 +81,70 @@ pub fn estimates(
         clusters.entry(participant).or_default().push(image);
     }
     let clusters: Vec<Vec<usize>> = clusters.into_values().collect();
-    let mut draws: Vec<Vec<f64>> = vec![Vec::with_capacity(resamples); METRICS.len()];
-    if clusters.len() >= 2 {
-        let mut rng = stream.rng();
-        for _ in 0..resamples {
-            let images: Vec<usize> = (0..clusters.len())
-                .flat_map(|_| clusters[rng.random_range(0..clusters.len())].iter().copied())
-                .collect();
-            let resample = Resample::of(outcomes, &images);
-            for (metric, values) in METRICS.iter().zip(&mut draws) {
-                values.push(metric.value(&resample.outcomes(outcomes.classes)));
-            }
+    let n = clusters.len();
+    let resamples = if n < 2 { 0 } else { resamples };
+    let mut rng = stream.rng();
+    let draws = (0..resamples).map(|_| {
+        (0..n)
+            .flat_map(|_| clusters[rng.random_range(0..n)].iter().copied())
+            .collect()
+    });
+    estimates_from(outcomes, draws)
+}
+
+/// Every metric with its interval, from images drawn with replacement.
+fn estimates_from(
+    outcomes: &Outcomes<'_>,
+    draws: impl Iterator<Item = Vec<usize>>,
+) -> Vec<Estimate> {
+    let mut drawn: Vec<Vec<Values>> = vec![Vec::new(); METRICS.len()];
+    for images in draws {
+        let resample = Resample::of(outcomes, &images);
+        let outcomes = resample.outcomes(outcomes.classes);
+        for (metric, drawn) in METRICS.iter().zip(&mut drawn) {
+            drawn.push(Values::of(*metric, &outcomes));
         }
     }
-    METRICS
-        .iter()
-        .zip(draws)
-        .map(|(metric, values)| Estimate {
+    let estimates = METRICS.iter().zip(drawn).map(|(metric, drawn)| {
+        let values = Values::of(*metric, outcomes);
+        let classes = values.classes.iter().enumerate().map(|(class, &value)| {
+            let interval = interval(drawn.iter().map(|values| values.classes[class]));
+            ClassEstimate { value, interval }
+        });
+        Estimate {
             metric: *metric,
-            value: metric.value(outcomes),
-            interval: interval(values),
-        })
-        .collect()
+            value: values.whole,
+            interval: interval(drawn.iter().map(|values| values.whole)),
+            classes: classes.collect(),
+        }
+    });
+    estimates.collect()
+}
+
+/// A metric's value, and those of the classes it is the mean of.
+#[derive(Debug, Clone)]
+struct Values {
+    whole: f64,
+    classes: Vec<f64>,
+}
+
+impl Values {
+    fn of(metric: &dyn Metric, outcomes: &Outcomes<'_>) -> Self {
+        if outcomes.classes <= 2 || !metric.is_by_class() {
+            return Self {
+                whole: metric.value(outcomes),
+                classes: Vec::new(),
+            };
+        }
+        let classes = 0..outcomes.classes;
+        let classes: Vec<f64> = classes
+            .map(|class| metric.of_class(outcomes, class))
+            .collect();
+        Self {
+            whole: mean(classes.iter().copied()),
+            classes,
+        }
+    }
 }
 
 /// Images drawn with replacement.
@@ -91,7 +157,9 @@ struct Resample {
 impl Resample {
     fn of(outcomes: &Outcomes<'_>, images: &[usize]) -> Self {
         let k = outcomes.classes;
-        let rows = images.iter().flat_map(|&i| &outcomes.probabilities[i * k..(i + 1) * k]);
+        let rows = images
+            .iter()
+            .flat_map(|&i| &outcomes.probabilities[i * k..(i + 1) * k]);
         Self {
             truth: images.iter().map(|&i| outcomes.truth[i]).collect(),
             predicted: images.iter().map(|&i| outcomes.predicted[i]).collect(),
@@ -101,19 +169,24 @@ impl Resample {
 
     fn outcomes(&self, classes: usize) -> Outcomes<'_> {
         let (truth, predicted) = (&self.truth, &self.predicted);
-        Outcomes { classes, truth, predicted, probabilities: &self.probabilities }
+        Outcomes {
+            classes,
+            truth,
+            predicted,
+            probabilities: &self.probabilities,
+        }
     }
 }
 
-/// Percentiles and spread of the draws; undefined draws (a resample of one class) are left out.
-fn interval(mut values: Vec<f64>) -> Option<Interval> {
-    values.retain(|value| !value.is_nan());
+/// Percentiles and spread of the defined draws.
+fn interval(values: impl Iterator<Item = f64>) -> Option<Interval> {
+    let mut values: Vec<f64> = values.filter(|value| !value.is_nan()).collect();
     if values.len() < 2 {
         return None;
     }
     values.sort_by(f64::total_cmp);
     let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
+    let mean = mean(values.iter().copied());
     let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0);
     Some(Interval {
         lower: quantile(&values, 0.025),
@@ -125,7 +198,11 @@ fn interval(mut values: Vec<f64>) -> Option<Interval> {
 /// A quantile of sorted values by linear interpolation, as numpy's default.
 fn quantile(sorted: &[f64], q: f64) -> f64 {
     let position = q * (sorted.len() - 1) as f64;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the slice")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "within the slice"
+    )]
     let below = position.floor() as usize;
     let above = (below + 1).min(sorted.len() - 1);
     sorted[below] + (sorted[above] - sorted[below]) * (position - below as f64)
@@ -133,47 +210,133 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+    use crate::metrics::tests::{Case, cases};
 
     #[test]
-    fn quantiles_equal_numpy() {
-        // numpy.percentile([1, 2, 4, 8, 16], [2.5, 97.5]) == [1.1, 15.2]
-        let values = [1.0, 2.0, 4.0, 8.0, 16.0];
-        assert!((quantile(&values, 0.025) - 1.1).abs() < 1e-12);
-        assert!((quantile(&values, 0.975) - 15.2).abs() < 1e-12);
+    fn intervals_from_given_draws_equal_numpy() {
+        for (name, case, reference) in cases("bootstrap") {
+            let draws: Vec<Vec<usize>> =
+                serde_json::from_value(reference["draws"].clone()).unwrap();
+            for estimate in estimates_from(&case.outcomes(), draws.into_iter()) {
+                let expected = &reference["intervals"][estimate.metric.id()];
+                let told = format!("{name}, {estimate:?}, expected {expected}");
+                assert_interval(estimate.interval, &expected["whole"], &told);
+                let classes = expected["classes"].as_array().unwrap();
+                assert_eq!(estimate.classes.len(), classes.len(), "{told}");
+                for (class, expected) in estimate.classes.iter().zip(classes) {
+                    assert_interval(class.interval, expected, &told);
+                }
+            }
+        }
     }
 
-    fn case(n: usize) -> (Vec<usize>, Vec<usize>, Vec<f64>) {
-        let truth: Vec<usize> = (0..n).map(|i| i % 2).collect();
-        let predicted: Vec<usize> = (0..n).map(|i| usize::from(i % 5 == 0) ^ (i % 2)).collect();
-        let p = predicted.iter().flat_map(|&c| if c == 0 { [0.7, 0.3] } else { [0.4, 0.6] });
-        (truth, predicted.clone(), p.collect())
+    /// 1e-9 as for the metrics: only the order of summation differs.
+    fn assert_interval(interval: Option<Interval>, expected: &Value, told: &str) {
+        let interval = interval.unwrap();
+        for (field, value) in [
+            ("lower", interval.lower),
+            ("upper", interval.upper),
+            ("standard_error", interval.standard_error),
+        ] {
+            let expected = expected[field].as_f64().unwrap();
+            assert!((value - expected).abs() < 1e-9, "{field} of {told}");
+        }
+    }
+
+    /// Two classes, of which every fifth image is taken for the other.
+    fn wrong_every_fifth(images: usize) -> Case {
+        let truth: Vec<usize> = (0..images).map(|i| i % 2).collect();
+        let predicted: Vec<usize> = truth
+            .iter()
+            .enumerate()
+            .map(|(i, &class)| usize::from(i % 5 == 0) ^ class)
+            .collect();
+        let p = predicted
+            .iter()
+            .flat_map(|&class| if class == 0 { [0.7, 0.3] } else { [0.4, 0.6] });
+        Case {
+            classes: 2,
+            truth,
+            predicted: predicted.clone(),
+            probabilities: p.collect(),
+        }
+    }
+
+    fn names(count: usize, each: usize) -> Vec<String> {
+        (0..count * each)
+            .map(|image| format!("sub-{}", image / each))
+            .collect()
+    }
+
+    fn accuracy(case: &Case, names: &[String], seed: u64) -> Interval {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let all = estimates(&case.outcomes(), &names, RESAMPLES, &Stream::root(seed));
+        all.iter()
+            .find(|e| e.metric.id() == "accuracy")
+            .unwrap()
+            .interval
+            .unwrap()
     }
 
     #[test]
     fn the_interval_of_an_accuracy_is_that_of_a_binomial() {
-        let (truth, predicted, probabilities) = case(400);
-        let outcomes =
-            Outcomes { classes: 2, truth: &truth, predicted: &predicted, probabilities: &probabilities };
-        let names: Vec<String> = (0..400).map(|i| format!("sub-{i}")).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let all = estimates(&outcomes, &names, 3000, &Stream::root(1));
-        let accuracy = all.iter().find(|e| e.metric.id() == "accuracy").unwrap();
-        let expected = (0.8_f64 * 0.2 / 400.0).sqrt();
-        let interval = accuracy.interval.unwrap();
+        let case = wrong_every_fifth(200);
+        let interval = accuracy(&case, &names(200, 1), 1);
+        let expected = (0.8_f64 * 0.2 / 200.0).sqrt();
         // 3000 draws tell a standard error to about 1.3 %; four times that.
-        assert!((interval.standard_error / expected - 1.0).abs() < 0.052, "{interval:?}");
-        assert!((interval.lower - (0.8 - 1.96 * expected)).abs() < 0.006, "{interval:?}");
-        let again = estimates(&outcomes, &names, 3000, &Stream::root(1));
-        assert_eq!(format!("{all:?}"), format!("{again:?}"));
+        assert!(
+            (interval.standard_error / expected - 1.0).abs() < 0.052,
+            "{interval:?}"
+        );
+        assert!(
+            (interval.lower - (0.8 - 1.96 * expected)).abs() < 0.01,
+            "{interval:?}"
+        );
+        assert_eq!(interval, accuracy(&case, &names(200, 1), 1));
+        assert_ne!(interval, accuracy(&case, &names(200, 1), 2));
     }
 
     #[test]
     fn images_of_one_participant_are_drawn_together() {
-        let (truth, predicted, probabilities) = case(40);
-        let outcomes =
-            Outcomes { classes: 2, truth: &truth, predicted: &predicted, probabilities: &probabilities };
-        let one = vec!["sub-1"; 40];
-        assert!(estimates(&outcomes, &one, 10, &Stream::root(1))[0].interval.is_none());
+        // The same image ten times tells no more than once: the error is that of 20 images.
+        let one = wrong_every_fifth(20);
+        let repeat = |codes: &[usize]| -> Vec<usize> {
+            codes
+                .iter()
+                .flat_map(|&code| std::iter::repeat_n(code, 10))
+                .collect()
+        };
+        let probabilities = one
+            .probabilities
+            .chunks(2)
+            .flat_map(|row| row.repeat(10))
+            .collect();
+        let (truth, predicted) = (repeat(&one.truth), repeat(&one.predicted));
+        let ten = Case {
+            classes: 2,
+            truth,
+            predicted,
+            probabilities,
+        };
+        assert_eq!(
+            accuracy(&one, &names(20, 1), 1),
+            accuracy(&ten, &names(20, 10), 1)
+        );
+    }
+
+    #[test]
+    fn one_participant_has_no_interval() {
+        let case = wrong_every_fifth(40);
+        let all = estimates(&case.outcomes(), &["sub-1"; 40], 10, &Stream::root(1));
+        assert!(all.iter().all(|estimate| estimate.interval.is_none()));
+        let none = Case {
+            classes: 2,
+            ..Case::default()
+        };
+        let all = estimates(&none.outcomes(), &[], 10, &Stream::root(1));
+        assert!(all.iter().all(|estimate| estimate.interval.is_none()));
     }
 }

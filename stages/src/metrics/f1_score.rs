@@ -2,7 +2,7 @@
 
 use super::{Metric, Outcomes, ratio};
 
-/// Harmonic mean of precision and sensitivity, 0 to 1; 0 if both are 0.
+/// `2 · PPV · sensitivity / (PPV + sensitivity)`, 0 to 1; 0 if both are 0.
 ///
 /// # Source
 /// ClinicaDL 1.6.1, `metric_module.py`.

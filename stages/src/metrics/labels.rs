@@ -11,8 +11,10 @@ pub struct LabelCode(BTreeMap<String, usize>);
 impl LabelCode {
     /// Distinct labels in ascending order get 0, 1, …: `AD` 0, `CN` 1.
     pub fn derive<'a>(labels: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut codes: BTreeMap<String, usize> =
-            labels.into_iter().map(|label| (label.to_owned(), 0)).collect();
+        let mut codes: BTreeMap<String, usize> = labels
+            .into_iter()
+            .map(|label| (label.to_owned(), 0))
+            .collect();
         for (code, entry) in codes.values_mut().enumerate() {
             *entry = code;
         }
@@ -27,7 +29,11 @@ impl LabelCode {
         let mut nodes: Vec<usize> = codes.values().copied().collect();
         nodes.sort_unstable();
         nodes.dedup();
-        if nodes.iter().enumerate().any(|(expected, node)| expected != *node) {
+        if nodes
+            .iter()
+            .enumerate()
+            .any(|(expected, node)| expected != *node)
+        {
             let message = format!("label codes {nodes:?} leave a gap, expected 0, 1, …");
             return Err(StageError::new(message));
         }
@@ -57,7 +63,10 @@ mod tests {
     #[test]
     fn labels_are_coded_in_ascending_order() {
         let code = LabelCode::derive(["CN", "AD", "CN", "MCI"]);
-        assert_eq!(code.iter().collect::<Vec<_>>(), [("AD", 0), ("CN", 1), ("MCI", 2)]);
+        assert_eq!(
+            code.iter().collect::<Vec<_>>(),
+            [("AD", 0), ("CN", 1), ("MCI", 2)]
+        );
         assert_eq!((code.classes(), code.code("XX")), (3, None));
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Metric, Outcomes};
 
-/// `PPV + NPV − 1`, −1 to 1.
+/// `PPV + NPV − 1`, −1 to 1; a predictive value that is undefined counts as 0.
 ///
 /// # Source
 /// ClinicaDL 1.6.1, `metric_module.py`.
@@ -15,6 +15,10 @@ impl Metric for Markedness {
 
     fn column(&self) -> &'static str {
         "MK"
+    }
+
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 1.0)
     }
 
     fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {

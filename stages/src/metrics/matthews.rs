@@ -17,9 +17,14 @@ impl Metric for MatthewsCorrelation {
         "MCC"
     }
 
+    fn range(&self) -> (f64, f64) {
+        (-1.0, 1.0)
+    }
+
     fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {
         let c = outcomes.counts(class);
-        let difference = c.true_positives * c.true_negatives - c.false_positives * c.false_negatives;
+        let difference =
+            c.true_positives * c.true_negatives - c.false_positives * c.false_negatives;
         let product = (c.true_positives + c.false_positives)
             * (c.true_positives + c.false_negatives)
             * (c.true_negatives + c.false_positives)

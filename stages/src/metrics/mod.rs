@@ -1,7 +1,7 @@
 //! Metrics of classification: one file each, listed in [`METRICS`].
 //!
-//! Adding one is a file and a line in the table; training can then select models by it, and every
-//! metrics table shows it.
+//! Adding one is a file and its line in the table; training can then select models by it, and every
+//! metrics table shows it. Metrics see codes and probabilities, never labels, tables or files.
 //!
 //! # Source
 //! Definitions and values on a zero denominator are those of ClinicaDL 1.6.1, so that tables compare.
@@ -13,15 +13,17 @@ mod balanced_accuracy;
 mod bootstrap;
 mod f1_score;
 mod labels;
-mod likelihood_ratios;
 mod markedness;
 mod matthews;
-mod predictive_values;
+mod negative_likelihood_ratio;
+mod negative_predictive_value;
+mod positive_likelihood_ratio;
+mod positive_predictive_value;
 mod roc_auc;
 mod sensitivity;
 mod specificity;
 
-pub use bootstrap::{Estimate, Interval, estimates};
+pub use bootstrap::{ClassEstimate, Estimate, Interval, RESAMPLES, estimates};
 pub use labels::LabelCode;
 
 /// Every metric, in the order of metrics tables.
@@ -31,12 +33,12 @@ pub static METRICS: &[&dyn Metric] = &[
     &f1_score::F1Score,
     &sensitivity::Sensitivity,
     &specificity::Specificity,
-    &predictive_values::PositivePredictiveValue,
-    &predictive_values::NegativePredictiveValue,
+    &positive_predictive_value::PositivePredictiveValue,
+    &negative_predictive_value::NegativePredictiveValue,
     &matthews::MatthewsCorrelation,
     &markedness::Markedness,
-    &likelihood_ratios::PositiveLikelihoodRatio,
-    &likelihood_ratios::NegativeLikelihoodRatio,
+    &positive_likelihood_ratio::PositiveLikelihoodRatio,
+    &negative_likelihood_ratio::NegativeLikelihoodRatio,
     &roc_auc::RocAuc,
 ];
 
@@ -54,24 +56,43 @@ pub trait Metric: Sync {
         true
     }
 
+    /// Least and greatest value; none has a unit.
+    fn range(&self) -> (f64, f64) {
+        (0.0, 1.0)
+    }
+
+    /// Whether it takes one class against the others, so that classes have values of their own.
+    fn is_by_class(&self) -> bool {
+        true
+    }
+
     /// Its value for one class against the others.
     fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64;
 
     /// Its value: that of class 0 with two classes, the mean over all with more.
     fn value(&self, outcomes: &Outcomes<'_>) -> f64 {
         match outcomes.classes {
-            0..=2 => self.of_class(outcomes, 0),
-            many => (0..many).map(|c| self.of_class(outcomes, c)).sum::<f64>() / many as f64,
+            many if many > 2 && self.is_by_class() => {
+                mean((0..many).map(|class| self.of_class(outcomes, class)))
+            }
+            _ => self.of_class(outcomes, 0),
         }
     }
 }
 
 /// The metric with this ID or MAPS column.
 pub fn find(name: &str) -> Option<&'static dyn Metric> {
-    METRICS.iter().copied().find(|metric| metric.id() == name || metric.column() == name)
+    METRICS
+        .iter()
+        .copied()
+        .find(|metric| metric.id() == name || metric.column() == name)
 }
 
 /// Predictions with the truth, image by image.
+///
+/// # Shapes
+/// `truth` and `predicted` hold one code below `classes` per image; `probabilities` is
+/// `[images × classes]`, image by image.
 #[derive(Debug, Clone, Copy)]
 pub struct Outcomes<'a> {
     /// Number of classes.
@@ -80,7 +101,7 @@ pub struct Outcomes<'a> {
     pub truth: &'a [usize],
     /// Codes of the predicted classes.
     pub predicted: &'a [usize],
-    /// Probabilities by class: `[images × classes]`, image by image.
+    /// Probabilities of the classes.
     pub probabilities: &'a [f64],
 }
 
@@ -120,25 +141,46 @@ pub struct Counts {
 
 impl Counts {
     fn sensitivity(&self) -> f64 {
-        ratio(self.true_positives, self.true_positives + self.false_negatives)
+        ratio(
+            self.true_positives,
+            self.true_positives + self.false_negatives,
+        )
     }
 
     fn specificity(&self) -> f64 {
-        ratio(self.true_negatives, self.false_positives + self.true_negatives)
+        ratio(
+            self.true_negatives,
+            self.false_positives + self.true_negatives,
+        )
     }
 
     fn positive_predictive_value(&self) -> f64 {
-        ratio(self.true_positives, self.true_positives + self.false_positives)
+        ratio(
+            self.true_positives,
+            self.true_positives + self.false_positives,
+        )
     }
 
     fn negative_predictive_value(&self) -> f64 {
-        ratio(self.true_negatives, self.true_negatives + self.false_negatives)
+        ratio(
+            self.true_negatives,
+            self.true_negatives + self.false_negatives,
+        )
     }
 }
 
 /// A quotient that is 0 where the denominator is.
 fn ratio(numerator: f64, denominator: f64) -> f64 {
-    if denominator == 0.0 { 0.0 } else { numerator / denominator }
+    if denominator == 0.0 {
+        0.0
+    } else {
+        numerator / denominator
+    }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
 }
 
 #[cfg(test)]

@@ -1,7 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use engine::context::Slots;
+use engine::exec::{ActionSpec, OutputSpec, execute};
+use engine::inputs::read_external;
+use engine::key::ActionKey;
 use engine::seed::Stream;
-use engine::{Stage, StageError};
+use engine::store::Store;
+use engine::{Registry, Stage, StageError};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -365,6 +371,63 @@ fn parameters_that_contradict_are_told_before_anything_runs() {
         ..SplitParams::default()
     };
     assert_eq!(issues(&keep), ["keep"]);
+}
+
+#[test]
+fn the_stage_writes_the_same_partition_to_its_three_outputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels.tsv");
+    std::fs::write(&labels, cohort(20).to_tsv().unwrap()).unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let input = read_external(&labels, "table", "labels.tsv", &|_| true, store.stats()).unwrap();
+    let params = SplitParams {
+        n_test: 6.0,
+        p_threshold: 0.0,
+        ..SplitParams::default()
+    };
+    let outputs = Split::ports(&params).outputs.into_iter().map(|port| {
+        (
+            port.name.to_owned(),
+            OutputSpec {
+                kind: port.kind.to_owned(),
+                splits: port.splits,
+            },
+        )
+    });
+    let spec = ActionSpec {
+        name: "split".to_owned(),
+        key: ActionKey::of_document(&Value::Null),
+        stage: Split::ID.to_owned(),
+        params: serde_json::to_value(&params).unwrap(),
+        inputs: [("labels".to_owned(), input)].into(),
+        outputs: outputs.collect(),
+        split: None,
+        seed: 1,
+        slots: Slots { cpus: 1, gpus: 0 },
+        store: store.root().to_owned(),
+    };
+    let registry = Registry::new(crate::STAGES);
+    let done = execute(&spec, registry, &store, Arc::new(|_| ()), Arc::default()).unwrap();
+    let participants = |port: &str, file: &str| -> BTreeSet<String> {
+        let tree = store.tree(&done.outputs[port][0].digest).unwrap();
+        let path = store.object_path(&tree.files[file].digest);
+        let table = Table::parse(&std::fs::read(path).unwrap(), file).unwrap();
+        table
+            .texts("participant_id")
+            .unwrap()
+            .into_iter()
+            .map(str::to_owned)
+            .collect()
+    };
+    let (train, test) = (
+        participants("train", "train.tsv"),
+        participants("test", "test.tsv"),
+    );
+    assert_eq!((train.len(), test.len()), (14, 6));
+    assert!(train.is_disjoint(&test));
+    assert_eq!(participants("splits", "train.tsv"), train);
+    assert_eq!(participants("splits", "train_baseline.tsv"), train);
+    assert_eq!(participants("splits", "validation_baseline.tsv"), test);
 }
 
 fn any_cohort() -> impl Strategy<Value = Table> {
