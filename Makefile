@@ -4,19 +4,20 @@
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := quickstart
 PYTHON ?= python3
-CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/clinicadl
 
 # An existing libtorch is respected: LIBTORCH=/path, or LIBTORCH_USE_PYTORCH=1 for that of the
-# installed PyTorch (the way to CUDA).
+# installed PyTorch (the way to CUDA). Otherwise it is fetched once, for every checkout.
 ifeq ($(LIBTORCH)$(filter 1,$(LIBTORCH_USE_PYTORCH)),)
-export LIBTORCH := $(CACHE)/libtorch-2.13.0-cpu
+export LIBTORCH := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/clinicadl/libtorch-2.13.0-cpu
 GET_LIBTORCH := env -u LIBTORCH $(PYTHON) tools/get-libtorch
 else
 GET_LIBTORCH := true
 endif
 
-.PHONY: quickstart build anatomy test lint unit docs tools-test peer-test env libtorch fetch
+.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test env
 
 quickstart: build anatomy
 	target/release/clinicadl run pipelines/quickstart.yaml
@@ -30,30 +31,34 @@ anatomy:
 libtorch:
 	@$(GET_LIBTORCH) >/dev/null
 
-# cargo looks at the network only for what it has not got yet.
+# Looks at the network only for what is not there yet.
 fetch:
-	@cargo fetch --locked --quiet || cargo fetch --locked --quiet --offline
+	@cargo fetch --locked --quiet
 
-test: lint tools-test unit docs
+test: lint tools-test docs unit
 
 lint: libtorch fetch
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-unit: libtorch fetch
-	@if cargo nextest --version >/dev/null 2>&1; \
-	then cargo nextest run --workspace --locked; \
-	else cargo test --workspace --locked --lib --bins --tests; fi
-	cargo test --workspace --locked --doc
+tools-test:
+	$(PYTHON) -m unittest discover -s tools
 
 docs: libtorch fetch
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --quiet
 
-tools-test:
-	$(PYTHON) -m unittest discover -s tools
+unit: libtorch fetch
+	cargo test --workspace --locked --doc --quiet
+	if cargo nextest --version >/dev/null 2>&1; \
+	then cargo nextest run --workspace --locked; \
+	else cargo test --workspace --locked --lib --bins --tests; fi
 
 peer-test: build
 	$(PYTHON) tests/peer/run.py target/release/clinicadl
 
-env:
-	@echo "export LIBTORCH=$(LIBTORCH)"
+env: libtorch
+ifeq ($(filter 1,$(LIBTORCH_USE_PYTORCH)),)
+	@echo "export LIBTORCH='$(LIBTORCH)'"
+else
+	@echo "export LIBTORCH_USE_PYTORCH=1"
+endif
