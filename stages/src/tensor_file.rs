@@ -7,8 +7,8 @@ use std::io::Read;
 use std::path::Path;
 
 use engine::StageError;
-use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::volume::{Affine, Volume};
@@ -23,7 +23,9 @@ const HEAD_LIMIT: u64 = 1 << 20;
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     affine: Affine,
+    #[serde(default)]
     not_finite: u64,
+    #[serde(default)]
     constant: bool,
 }
 
@@ -45,20 +47,33 @@ pub struct Summary {
 /// # Errors
 /// Any I/O error, naming the file.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
-    let bytes: Vec<u8> = volume.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes: Vec<u8> = volume
+        .data
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
     let mut shape = vec![1];
     shape.extend(volume.shape);
     let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(StageError::internal)?;
     let mut finite = volume.data.iter().filter(|value| value.is_finite());
     let first = finite.next();
-    #[expect(clippy::float_cmp, reason = "constant means exactly equal")]
     let constant = finite.all(|value| Some(value) == first);
-    let not_finite = volume.data.iter().filter(|value| !value.is_finite()).count() as u64;
-    let metadata = Metadata { affine: volume.affine, not_finite, constant };
+    let not_finite = volume
+        .data
+        .iter()
+        .filter(|value| !value.is_finite())
+        .count() as u64;
+    let metadata = Metadata {
+        affine: volume.affine,
+        not_finite,
+        constant,
+    };
     let metadata = serde_json::to_string(&metadata).map_err(StageError::internal)?;
     let metadata = Some([(METADATA.to_owned(), metadata)].into());
-    let file = safetensors::serialize([(TENSOR, view)], metadata).map_err(StageError::internal)?;
-    std::fs::write(path, file).map_err(|e| StageError::io("write", path, &e))
+    safetensors::serialize_to_file([(TENSOR, view)], metadata, path).map_err(|e| match e {
+        SafeTensorError::IoError(e) => StageError::io("write", path, &e),
+        other => StageError::internal(other),
+    })
 }
 
 /// Reads what is known of an image from the head of its file.
@@ -75,7 +90,16 @@ pub fn summary(path: &Path, shown: &str) -> Result<Summary, StageError> {
     file.take(length).read_to_end(&mut head).map_err(failed)?;
     let head: safetensors::tensor::Metadata =
         serde_json::from_slice(&head).map_err(|e| broken(shown, &e))?;
-    let info = head.info(TENSOR).ok_or_else(|| broken(shown, &"it has no image"))?;
+    let info = head
+        .info(TENSOR)
+        .ok_or_else(|| broken(shown, &"it has no image"))?;
+    if !is_image(&info.shape) {
+        let shape = &info.shape;
+        return Err(broken(
+            shown,
+            &format!("its shape is {shape:?}, expected [1, X, Y, Z]"),
+        ));
+    }
     let metadata = metadata(&head, shown)?;
     Ok(Summary {
         shape: info.shape.clone(),
@@ -85,10 +109,11 @@ pub fn summary(path: &Path, shown: &str) -> Result<Summary, StageError> {
     })
 }
 
-fn metadata(
-    head: &safetensors::tensor::Metadata,
-    shown: &str,
-) -> Result<Metadata, StageError> {
+fn is_image(shape: &[usize]) -> bool {
+    shape.len() == 4 && shape[0] == 1 && shape.iter().all(|&size| size > 0)
+}
+
+fn metadata(head: &safetensors::tensor::Metadata, shown: &str) -> Result<Metadata, StageError> {
     let text = head.metadata().as_ref().and_then(|all| all.get(METADATA));
     let text = text.ok_or_else(|| broken(shown, &format!("metadata `{METADATA}` is missing")))?;
     serde_json::from_str(text).map_err(|e| broken(shown, &e))
@@ -108,12 +133,18 @@ pub fn read(path: &Path, shown: &str) -> Result<(Vec<usize>, Vec<f32>, Affine), 
     let metadata = metadata(&head, shown)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(shown, &e))?;
     let tensor = tensors.tensor(TENSOR).map_err(|e| broken(shown, &e))?;
-    if tensor.dtype() != Dtype::F32 || tensor.shape().len() != 4 {
+    if tensor.dtype() != Dtype::F32 || !is_image(tensor.shape()) {
         let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-        return Err(broken(shown, &format!("its tensor is {got}, expected F32 [1, X, Y, Z]")));
+        return Err(broken(
+            shown,
+            &format!("its tensor is {got}, expected F32 [1, X, Y, Z]"),
+        ));
     }
     let (numbers, _) = tensor.data().as_chunks::<4>();
-    let data = numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let data = numbers
+        .iter()
+        .map(|bytes| f32::from_le_bytes(*bytes))
+        .collect();
     Ok((tensor.shape().to_vec(), data, metadata.affine))
 }
 
@@ -128,7 +159,11 @@ mod tests {
             [0.1, 0.0, 1.0, 1.0 / 3.0],
             [0.0, 0.0, 0.0, 1.0],
         ];
-        Volume { data: (0..24).map(|v| v as f32 / 7.0).collect(), shape: [2, 3, 4], affine }
+        Volume {
+            data: (0..24).map(|v| v as f32 / 7.0).collect(),
+            shape: [2, 3, 4],
+            affine,
+        }
     }
 
     #[test]
@@ -140,7 +175,10 @@ mod tests {
         assert_eq!((shape.as_slice(), data), (&[1, 2, 3, 4][..], volume().data));
         assert_eq!(affine, volume().affine);
         let known = summary(&path, "x").unwrap();
-        assert_eq!((known.shape, known.not_finite, known.constant), (shape, 0, false));
+        assert_eq!(
+            (known.shape, known.not_finite, known.constant),
+            (shape, 0, false)
+        );
     }
 
     #[test]
@@ -149,7 +187,12 @@ mod tests {
         let path = folder.path().join("x");
         for bytes in [&b""[..], b"text", &[255; 64]] {
             std::fs::write(&path, bytes).unwrap();
-            assert!(read(&path, "shown").unwrap_err().message.contains("`shown`"));
+            assert!(
+                read(&path, "shown")
+                    .unwrap_err()
+                    .message
+                    .contains("`shown`")
+            );
             assert!(summary(&path, "shown").is_err());
         }
     }

@@ -21,7 +21,11 @@ impl Volume {
     /// Distances of neighbouring voxels along each axis, in millimetres.
     pub fn spacing_mm(&self) -> [f64; 3] {
         [0, 1, 2].map(|axis| {
-            self.affine[..3].iter().map(|row| row[axis] * row[axis]).sum::<f64>().sqrt()
+            self.affine[..3]
+                .iter()
+                .map(|row| row[axis] * row[axis])
+                .sum::<f64>()
+                .sqrt()
         })
     }
 }
@@ -61,7 +65,10 @@ mod tests {
     #[test]
     fn a_voxel_of_a_sub_grid_is_where_the_whole_grid_has_it() {
         let sub = sub_grid(&OBLIQUE, [4, 8, 8], [2, 3, 2]);
-        let (small, large) = (to_world(&sub, [5.0, 1.0, 2.0]), to_world(&OBLIQUE, [14.0, 11.0, 12.0]));
+        let (small, large) = (
+            to_world(&sub, [5.0, 1.0, 2.0]),
+            to_world(&OBLIQUE, [14.0, 11.0, 12.0]),
+        );
         for (got, want) in small.iter().zip(large) {
             assert!((got - want).abs() < 1e-12);
         }

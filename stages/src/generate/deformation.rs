@@ -27,25 +27,37 @@ impl Deformation {
         size_mm: f64,
         rng: &mut impl Rng,
     ) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "small positive"
+        )]
         let knots = [0, 1, 2].map(|axis| {
             let extent = (shape[axis] - 1) as f64 * spacing_mm[axis];
             (extent / KNOT_MM).ceil() as usize + 1
         });
         let knots = knots.map(|count| count.max(2));
         #[expect(clippy::cast_possible_truncation, reason = "displacements are float32")]
-        let rate =
-            [0, 1, 2].map(|axis| ((knots[axis] - 1) as f64 / (shape[axis].max(2) - 1) as f64) as f32);
+        let rate = [0, 1, 2]
+            .map(|axis| ((knots[axis] - 1) as f64 / (shape[axis].max(2) - 1) as f64) as f32);
         let count = knots.iter().product();
         let fields = [0, 1, 2].map(|axis| {
             let raw: Vec<f64> = (0..count).map(|_| StandardNormal.sample(rng)).collect();
             let smooth = smooth(&raw, knots);
             let norm = (smooth.iter().map(|v| v * v).sum::<f64>() / count as f64).sqrt();
-            let scale = if norm > 0.0 { size_mm / spacing_mm[axis] / norm } else { 0.0 };
+            let scale = if norm > 0.0 {
+                size_mm / spacing_mm[axis] / norm
+            } else {
+                0.0
+            };
             #[expect(clippy::cast_possible_truncation, reason = "displacements are float32")]
             smooth.into_iter().map(|v| (v * scale) as f32).collect()
         });
-        Self { knots, rate, fields }
+        Self {
+            knots,
+            rate,
+            fields,
+        }
     }
 
     /// Resamples an image, linearly; beyond its border the border goes on.
@@ -63,7 +75,11 @@ impl Deformation {
                     let (kz, fz) = self.knot(2, z);
                     let moved = [0, 1, 2]
                         .map(|axis| row[kz][axis] + (row[kz + 1][axis] - row[kz][axis]) * fz);
-                    let at = [x as f32 + moved[0], y as f32 + moved[1], z as f32 + moved[2]];
+                    let at = [
+                        x as f32 + moved[0],
+                        y as f32 + moved[1],
+                        z as f32 + moved[2],
+                    ];
                     result.push(sample(source, shape, at));
                 }
             }
@@ -74,7 +90,11 @@ impl Deformation {
     /// The knot before a voxel, and how far the voxel is towards the next.
     fn knot(&self, axis: usize, voxel: usize) -> (usize, f32) {
         let position = voxel as f32 * self.rate[axis];
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "non-negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "non-negative"
+        )]
         let knot = (position as usize).min(self.knots[axis] - 2);
         (knot, position - knot as f32)
     }
@@ -98,7 +118,11 @@ fn smooth(raw: &[f64], knots: [usize; 3]) -> Vec<f64> {
             .map(|at| {
                 let position = at / strides[axis] % knots[axis];
                 let before = if position > 0 { at - strides[axis] } else { at };
-                let after = if position + 1 < knots[axis] { at + strides[axis] } else { at };
+                let after = if position + 1 < knots[axis] {
+                    at + strides[axis]
+                } else {
+                    at
+                };
                 0.25 * values[before] + 0.5 * values[at] + 0.25 * values[after]
             })
             .collect();
@@ -113,7 +137,11 @@ fn sample(source: &[f32], shape: [usize; 3], at: [f32; 3]) -> f32 {
     let mut part = [0.0; 3];
     for axis in 0..3 {
         let position = at[axis].clamp(0.0, (shape[axis] - 1) as f32);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped"
+        )]
         let index = position as usize;
         low[axis] = index;
         high[axis] = (index + 1).min(shape[axis] - 1);
@@ -149,8 +177,9 @@ mod tests {
     #[test]
     fn interpolation_of_a_linear_image_is_exact_and_stays_inside() {
         let shape = [4, 4, 4];
-        let image: Vec<f32> =
-            (0..64).map(|i| (i / 16) as f32 + 10.0 * (i / 4 % 4) as f32 + 100.0 * (i % 4) as f32).collect();
+        let image: Vec<f32> = (0..64)
+            .map(|i| (i / 16) as f32 + 10.0 * (i / 4 % 4) as f32 + 100.0 * (i % 4) as f32)
+            .collect();
         assert!((sample(&image, shape, [1.5, 2.25, 0.5]) - 74.0).abs() < 1e-4);
         assert!((sample(&image, shape, [-9.0, 99.0, 1.0]) - 130.0).abs() < 1e-4);
     }

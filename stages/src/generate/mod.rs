@@ -88,8 +88,12 @@ impl Stage for Generate {
         Ports {
             inputs: vec![
                 InputPort::new("template", &["volume"], "A T1-weighted image in MNI space."),
-                InputPort::new("mask", &["volume"], "Restricts the effect, such as grey matter.")
-                    .optional(),
+                InputPort::new(
+                    "mask",
+                    &["volume"],
+                    "Restricts the effect, such as grey matter.",
+                )
+                .optional(),
             ],
             outputs: vec![
                 OutputPort::new("caps", "caps", "The images."),
@@ -100,7 +104,11 @@ impl Stage for Generate {
 
     fn check(params: &GenerateParams) -> Vec<ParamIssue> {
         let finite = params.centres_mm.iter().flatten().all(|mm| mm.is_finite());
-        if finite { Vec::new() } else { vec![ParamIssue::new("centres_mm", "must be finite")] }
+        if finite {
+            Vec::new()
+        } else {
+            vec![ParamIssue::new("centres_mm", "must be finite")]
+        }
     }
 }
 
@@ -108,11 +116,19 @@ impl Run for Generate {
     fn run(params: &GenerateParams, context: &Context) -> Result<(), StageError> {
         let source = context.input("template")?;
         let file = source.only_file()?;
-        let template = cut(nifti::read(&file.path, &file.shown)?, params.crop, &file.shown)?;
+        let template = cut(
+            nifti::read(&file.path, &file.shown)?,
+            params.crop,
+            &file.shown,
+        )?;
         let mask = match context.optional_input("mask") {
             Some(mask) => {
                 let file = mask.only_file()?;
-                let mask = cut(nifti::read(&file.path, &file.shown)?, params.crop, &file.shown)?;
+                let mask = cut(
+                    nifti::read(&file.path, &file.shown)?,
+                    params.crop,
+                    &file.shown,
+                )?;
                 if mask.shape != template.shape {
                     return Err(StageError::new(format!(
                         "`{}` has shape {:?}, expected {:?} as the template",
@@ -139,7 +155,12 @@ fn cut(volume: Volume, crop: bool, shown: &str) -> Result<Volume, StageError> {
     if !crop {
         return Ok(volume);
     }
-    if volume.shape.iter().zip(T1_LINEAR).any(|(&size, wanted)| size < wanted) {
+    if volume
+        .shape
+        .iter()
+        .zip(T1_LINEAR)
+        .any(|(&size, wanted)| size < wanted)
+    {
         let shape = volume.shape;
         let message = format!("`{shown}` has shape {shape:?}, smaller than {T1_LINEAR:?}");
         return Err(StageError::new(message).hint("set `crop: false`"));
@@ -154,7 +175,11 @@ fn cut(volume: Volume, crop: bool, shown: &str) -> Result<Volume, StageError> {
         }
     }
     let affine = sub_grid(&volume.affine, start, [1; 3]);
-    Ok(Volume { data, shape: T1_LINEAR, affine })
+    Ok(Volume {
+        data,
+        shape: T1_LINEAR,
+        affine,
+    })
 }
 
 /// The template as the first class has it.
@@ -164,7 +189,12 @@ fn affected(
     mask: Option<&Volume>,
 ) -> Result<Vec<f32>, StageError> {
     let threshold = mask.map(|mask| {
-        let most = mask.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+        let most = mask
+            .data
+            .iter()
+            .copied()
+            .filter(|v| v.is_finite())
+            .fold(0.0, f32::max);
         f64::from(most) * params.mask_threshold
     });
     let [_, ny, nz] = template.shape;
@@ -187,8 +217,10 @@ fn affected(
         })
         .collect();
     if !changed {
-        return Err(StageError::new("the region of the effect is empty: no voxel is near a centre")
-            .hint("`centres_mm` are millimetres in the space of the template's affine"));
+        return Err(StageError::new(
+            "the region of the effect is empty: no voxel is near a centre",
+        )
+        .hint("`centres_mm` are millimetres in the space of the template's affine"));
     }
     Ok(data)
 }
@@ -197,7 +229,10 @@ fn affected(
 fn effect(params: &GenerateParams, affine: &Affine, index: [f64; 3]) -> f64 {
     let here = to_world(affine, index);
     let nearest = params.centres_mm.iter().map(|centre| {
-        here.iter().zip(centre).map(|(a, b)| (a - b) * (a - b)).sum::<f64>()
+        here.iter()
+            .zip(centre)
+            .map(|(a, b)| (a - b) * (a - b))
+            .sum::<f64>()
     });
     let squared = nearest.fold(f64::INFINITY, f64::min);
     (-squared / (2.0 * params.radius_mm * params.radius_mm)).exp()
@@ -217,7 +252,7 @@ fn participants(params: &GenerateParams, context: &Context) -> Vec<Session> {
     let mut sessions = Vec::new();
     for number in 0..params.n_participants {
         let mut rng = stream(context, number).child("demographics").rng();
-        let age = (rng.random_range(600..850_u32) as f64) / 10.0;
+        let age = f64::from(rng.random_range(600..850_u32)) / 10.0;
         let follow_up = rng.random_bool(params.follow_up_fraction);
         let session = |session, age| Session {
             number,
@@ -255,7 +290,9 @@ fn images(
     let mut semantic = serde_json::to_value(params).map_err(StageError::internal)?;
     // How many others there are does not matter to an image.
     for field in ["n_participants", "follow_up_fraction"] {
-        semantic.as_object_mut().map(|fields| fields.shift_remove(field));
+        semantic
+            .as_object_mut()
+            .map(|fields| fields.shift_remove(field));
     }
     let done = AtomicUsize::new(0);
     let one = |session: &Session| {
@@ -268,7 +305,11 @@ fn images(
         });
         let digest = context.input("template")?.digest;
         let item = context.item(&identity, digest, |path| {
-            let source = if session.class == 0 { affected } else { &template.data };
+            let source = if session.class == 0 {
+                affected
+            } else {
+                &template.data
+            };
             let stream = stream(context, session.number);
             nifti::write(path, &image(params, template, source, session, &stream)?)
         })?;
@@ -294,7 +335,12 @@ fn image(
         &mut stream.child("deformation").rng(),
     );
     let mut data = deformation.apply(source, template.shape);
-    let most = template.data.iter().copied().filter(|v| v.is_finite()).fold(0.0, f32::max);
+    let most = template
+        .data
+        .iter()
+        .copied()
+        .filter(|v| v.is_finite())
+        .fold(0.0, f32::max);
     let mut rng = stream.child(session.session).rng();
     let normal = |sd: f64| Normal::new(0.0, sd).map_err(StageError::internal);
     let gain = 1.0 + normal(params.gain_percent / 100.0)?.sample(&mut rng);
@@ -305,7 +351,11 @@ fn image(
         let clipped = noisy.max(0.0) as f32;
         *value = clipped;
     }
-    Ok(Volume { data, shape: template.shape, affine: template.affine })
+    Ok(Volume {
+        data,
+        shape: template.shape,
+        affine: template.affine,
+    })
 }
 
 fn write_outputs(
@@ -324,7 +374,9 @@ fn write_outputs(
         let (class, sex, age) = (CLASSES[session.class], session.sex, session.age);
         labels.push_str(&format!("{sub}\t{ses}\t{class}\t{sex}\t{age:.1}\n"));
     }
-    context.output("labels")?.write("labels.tsv", labels.as_bytes())
+    context
+        .output("labels")?
+        .write("labels.tsv", labels.as_bytes())
 }
 
 #[cfg(test)]

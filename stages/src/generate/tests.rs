@@ -9,11 +9,18 @@ fn template() -> Volume {
         [0.0, 0.0, 4.0, -48.0],
         [0.0, 0.0, 0.0, 1.0],
     ];
-    Volume { data, shape, affine }
+    Volume {
+        data,
+        shape,
+        affine,
+    }
 }
 
 fn params() -> GenerateParams {
-    GenerateParams { centres_mm: vec![[0.0, 0.0, 0.0]], ..GenerateParams::default() }
+    GenerateParams {
+        centres_mm: vec![[0.0, 0.0, 0.0]],
+        ..GenerateParams::default()
+    }
 }
 
 #[test]
@@ -33,34 +40,68 @@ fn the_effect_is_greatest_at_the_centre_in_millimetres() {
 #[test]
 fn a_mask_restricts_the_effect() {
     let template = template();
-    let mut mask = Volume { data: vec![0.0; template.data.len()], ..template.clone() };
+    let mut mask = Volume {
+        data: vec![0.0; template.data.len()],
+        ..template.clone()
+    };
     mask.data[(10 * 22 + 11) * 24 + 12] = 8.0;
     mask.data[(10 * 22 + 11) * 24 + 13] = 3.0;
     let changed = affected(&params(), &template, Some(&mask)).unwrap();
-    let count = changed.iter().zip(&template.data).filter(|(a, b)| a != b).count();
-    assert_eq!(count, 1, "only values above half the mask's maximum are affected");
+    let count = changed
+        .iter()
+        .zip(&template.data)
+        .filter(|(a, b)| a.to_bits() != b.to_bits())
+        .count();
+    assert_eq!(
+        count, 1,
+        "only values above half the mask's maximum are affected"
+    );
 }
 
 #[test]
 fn an_effect_outside_the_image_is_an_error() {
-    let far = GenerateParams { centres_mm: vec![[500.0, 0.0, 0.0]], ..params() };
-    assert!(affected(&far, &template(), None).unwrap_err().message.contains("is empty"));
+    let far = GenerateParams {
+        centres_mm: vec![[500.0, 0.0, 0.0]],
+        ..params()
+    };
+    assert!(
+        affected(&far, &template(), None)
+            .unwrap_err()
+            .message
+            .contains("is empty")
+    );
 }
 
 #[test]
 fn cutting_keeps_every_voxel_in_its_place() {
     let shape = [171, 210, 182];
-    let data = (0..shape.iter().product::<usize>()).map(|i| (i % 1009) as f32).collect();
-    let volume = Volume { data, shape, affine: template().affine };
+    let data = (0..shape.iter().product::<usize>())
+        .map(|i| (i % 1009) as f32)
+        .collect();
+    let volume = Volume {
+        data,
+        shape,
+        affine: template().affine,
+    };
     let small = cut(volume.clone(), true, "t").unwrap();
     assert_eq!(small.shape, T1_LINEAR);
-    let start = [1, 1, 1];
-    assert_eq!(to_world(&small.affine, [0.0; 3]), to_world(&volume.affine, start.map(f64::from)));
+    let (first, was) = (
+        to_world(&small.affine, [0.0; 3]),
+        to_world(&volume.affine, [1.0; 3]),
+    );
+    for (mm, expected) in first.iter().zip(was) {
+        assert!((mm - expected).abs() < 1e-12);
+    }
     let (x, y, z) = (100, 50, 70);
     let got = small.data[(x * 208 + y) * 179 + z];
     let want = volume.data[((x + 1) * 210 + y + 1) * 182 + z + 1];
     assert!((got - want).abs() < f32::EPSILON);
-    assert!(cut(template(), true, "t").unwrap_err().message.contains("smaller than"));
+    assert!(
+        cut(template(), true, "t")
+            .unwrap_err()
+            .message
+            .contains("smaller than")
+    );
 }
 
 #[test]
@@ -76,7 +117,9 @@ fn an_image_depends_on_its_own_stream_only() {
     };
     let make = |stream: u64| {
         let stream = Stream::root(stream);
-        image(&params(), &template, &template.data, &session, &stream).unwrap().data
+        image(&params(), &template, &template.data, &session, &stream)
+            .unwrap()
+            .data
     };
     assert_eq!(make(1), make(1));
     assert_ne!(make(1), make(2));

@@ -1,3 +1,4 @@
 //! File formats.
 
+pub mod gzip;
 pub mod nifti;

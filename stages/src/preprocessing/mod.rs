@@ -1,62 +1,67 @@
-//! Preprocessing types: where a CAPS keeps their images. One file each, listed in [`PREPROCESSINGS`].
+//! Preprocessing types: where a CAPS keeps their images.
+//!
+//! One file each and one line in the table below; patterns are those of ClinicaDL 1.6.1, which existing
+//! extraction files and MAPS hold.
 
+mod pattern;
 mod t1_linear;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The types that manifests can name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum PreprocessingName {
-    /// T1-weighted MRI registered to MNI space.
-    T1Linear,
-}
+pub use pattern::fits;
 
 /// A type of preprocessed image.
 pub trait Preprocessing: Sync {
-    /// The type's name in manifests.
-    fn name(&self) -> PreprocessingName;
-
-    /// The file name pattern below a session's folder: `*` stands for any text.
-    fn pattern(&self, cropped: bool) -> String;
-
-    /// The description that ClinicaDL stores with the pattern.
-    fn description(&self, cropped: bool) -> String;
-
-    /// The Clinica pipeline that makes these images.
-    fn pipeline(&self) -> &'static str;
+    /// How its images are found.
+    fn file_type(&self, choice: &Choice) -> FileType;
 }
 
-/// Every type, in order of name.
-pub static PREPROCESSINGS: &[&dyn Preprocessing] = &[&t1_linear::T1Linear];
-
-impl PreprocessingName {
-    /// The type of this name.
-    pub fn get(self) -> &'static dyn Preprocessing {
-        PREPROCESSINGS
-            .iter()
-            .copied()
-            .find(|preprocessing| preprocessing.name() == self)
-            .unwrap_or(PREPROCESSINGS[0])
-    }
+/// What a manifest chooses besides the type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choice {
+    /// Images cut to the brain's surroundings rather than whole ones.
+    pub cropped: bool,
 }
 
-/// Whether `name` fits a pattern, letters compared without case as ClinicaDL does.
-pub fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
-    let mut parts = pattern.split('*');
-    let first = parts.next().unwrap_or_default();
-    let Some(mut rest) = name.strip_prefix(first) else { return false };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
+/// How images are found, as extraction files hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileType {
+    /// Pattern below a session's folder; see [`fits`].
+    pub pattern: String,
+    /// One sentence.
+    pub description: String,
+    /// The Clinica pipeline that makes these images, if it is one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needed_pipeline: Option<&'static str>,
+}
+
+macro_rules! preprocessings {
+    ($( $(#[$meta:meta])* $module:ident::$name:ident ),* $(,)?) => {
+        /// The types that manifests can name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum PreprocessingName {
+            $( $(#[$meta])* $name, )*
         }
-    }
-    rest.ends_with(last)
+
+        impl PreprocessingName {
+            /// Every type.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The type of this name.
+            pub fn get(self) -> &'static dyn Preprocessing {
+                match self {
+                    $( Self::$name => &$module::$name, )*
+                }
+            }
+        }
+    };
+}
+
+preprocessings! {
+    /// T1-weighted MRI registered to MNI space.
+    t1_linear::T1Linear,
 }
 
 #[cfg(test)]
@@ -64,15 +69,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_take_any_text_for_a_star_and_either_case() {
-        assert!(fits("*space-x_T1w.nii.gz", "sub-1_ses-1_SPACE-x_t1w.nii.gz"));
-        assert!(!fits("*space-x_T1w.nii.gz", "sub-1_space-x_desc-Crop_T1w.nii.gz"));
-        assert!(fits("a*b*c", "a__b_b_c") && fits("a", "a") && !fits("a", "ab"));
-        assert!(!fits("*a*a", "a"));
+    fn the_table_is_sorted_and_patterns_name_gzipped_images() {
+        let name = |name: &PreprocessingName| serde_json::to_string(name).unwrap();
+        assert!(PreprocessingName::ALL.is_sorted_by_key(name));
+        for name in PreprocessingName::ALL {
+            for cropped in [false, true] {
+                let file_type = name.get().file_type(&Choice { cropped });
+                assert!(file_type.pattern.ends_with(".nii.gz"), "{file_type:?}");
+            }
+        }
     }
 
     #[test]
-    fn every_name_has_its_type() {
-        assert_eq!(PreprocessingName::T1Linear.get().pipeline(), "t1-linear");
+    fn the_description_of_t1_linear_is_that_of_extraction_files_of_clinicadl() {
+        let cropped = PreprocessingName::T1Linear
+            .get()
+            .file_type(&Choice { cropped: true });
+        let expected = r#"{"pattern":"*space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz","description":"T1w Image registered in MNI152NLin2009cSym space using t1-linear pipeline and cropped (matrix size 169×208×179, 1 mm isotropic voxels)","needed_pipeline":"t1-linear"}"#;
+        assert_eq!(serde_json::to_string(&cropped).unwrap(), expected);
+        let whole = PreprocessingName::T1Linear
+            .get()
+            .file_type(&Choice { cropped: false });
+        assert_eq!(
+            whole.pattern,
+            "*space-MNI152NLin2009cSym_res-1x1x1_T1w.nii.gz"
+        );
     }
 }

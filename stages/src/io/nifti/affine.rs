@@ -1,18 +1,33 @@
 //! From a header's fields to the map from voxel indices to millimetres, as nibabel chooses it.
 
+use engine::StageError;
 use nifti::NiftiHeader;
 
 use crate::volume::Affine;
 
+/// How much longer than 1 rounding may make a unit quaternion (squared), as in nibabel.
+const ROUNDING: f64 = 3.0 * f32::EPSILON as f64;
+
 /// The `sform` if it has a code, else the `qform` if it has, else voxel sizes round the centre.
-pub(super) fn of(header: &NiftiHeader, shape: [usize; 3]) -> Affine {
-    if header.sform_code > 0 {
+pub(super) fn of(
+    header: &NiftiHeader,
+    shape: [usize; 3],
+    shown: &str,
+) -> Result<Affine, StageError> {
+    let (source, affine) = if header.sform_code > 0 {
         let row = |r: [f32; 4]| r.map(f64::from);
-        [row(header.srow_x), row(header.srow_y), row(header.srow_z), [0.0, 0.0, 0.0, 1.0]]
+        let [x, y, z] = [header.srow_x, header.srow_y, header.srow_z].map(row);
+        ("sform", [x, y, z, [0.0, 0.0, 0.0, 1.0]])
     } else if header.qform_code > 0 {
-        quaternion(header)
+        ("qform", quaternion(header, shown)?)
     } else {
-        base(header, shape)
+        ("voxel sizes", base(header, shape))
+    };
+    if affine.iter().flatten().all(|value| value.is_finite()) {
+        Ok(affine)
+    } else {
+        let message = format!("`{shown}`: its place in space ({source}) is not finite");
+        Err(StageError::new(message))
     }
 }
 
@@ -21,16 +36,32 @@ fn sizes(header: &NiftiHeader) -> [f64; 3] {
 }
 
 /// Rotation by a unit quaternion, whose first component is stored through its norm.
-fn quaternion(header: &NiftiHeader) -> Affine {
+fn quaternion(header: &NiftiHeader, shown: &str) -> Result<Affine, StageError> {
     let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from);
-    // Rounding may make the vector part slightly longer than 1: the first component is then 0.
-    let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
+    let rest = 1.0 - (b * b + c * c + d * d);
+    if rest < -ROUNDING {
+        let message = format!("`{shown}`: quaternion [{b}, {c}, {d}] of its qform is no rotation");
+        return Err(StageError::new(message));
+    }
+    let a = rest.max(0.0).sqrt();
     let norm = a * a + b * b + c * c + d * d;
     let s = if norm > 0.0 { 2.0 / norm } else { 0.0 };
     let rotation = [
-        [1.0 - s * (c * c + d * d), s * (b * c - d * a), s * (b * d + c * a)],
-        [s * (b * c + d * a), 1.0 - s * (b * b + d * d), s * (c * d - b * a)],
-        [s * (b * d - c * a), s * (c * d + b * a), 1.0 - s * (b * b + c * c)],
+        [
+            1.0 - s * (c * c + d * d),
+            s * (b * c - d * a),
+            s * (b * d + c * a),
+        ],
+        [
+            s * (b * c + d * a),
+            1.0 - s * (b * b + d * d),
+            s * (c * d - b * a),
+        ],
+        [
+            s * (b * d - c * a),
+            s * (c * d + b * a),
+            1.0 - s * (b * b + c * c),
+        ],
     ];
     let [sx, sy, sz] = sizes(header);
     let flip = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
@@ -39,7 +70,7 @@ fn quaternion(header: &NiftiHeader) -> Affine {
         let r = rotation[i];
         [r[0] * sx, r[1] * sy, r[2] * sz * flip, offset[i]]
     };
-    [row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]]
+    Ok([row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]])
 }
 
 /// Without an orientation: the first axis runs to the left, the origin is the centre.

@@ -14,19 +14,21 @@ mod values;
 mod write;
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use engine::StageError;
-use flate2::read::MultiGzDecoder;
 use nifti::NiftiHeader;
 
+use super::gzip;
 use crate::volume::Volume;
 
 pub use write::write;
 
 /// Bytes of a NIfTI-1 header.
 const HEADER: usize = 348;
+/// Voxels that start later than this many bytes are a mistake.
+const LATEST_OFFSET: f32 = 1e9;
 /// More voxels than any image has; a header that asks for more is wrong.
 const MOST_VOXELS: u64 = 1 << 32;
 
@@ -36,42 +38,52 @@ const MOST_VOXELS: u64 = 1 << 32;
 /// only if it has size 1.
 ///
 /// # Errors
-/// The file cannot be read, is not NIfTI-1, is truncated, or holds something that is not one image of
-/// real numbers; each with its own message.
+/// The file cannot be read, is not NIfTI-1, is truncated or damaged, or holds something that is not one
+/// image of real numbers at a place in space; each with its own message.
 pub fn read(path: &Path, shown: &str) -> Result<Volume, StageError> {
     let failed = |e: &std::io::Error| StageError::io("read", path, e);
-    let mut magic = [0; 2];
-    let mut file = File::open(path).map_err(|e| failed(&e))?;
-    let known = file.metadata().map_err(|e| failed(&e))?.len();
-    let filled = read_up_to(&mut file, &mut magic).map_err(|e| failed(&e))?;
     let file = File::open(path).map_err(|e| failed(&e))?;
-    if filled == 2 && magic == [0x1f, 0x8b] {
-        parse(MultiGzDecoder::new(BufReader::with_capacity(1 << 18, file)), None, shown)
-    } else {
-        parse(BufReader::with_capacity(1 << 18, file), Some(known), shown)
+    let size = file.metadata().map_err(|e| failed(&e))?.len();
+    let mut stream = BufReader::with_capacity(1 << 18, file);
+    let compressed = stream
+        .fill_buf()
+        .map_err(|e| failed(&e))?
+        .starts_with(&gzip::MAGIC);
+    if !compressed {
+        return parse(&mut stream, Some(size), shown);
     }
+    let mut stream = gzip::Members::new(stream);
+    let volume = parse(&mut stream, None, shown)?;
+    // The checksum is at the end: a damaged file may decompress to something.
+    std::io::copy(&mut stream, &mut std::io::sink()).map_err(|e| unreadable(shown, &e))?;
+    Ok(volume)
 }
 
 /// Reads an image from a stream of decompressed bytes, of which `known` are known to come.
-fn parse(mut stream: impl Read, known: Option<u64>, shown: &str) -> Result<Volume, StageError> {
+fn parse(stream: &mut impl Read, known: Option<u64>, shown: &str) -> Result<Volume, StageError> {
     let mut bytes = [0; HEADER];
-    let filled = read_up_to(&mut stream, &mut bytes).map_err(|e| unreadable(shown, &e))?;
+    let filled = read_up_to(stream, &mut bytes).map_err(|e| unreadable(shown, &e))?;
     if filled < HEADER {
         let what = "not a NIfTI file: it is shorter than a NIfTI header";
         return Err(StageError::new(format!("`{shown}` is {what}")));
     }
     let header = header(&bytes, shown)?;
     let shape = shape(&header, shown)?;
+    let affine = affine::of(&header, shape, shown)?;
     let skip = offset(&header, shown)?;
-    let skipped = std::io::copy(&mut (&mut stream).take(skip), &mut std::io::sink())
+    let skipped = std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink())
         .map_err(|e| unreadable(shown, &e))?;
     let voxels: usize = shape.iter().product();
     let known = known.map(|known| known.saturating_sub(HEADER as u64 + skip));
     if skipped < skip {
         return Err(truncated(shown, 0, voxels));
     }
-    let fortran = values::read(&mut stream, &header, voxels, known, shown)?;
-    Ok(Volume { data: to_c_order(&fortran, shape), shape, affine: affine::of(&header, shape) })
+    let fortran = values::read(stream, &header, voxels, known, shown)?;
+    Ok(Volume {
+        data: to_c_order(&fortran, shape),
+        shape,
+        affine,
+    })
 }
 
 fn header(bytes: &[u8; HEADER], shown: &str) -> Result<NiftiHeader, StageError> {
@@ -96,7 +108,8 @@ fn header(bytes: &[u8; HEADER], shown: &str) -> Result<NiftiHeader, StageError> 
 fn shape(header: &NiftiHeader, shown: &str) -> Result<[usize; 3], StageError> {
     let rank = usize::from(header.dim[0]);
     if !(3..=7).contains(&rank) {
-        let message = format!("`{shown}` has {rank} dimensions, expected a three-dimensional image");
+        let message =
+            format!("`{shown}` has {rank} dimensions, expected a three-dimensional image");
         return Err(StageError::new(message));
     }
     let sizes = &header.dim[1..=rank];
@@ -113,7 +126,11 @@ fn shape(header: &NiftiHeader, shown: &str) -> Result<[usize; 3], StageError> {
         let message = format!("`{shown}` declares {sizes:?} voxels, more than any image has");
         return Err(StageError::new(message));
     }
-    Ok([usize::from(sizes[0]), usize::from(sizes[1]), usize::from(sizes[2])])
+    Ok([
+        usize::from(sizes[0]),
+        usize::from(sizes[1]),
+        usize::from(sizes[2]),
+    ])
 }
 
 /// Bytes between the header and the voxels.
@@ -121,23 +138,29 @@ fn offset(header: &NiftiHeader, shown: &str) -> Result<u64, StageError> {
     let offset = header.vox_offset;
     // Zero is written by some programs and means "directly after the header and its extension flag".
     let start = if offset == 0.0 { 352.0 } else { offset };
-    if !(352.0..=2_147_483_648.0).contains(&start) {
+    if !(352.0..=LATEST_OFFSET).contains(&start) {
         let message = format!("`{shown}`: voxels cannot start at byte {offset}");
         return Err(StageError::new(message));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "range was checked")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "range was checked"
+    )]
     Ok(start as u64 - HEADER as u64)
 }
 
 fn truncated(shown: &str, found: usize, expected: usize) -> StageError {
-    StageError::new(format!("`{shown}` is truncated: {found} of {expected} voxels are there"))
-        .hint("copy or make the file again")
+    StageError::new(format!(
+        "`{shown}` is truncated: {found} of {expected} voxels are there"
+    ))
+    .hint("copy or make the file again")
 }
 
 fn unreadable(shown: &str, error: &std::io::Error) -> StageError {
     use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     if matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof) {
-        let message = format!("`{shown}` is not a complete gzip file: {error}");
+        let message = format!("`{shown}` is a truncated or damaged gzip file: {error}");
         StageError::new(message).hint("copy or make the file again")
     } else {
         StageError::new(format!("failed to read `{shown}`: {error}"))

@@ -1,11 +1,14 @@
 use std::path::PathBuf;
 
+use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
 
 fn reference(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/nifti").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/reference/nifti")
+        .join(name)
 }
 
 #[test]
@@ -24,7 +27,11 @@ fn every_datatype_byte_order_scaling_and_orientation_reads_as_nibabel_does() {
         let affine: [[f64; 4]; 4] = serde_json::from_value(case["affine"].clone()).unwrap();
         for (got, want) in volume.affine.iter().flatten().zip(affine.iter().flatten()) {
             // The header stores float32; quaternions go through another order of operations.
-            assert!((got - want).abs() < 1e-5, "{name}: {:?} {affine:?}", volume.affine);
+            assert!(
+                (got - want).abs() < 1e-5,
+                "{name}: {:?} {affine:?}",
+                volume.affine
+            );
         }
     }
 }
@@ -61,18 +68,24 @@ fn compression_is_recognised_by_content() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("no-extension");
     std::fs::write(&path, gzipped(&good())).unwrap();
-    assert_eq!(read(&path, "x").unwrap(), read(&reference("f4_little.nii"), "x").unwrap());
+    assert_eq!(
+        read(&path, "x").unwrap(),
+        read(&reference("f4_little.nii"), "x").unwrap()
+    );
 }
 
 #[test]
 fn a_truncated_file_tells_how_much_is_there() {
     let bytes = good();
-    assert_eq!(message(&bytes[..bytes.len() - 4]), "`x.nii` is truncated: 59 of 60 voxels are there");
+    assert_eq!(
+        message(&bytes[..bytes.len() - 4]),
+        "`x.nii` is truncated: 59 of 60 voxels are there"
+    );
     assert!(message(&gzipped(&bytes[..400])).contains("truncated: 12 of 60 voxels"));
     assert!(message(&bytes[..100]).contains("shorter than a NIfTI header"));
     assert!(message(&bytes[..350]).contains("truncated: 0 of 60"));
     let zipped = gzipped(&bytes);
-    assert!(message(&zipped[..zipped.len() / 2]).contains("not a complete gzip file"));
+    assert!(message(&zipped[..zipped.len() / 2]).contains("truncated or damaged gzip file"));
 }
 
 #[test]
@@ -87,7 +100,13 @@ fn what_is_no_nifti_is_told() {
 #[test]
 fn dimensions_are_checked_before_memory_is_taken() {
     let dims = |dims: &[i16]| -> String {
-        message(&with(40, &dims.iter().flat_map(|d| d.to_le_bytes()).collect::<Vec<_>>()))
+        message(&with(
+            40,
+            &dims
+                .iter()
+                .flat_map(|d| d.to_le_bytes())
+                .collect::<Vec<_>>(),
+        ))
     };
     assert!(dims(&[3, 3, 0, 5]).contains("dimension 2 is not a positive size"));
     assert!(dims(&[3, 3, -4, 5]).contains("dimension 2 is not a positive size"));
@@ -100,7 +119,10 @@ fn dimensions_are_checked_before_memory_is_taken() {
 
 #[test]
 fn a_fourth_dimension_of_one_is_one_image() {
-    let dims: Vec<u8> = [4_i16, 3, 4, 5, 1].iter().flat_map(|d| d.to_le_bytes()).collect();
+    let dims: Vec<u8> = [4_i16, 3, 4, 5, 1]
+        .iter()
+        .flat_map(|d| d.to_le_bytes())
+        .collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     std::fs::write(&path, with(40, &dims)).unwrap();
@@ -109,7 +131,12 @@ fn a_fourth_dimension_of_one_is_one_image() {
 
 #[test]
 fn numbers_that_are_not_real_are_refused() {
-    for (datatype, word) in [(32_i16, "complex"), (128, "colours"), (1, "bits"), (9, "unknown")] {
+    for (datatype, word) in [
+        (32_i16, "complex"),
+        (128, "colours"),
+        (1, "bits"),
+        (9, "unknown"),
+    ] {
         assert!(message(&with(70, &datatype.to_le_bytes())).contains(word));
     }
 }
@@ -133,5 +160,70 @@ fn a_written_image_reads_back_and_has_the_same_bytes_every_time() {
     }
     let back = read(&paths[0], "x").unwrap();
     assert_eq!(back, volume);
-    assert_eq!(std::fs::read(&paths[0]).unwrap(), std::fs::read(&paths[1]).unwrap());
+    assert_eq!(
+        std::fs::read(&paths[0]).unwrap(),
+        std::fs::read(&paths[1]).unwrap()
+    );
+}
+
+#[test]
+fn a_damaged_gzip_file_is_noticed_even_if_it_decompresses_to_something() {
+    let zipped = gzipped(&good());
+    for at in [zipped.len() - 6, zipped.len() - 2] {
+        let mut damaged = zipped.clone();
+        damaged[at] ^= 1;
+        assert!(message(&damaged).contains("damaged gzip file"));
+    }
+    assert!(message(&zipped[..zipped.len() - 1]).contains("damaged gzip file"));
+}
+
+#[test]
+fn compressed_in_several_members_is_one_image() {
+    let bytes = good();
+    let mut stream = gzipped(&bytes[..400]);
+    stream.extend(gzipped(&bytes[400..]));
+    stream.extend([0; 512]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    std::fs::write(&path, stream).unwrap();
+    assert_eq!(
+        read(&path, "x").unwrap(),
+        read(&reference("f4_little.nii"), "x").unwrap()
+    );
+}
+
+#[test]
+fn a_place_in_space_that_is_none_is_refused() {
+    assert!(message(&with(280, &f32::NAN.to_le_bytes())).contains("(sform) is not finite"));
+    let mut bytes = with(254, &0_i16.to_le_bytes());
+    bytes[252..254].copy_from_slice(&1_i16.to_le_bytes());
+    bytes[256..260].copy_from_slice(&1.5_f32.to_le_bytes());
+    assert!(message(&bytes).contains("no rotation"));
+    bytes[256..260].copy_from_slice(&0_f32.to_le_bytes());
+    bytes[80..84].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    assert!(message(&bytes).contains("(qform) is not finite"));
+    bytes[252..254].copy_from_slice(&0_i16.to_le_bytes());
+    assert!(message(&bytes).contains("(voxel sizes) is not finite"));
+}
+
+proptest! {
+    /// Whatever stands in a header: an image or a message, never a panic, and no more memory than the
+    /// file can fill.
+    #[test]
+    fn no_header_makes_it_panic(
+        fields in proptest::collection::vec((0_usize..348, any::<u8>()), 1..12),
+        keep in 0_usize..700,
+    ) {
+        let mut bytes = good();
+        for (at, value) in fields {
+            bytes[at] = value;
+        }
+        bytes.truncate(keep);
+        for known in [None, Some(bytes.len() as u64)] {
+            if let Ok(volume) = parse(&mut bytes.as_slice(), known, "x") {
+                prop_assert_eq!(volume.data.len(), volume.shape.iter().product::<usize>());
+                prop_assert!(volume.affine.iter().flatten().all(|value| value.is_finite()));
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use super::{read_up_to, truncated, unreadable};
 /// Bytes decoded at a time.
 const CHUNK: usize = 1 << 20;
 
-/// How one stored number becomes a float32.
+/// How one stored number becomes a float32. Adding 0 is left out: it would turn -0 into 0.
 #[derive(Clone, Copy)]
 struct Scaling {
     slope: f32,
@@ -33,25 +33,34 @@ impl Scaling {
     }
 
     /// Arithmetic in float32: small integers and float32.
-    #[expect(clippy::float_cmp, reason = "a step is left out if it is exactly the identity")]
     fn single(self, value: f32) -> f32 {
-        let scaled = if self.slope == 1.0 { value } else { value * self.slope };
-        if self.inter == 0.0 { scaled } else { scaled + self.inter }
+        let scaled = value * self.slope;
+        if self.inter == 0.0 {
+            scaled
+        } else {
+            scaled + self.inter
+        }
     }
 
     /// Arithmetic in float64, rounded once at the end: large integers and float64.
-    #[expect(clippy::float_cmp, reason = "a step is left out if it is exactly the identity")]
-    #[expect(clippy::cast_possible_truncation, reason = "float32 is the result's type")]
     fn double(self, value: f64) -> f32 {
-        let (slope, inter) = (f64::from(self.slope), f64::from(self.inter));
-        let scaled = if self.slope == 1.0 { value } else { value * slope };
-        (if self.inter == 0.0 { scaled } else { scaled + inter }) as f32
+        let scaled = value * f64::from(self.slope);
+        narrow(if self.inter == 0.0 {
+            scaled
+        } else {
+            scaled + f64::from(self.inter)
+        })
     }
 
     /// Whether float32 can hold the scaled extremes of an integer type.
     fn fits_single(self, least: f32, most: f32) -> bool {
         self.single(least).is_finite() && self.single(most).is_finite()
     }
+}
+
+/// The nearest float32.
+fn narrow(value: f64) -> f32 {
+    value as f32
 }
 
 /// Reads all voxels in the order of the file.
@@ -68,14 +77,23 @@ pub(super) fn read(
         ($type:ty, $plain:expr, $scaled:expr) => {{
             let plain: fn($type) -> f32 = $plain;
             let scaled: fn(Scaling, $type) -> f32 = $scaled;
-            decode(stream, voxels, known, shown, |bytes: [u8; size_of::<$type>()]| {
-                let value =
-                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
-                match scaling {
-                    None => plain(value),
-                    Some(scaling) => scaled(scaling, value),
-                }
-            })
+            decode(
+                stream,
+                voxels,
+                known,
+                shown,
+                |bytes: [u8; size_of::<$type>()]| {
+                    let value = if big {
+                        <$type>::from_be_bytes(bytes)
+                    } else {
+                        <$type>::from_le_bytes(bytes)
+                    };
+                    match scaling {
+                        None => plain(value),
+                        Some(scaling) => scaled(scaling, value),
+                    }
+                },
+            )
         }};
     }
     macro_rules! small {
@@ -88,22 +106,23 @@ pub(super) fn read(
             }
         }};
     }
+    // Whole numbers go through float64 on the way to float32, as in nibabel.
     macro_rules! large {
-        ($type:ty) => {
-            numbers!($type, |v| v as f32, |s, v| s.double(v as f64))
+        ($type:ty, $wide:expr) => {
+            numbers!($type, |v| narrow($wide(v)), |s, v| s.double($wide(v)))
         };
     }
     match header.datatype {
         2 => small!(u8),
         4 => small!(i16),
-        8 => large!(i32),
+        8 => large!(i32, f64::from),
         16 => numbers!(f32, |v| v, |s, v| s.single(v)),
-        64 => large!(f64),
+        64 => large!(f64, f64::from),
         256 => small!(i8),
         512 => small!(u16),
-        768 => large!(u32),
-        1024 => large!(i64),
-        1280 => large!(u64),
+        768 => large!(u32, f64::from),
+        1024 => large!(i64, (|v: i64| v as f64)),
+        1280 => large!(u64, (|v: u64| v as f64)),
         other => {
             let name = match other {
                 32 | 1792 | 2048 => "complex numbers",
@@ -112,7 +131,8 @@ pub(super) fn read(
                 1536 => "128-bit floating-point numbers",
                 _ => "numbers of an unknown type",
             };
-            let message = format!("`{shown}` holds {name} (datatype {other}), expected real numbers");
+            let message =
+                format!("`{shown}` holds {name} (datatype {other}), expected real numbers");
             Err(StageError::new(message))
         }
     }
@@ -139,8 +159,7 @@ fn decode<const N: usize>(
     let mut chunk = vec![0; CHUNK];
     while values.len() < voxels {
         let wanted = ((voxels - values.len()) * N).min(CHUNK);
-        let filled =
-            read_up_to(stream, &mut chunk[..wanted]).map_err(|e| unreadable(shown, &e))?;
+        let filled = read_up_to(stream, &mut chunk[..wanted]).map_err(|e| unreadable(shown, &e))?;
         let (numbers, _) = chunk[..filled].as_chunks::<N>();
         values.extend(numbers.iter().map(|bytes| convert(*bytes)));
         if filled < wanted {

@@ -33,7 +33,8 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
         }
         encoder.write_all(&plane).map_err(failed)?;
     }
-    encoder.finish().and_then(|file| file.sync_all()).map_err(failed)
+    encoder.finish().map_err(failed)?;
+    Ok(())
 }
 
 fn header(volume: &Volume) -> Option<Vec<u8>> {

@@ -1,0 +1,92 @@
+//! Gzip streams of one or several members, as compressors in parallel and block compressors write them.
+//!
+//! Zeros or other bytes after the last member are ignored, as `gzip` does: they come from storage that
+//! pads files. Every member's checksum is verified when its end is reached.
+
+use std::io::{BufRead, Read, Result};
+
+use flate2::bufread::GzDecoder;
+
+/// The first two bytes of every member.
+pub const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Decompressed bytes of all members, one after the other.
+pub struct Members<R> {
+    /// `None` after the last member.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    /// Members of a stream that starts with one.
+    pub fn new(stream: R) -> Self {
+        Self {
+            member: Some(GzDecoder::new(stream)),
+        }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            if let Some(ended) = self.member.take() {
+                let mut stream = ended.into_inner();
+                if stream.fill_buf()?.first() == Some(&MAGIC[0]) {
+                    self.member = Some(GzDecoder::new(stream));
+                }
+            }
+        }
+        Ok(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+
+    fn member(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn all(stream: &[u8]) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        Members::new(stream).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    #[test]
+    fn members_follow_one_another_and_padding_is_ignored() {
+        let mut stream = member(b"one ");
+        stream.extend(member(b""));
+        stream.extend(member(b"two"));
+        assert_eq!(all(&stream).unwrap(), b"one two");
+        stream.extend([0; 100]);
+        assert_eq!(all(&stream).unwrap(), b"one two");
+    }
+
+    #[test]
+    fn a_wrong_checksum_and_a_missing_end_are_errors() {
+        let whole = member(b"some bytes");
+        let mut wrong = whole.clone();
+        let at = wrong.len() - 6;
+        wrong[at] ^= 1;
+        assert!(all(&wrong).is_err());
+        for length in 0..whole.len() {
+            assert!(all(&whole[..length]).is_err(), "{length} bytes");
+        }
+        assert_eq!(
+            all(&whole[..whole.len() - 1]).unwrap_err().kind(),
+            ErrorKind::UnexpectedEof
+        );
+    }
+}
