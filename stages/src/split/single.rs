@@ -3,14 +3,15 @@
 //! # Source
 //! ClinicaDL 1.6.1, `tsvtools split`, with these deviations: draws come from the experiment's seed;
 //! classes are shared out by largest remainders; categories are tested on counts, not on proportions,
-//! so that the number of participants matters; the search ends after `max_trials`.
+//! so that the number of participants matters, and pass where whole participants cannot be shared out
+//! more evenly; the search ends after `max_trials`.
 
 use std::collections::BTreeSet;
 
 use engine::seed::Stream;
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
 
-use super::balance::Balanced;
+use super::balance::{Balance, Balanced};
 use super::strata::{Class, classes, draw};
 use super::{Partition, ValidationSessions};
 use crate::table::Table;
@@ -27,7 +28,7 @@ engine::params! {
         semantic keep: Vec<String> = Vec::new(),
         /// Columns in which the parts must not differ: numbers by a t-test, others by a chi-square test on counts; missing values take no part. Default: age and sex.
         semantic balance: Vec<String> = vec!["age".to_owned(), "sex".to_owned()],
-        /// Least p-value of those tests, 0 to 1. Default: 0.8.
+        /// Least p-value of those tests, 0 to 1; where whole participants cannot be shared out as evenly, the best possible one. Default: 0.8.
         #[schemars(range(min = 0.0, max = 1.0))]
         semantic p_threshold: f64 = 0.8,
         /// Partitions tried before giving up. Default: 1000.
@@ -232,9 +233,13 @@ fn search(
     for trial in 1..=params.max_trials {
         proceed()?;
         let held = draw(classes, participants, &mut rng);
-        let values: Vec<f64> = columns.iter().map(|column| column.p_value(&held)).collect();
-        let least = values.iter().copied().fold(1.0, f64::min);
-        if least >= params.p_threshold {
+        let compared = columns.iter().map(|column| column.compare(&held));
+        let compared: Vec<Balance> = compared.collect();
+        let values: Vec<f64> = compared.iter().map(|balance| balance.p).collect();
+        if compared
+            .iter()
+            .all(|balance| balance.reaches(params.p_threshold))
+        {
             let count = held.iter().filter(|held| **held).count();
             let summary =
                 format!("{count} of {participants} participants held out at trial {trial}");
@@ -245,6 +250,7 @@ fn search(
             };
             return Ok((held, summary + &values));
         }
+        let least = values.iter().copied().fold(1.0, f64::min);
         if best.as_ref().is_none_or(|(before, _)| least > *before) {
             best = Some((least, values));
         }

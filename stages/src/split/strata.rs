@@ -64,7 +64,7 @@ pub(super) fn classes(
 
 /// `total` shared out in proportion to `counts`: rounded down, the rest by largest remainders, the
 /// first of equal ones first. No share is greater than its count, as `total` is not than their sum.
-fn shares(counts: &[usize], total: usize) -> Vec<usize> {
+pub(super) fn shares(counts: &[usize], total: usize) -> Vec<usize> {
     let sum: usize = counts.iter().sum();
     let mut shares: Vec<usize> = counts.iter().map(|count| count * total / sum).collect();
     let mut by_remainder: Vec<usize> = (0..counts.len()).collect();

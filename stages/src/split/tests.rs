@@ -280,9 +280,9 @@ fn kept_labels_are_those_of_first_sessions() {
 
 #[test]
 fn what_cannot_be_balanced_is_told_with_the_best_p_values() {
-    // One of three sexes is rare and apart in age: no partition can hide that.
+    // Whichever is held out of each label, the mean ages differ.
     let mut participants = vec![("AD", 60.0, "F", 1), ("AD", 95.0, "M", 1)];
-    participants.extend([("CN", 60.0, "F", 1), ("CN", 95.0, "F", 1)]);
+    participants.extend([("CN", 70.0, "F", 1), ("CN", 90.0, "F", 1)]);
     let params = SplitParams {
         n_test: 2.0,
         p_threshold: 1.0,
@@ -301,6 +301,26 @@ fn what_cannot_be_balanced_is_told_with_the_best_p_values() {
         error.message
     );
     assert!(error.hints[0].contains("p_threshold"));
+}
+
+#[test]
+fn categories_that_whole_participants_cannot_share_evenly_pass_at_their_best() {
+    // 3 of 10 are women: of 5 held out, 1 or 2 are the best there is, with p = 0.49.
+    let participants: Vec<_> = (0..10)
+        .map(|i| (["AD", "CN"][i % 2], 70.0, ["F", "M"][usize::from(i > 2)], 1))
+        .collect();
+    let table = labels(&participants);
+    let params = SplitParams {
+        n_test: 5.0,
+        ..SplitParams::default()
+    };
+    let sexes = table.texts("sex").unwrap();
+    let mut counts = BTreeSet::new();
+    for seed in 0..20 {
+        let held = split(&params, &table, seed).unwrap().partition.validation;
+        counts.insert(held.iter().filter(|&&row| sexes[row] == "F").count());
+    }
+    assert_eq!(counts, [1, 2].into());
 }
 
 #[test]
