@@ -9,7 +9,8 @@ use engine::plan::{Plan, assess};
 use engine::provenance;
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
 use engine::store::Store;
-use serde_json::{Value, json};
+use maps::{Maps, MapsError};
+use serde_json::{Map, Value, json};
 
 use super::{Session, store_path};
 use crate::cli::{MachineArgs, RunArgs};
@@ -180,7 +181,8 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
             PublishOutcome::Written => "written",
         };
         let _ = writeln!(text, "MAPS {word}: {}", path.display());
-        metrics = metrics_of(path, &mut text);
+        // An experiment without training publishes a folder that is no MAPS.
+        metrics = metrics_of(path, &mut text).unwrap_or_default();
     }
     let quiet = session.output.quiet && !session.output.json;
     if !quiet {
@@ -192,8 +194,38 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
     }
 }
 
-/// The metrics of every data group other than training, as text and JSON.
-fn metrics_of(path: &Path, text: &mut String) -> Value {
-    let _ = (path, text);
-    Value::Null
+/// Balanced accuracy and loss of each data group other than training, as text and JSON.
+fn metrics_of(path: &Path, text: &mut String) -> Result<Value, MapsError> {
+    let maps = Maps::open(path)?;
+    let mut all = Vec::new();
+    for split in maps.splits() {
+        for selected_by in maps.selection_metrics(split)? {
+            for group in maps.result_groups(split, &selected_by)? {
+                if group == "train" {
+                    continue;
+                }
+                // A group without labels has predictions and no metrics.
+                let Ok(table) = maps.metrics(split, &selected_by, &group) else { continue };
+                let mut values = Map::new();
+                for column in &table.columns {
+                    values.insert(column.name.clone(), json!(column.value));
+                }
+                if let Some(accuracy) = table.get("BA") {
+                    let interval = accuracy.interval.as_ref().map_or_else(String::new, |i| {
+                        format!(" [{:.2}, {:.2}]", i.lower, i.upper)
+                    });
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(
+                        text,
+                        "  {group}, split {split}, best {selected_by}: balanced accuracy {:.3}{interval}",
+                        accuracy.value
+                    );
+                }
+                all.push(json!({
+                    "group": group, "split": split, "selected_by": selected_by, "values": values,
+                }));
+            }
+        }
+    }
+    Ok(Value::Array(all))
 }
