@@ -42,7 +42,7 @@ pub struct Interpret;
 impl Stage for Interpret {
     const ID: &'static str = "interpret";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "maps which voxels a model's output depends on";
+    const SUMMARY: &'static str = "Maps which voxels a model's output depends on.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = InterpretParams;
 

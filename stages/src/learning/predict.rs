@@ -34,7 +34,7 @@ pub struct Predict;
 impl Stage for Predict {
     const ID: &'static str = "predict";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "predicts a class for each image of a data group";
+    const SUMMARY: &'static str = "Predicts a class for each image of a data group.";
     const SEEDED: bool = true;
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = PredictParams;

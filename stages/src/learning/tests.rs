@@ -1,6 +1,6 @@
 use engine::Stage;
 
-use super::train::{NetworkParams, TrainParams};
+use super::train::NetworkParams;
 use super::*;
 
 fn fields(issues: &[ParamIssue]) -> Vec<&str> {

@@ -109,7 +109,7 @@ pub struct Train;
 impl Stage for Train {
     const ID: &'static str = "train";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "trains a network on each split and keeps the best models";
+    const SUMMARY: &'static str = "Trains a network on each split and keeps the best models.";
     const SEEDED: bool = true;
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = TrainParams;

@@ -31,9 +31,11 @@ impl Run for Implemented<Interpret> {
         let model = TrainedModel::open(context.input("model")?)?;
         let metrics = model.metrics(&params.selection_metrics)?;
         let node = target_node(&params.target, &model.code)?;
+        // Labels explain nothing, but a group has one table, the same as for its predictions.
+        let use_labels = model.knows_labels(context)?;
         let cohort = model.cohort(
             Group {
-                use_labels: false,
+                use_labels,
                 allow_leakage: &params.allow_leakage,
             },
             context,
@@ -45,7 +47,8 @@ impl Run for Implemented<Interpret> {
             device: session.device(),
         };
         let output = context.output("attributions")?;
-        write_data(output, &params.data_group, &cohort, None)?;
+        let label = use_labels.then_some(model.label.as_str());
+        write_data(output, &params.data_group, &cohort, label)?;
         let n_images = cohort.samples.len();
         let total = metrics.len() * n_images;
         let mut done = 0;

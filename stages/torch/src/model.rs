@@ -84,7 +84,7 @@ impl<'a> TrainedModel<'a> {
             size_reduction: definition.switch("size_reduction")?.then(|| {
                 [2, 3, 4, 5]
                     .into_iter()
-                    .find(|&n| f64::from(n) == factor)
+                    .find(|&n| (f64::from(n) - factor).abs() < 0.5)
                     .unwrap_or(0)
             }),
         };
@@ -191,6 +191,16 @@ impl<'a> TrainedModel<'a> {
         let cohort = Cohort::build(&table, &images, labels)?;
         self.check_leakage(&cohort, group.allow_leakage, context)?;
         Ok(cohort)
+    }
+
+    /// Whether every row of the participants table has a label that the model knows.
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub(crate) fn knows_labels(&self, context: &Context) -> Result<bool, StageError> {
+        let table = Table::read(context.input("participants")?.only_file()?)?;
+        let labels = table.complete_texts(&self.label);
+        Ok(labels.is_ok_and(|all| all.iter().all(|label| self.code.code(label).is_some())))
     }
 
     /// A cohort as the network takes it.

@@ -193,19 +193,23 @@ mod tests {
             affine: IDENTITY,
         };
         for (factor, expected, first) in [
-            (2, [80, 96, 80], [4.0, 8.0, 8.0]),
-            (3, [56, 64, 56], [0.0, 8.0, 4.0]),
-            (4, [40, 48, 40], [4.0, 8.0, 8.0]),
-            (5, [32, 40, 32], [4.0, 0.0, 8.0]),
+            (2, [80, 96, 80], [4, 8, 8]),
+            (3, [56, 64, 56], [0, 8, 4]),
+            (4, [40, 48, 40], [4, 8, 8]),
+            (5, [32, 40, 32], [4, 0, 8]),
         ] {
             let thinned = thin(&whole, factor).unwrap();
             assert_eq!(thinned.shape[1..], expected);
-            let origin = [0, 1, 2].map(|row| thinned.affine[row][3]);
-            assert_eq!(origin, first);
-            assert_eq!(thinned.affine[1][1], f64::from(factor));
-            let index = (first[0] * 208.0 + first[1]) * 179.0 + first[2];
-            assert_eq!(f64::from(thinned.voxels[0]), index);
-            assert_eq!(thinned.voxels[1] - thinned.voxels[0], factor as f32);
+            let step = f64::from(factor);
+            let expected = sub_grid(&IDENTITY, first, [factor as usize; 3]);
+            let place = |affine: &Affine| affine.map(|row| row.map(f64::to_bits));
+            assert_eq!(place(&thinned.affine), place(&expected));
+            let index = (first[0] * 208 + first[1]) * 179 + first[2];
+            let voxels = [0, 1].map(|i| f64::from(thinned.voxels[i]) - index as f64);
+            assert!(
+                (voxels[0]).abs() < 0.5 && (voxels[1] - step).abs() < 0.5,
+                "{voxels:?}"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use tch::{Reduction, TchError, Tensor};
 
 use super::Loss;
 
-/// Mean over the batch of −log softmax(z)[y].
+/// Mean over the batch of −log softmax(z)ᵧ, y being the true class.
 ///
 /// # Source
 /// PyTorch 2.13 `torch.nn.CrossEntropyLoss` with its defaults.

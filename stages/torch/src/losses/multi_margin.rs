@@ -5,7 +5,7 @@ use tch::{TchError, Tensor};
 
 use super::Loss;
 
-/// Mean over the batch of Σ_{k≠y} max(0, 1 − z[y] + z[k]) / K.
+/// Mean over the batch of Σ max(0, 1 − zᵧ + zₖ) / K over the classes k other than the true one, y.
 ///
 /// # Source
 /// PyTorch 2.13 `torch.nn.MultiMarginLoss` with its defaults (p = 1, margin = 1).

@@ -41,12 +41,14 @@ pub(crate) trait Network {
     fn describe(&self) -> String;
 }
 
+type Build = fn(&NetworkSpec, &Session) -> Result<Box<dyn Network>, StageError>;
+
 /// A line of [`NETWORKS`].
 pub(crate) struct NetworkKind {
     /// Name in manifests and in `maps.json`.
     pub(crate) name: NetworkName,
     /// Builds the network with freshly drawn weights, on the CPU.
-    pub(crate) build: fn(&NetworkSpec, &Session) -> Result<Box<dyn Network>, StageError>,
+    pub(crate) build: Build,
 }
 
 /// Every network, sorted by name.

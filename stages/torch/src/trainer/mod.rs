@@ -11,29 +11,25 @@
 
 mod best;
 mod exact;
+mod progress;
 mod stopping;
 
 use engine::{Context, StageError};
-use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::checkpoint::{Checkpoints, Part};
+use crate::checkpoint::Checkpoints;
 use crate::data::sampler::Sampler;
 use crate::data::{Batch, Batches, Dataset};
 use crate::error::During;
 use crate::evaluation::{Values, evaluate};
 use crate::losses::Loss;
 use crate::networks::{Mode, Network};
-use crate::optimizers::{Memory, Optimizer};
+use crate::optimizers::Optimizer;
 use crate::session::Session;
-use crate::weights;
 
-use best::BestEpochs;
-use exact::Exact;
+pub(crate) use progress::HistoryRow;
+use progress::Progress;
 pub(crate) use stopping::{EarlyStopping, Plateau};
-
-/// Raised when the state of a checkpoint means something else.
-const FORMAT: u32 = 1;
 
 /// What a training is made of.
 pub(crate) struct Trainer<'a> {
@@ -59,31 +55,6 @@ pub(crate) struct Schedule {
     pub(crate) selection: Vec<String>,
     pub(crate) stopping: EarlyStopping,
     pub(crate) plateau: Option<Plateau>,
-}
-
-/// Metrics at one moment of the training.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct HistoryRow {
-    /// Number of the epoch, from 0.
-    pub(crate) epoch: u32,
-    /// Number of the last batch seen in the epoch, from 0.
-    pub(crate) iteration: usize,
-    train: Option<Vec<Exact>>,
-    validation: Vec<Exact>,
-}
-
-/// Everything but tensors that a checkpoint holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Progress {
-    format: u32,
-    /// Finished epochs.
-    epochs: u32,
-    is_stopped: bool,
-    optimizer: Memory,
-    stopping: EarlyStopping,
-    plateau: Option<Plateau>,
-    best: BestEpochs,
-    history: Vec<HistoryRow>,
 }
 
 /// What a training found.
@@ -126,75 +97,6 @@ impl Trainer<'_> {
             best,
             history: progress.history,
         })
-    }
-
-    fn start(&self, optimizer: &Optimizer) -> Progress {
-        Progress {
-            format: FORMAT,
-            epochs: 0,
-            is_stopped: false,
-            optimizer: optimizer.memory().clone(),
-            stopping: self.schedule.stopping.clone(),
-            plateau: self.schedule.plateau.clone(),
-            best: BestEpochs::new(self.schedule.selection.iter().cloned()),
-            history: Vec::new(),
-        }
-    }
-
-    /// Goes on from the last checkpoint, if there is a whole one.
-    fn resume(
-        &self,
-        optimizer: &mut Optimizer,
-        checkpoints: &Checkpoints,
-    ) -> Result<Option<Progress>, StageError> {
-        let Some(progress) = checkpoints.state::<Progress>() else {
-            return Ok(None);
-        };
-        let last = progress.epochs.checked_sub(1);
-        let Some(last) = last.filter(|_| progress.format == FORMAT) else {
-            return Ok(None);
-        };
-        let read = || {
-            let network = checkpoints.load(Part::Weights, last)?;
-            let memory = checkpoints.load(Part::Optimizer, last)?;
-            for epoch in progress.best.iter().filter_map(|(_, epoch)| epoch) {
-                drop(checkpoints.load(Part::Weights, epoch)?);
-            }
-            Ok((network, memory))
-        };
-        let (network, memory) = match read() {
-            Ok(tensors) => tensors,
-            Err(StageError { message, .. }) => {
-                self.context.warn(format!("starting again: {message}"));
-                return Ok(None);
-            }
-        };
-        weights::load_state_dict(self.network.state(), &network, "checkpoint")?;
-        weights::load(optimizer.tensors(), &memory, "checkpoint")?;
-        optimizer.restore(progress.optimizer.clone());
-        let epochs = progress.epochs;
-        self.context.info(format!("going on after epoch {epochs}"));
-        Ok(Some(progress))
-    }
-
-    fn save(
-        &self,
-        progress: &mut Progress,
-        optimizer: &Optimizer,
-        checkpoints: &Checkpoints,
-    ) -> Result<(), StageError> {
-        let last = progress.epochs - 1;
-        progress.optimizer = optimizer.memory().clone();
-        let network = weights::state_dict(self.network.state())?;
-        checkpoints.save(Part::Weights, last, &network)?;
-        let memory = weights::export(optimizer.tensors())?;
-        checkpoints.save(Part::Optimizer, last, &memory)?;
-        checkpoints.commit(progress)?;
-        let mut kept = vec![(Part::Weights, last), (Part::Optimizer, last)];
-        let best = progress.best.iter().filter_map(|(_, epoch)| epoch);
-        kept.extend(best.map(|epoch| (Part::Weights, epoch)));
-        checkpoints.keep_only(&kept);
-        Ok(())
     }
 
     fn run_epoch(
@@ -291,12 +193,7 @@ impl Trainer<'_> {
             None
         };
         let validation = values(self.validation)?;
-        let row = HistoryRow {
-            epoch,
-            iteration,
-            train: train.map(|values| exact(&values)),
-            validation: exact(&validation),
-        };
+        let row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
         Ok((row, validation))
     }
 
@@ -318,19 +215,6 @@ impl Trainer<'_> {
         let number = row.epoch + 1;
         let detail = format!("epoch {number}/{epochs}, {train}validation loss {validation:.4}");
         self.context.progress(done, epochs * n_batches, detail);
-    }
-}
-
-impl HistoryRow {
-    /// Metrics in the order of the table, then the loss, on the training set.
-    pub(crate) fn train(&self) -> Option<Vec<f64>> {
-        let values = self.train.as_ref()?;
-        Some(values.iter().map(|value| value.0).collect())
-    }
-
-    /// The same on the validation set.
-    pub(crate) fn validation(&self) -> Vec<f64> {
-        self.validation.iter().map(|value| value.0).collect()
     }
 }
 
@@ -361,16 +245,6 @@ fn group_size(index: usize, n_images: usize, batch_size: usize, steps: usize) ->
     let per_group = steps * batch_size;
     let start = index / steps * per_group;
     per_group.min(n_images - start)
-}
-
-fn exact(values: &Values) -> Vec<Exact> {
-    values
-        .metrics
-        .iter()
-        .copied()
-        .chain([values.loss])
-        .map(Exact)
-        .collect()
 }
 
 fn never_a_number(column: &str) -> StageError {
