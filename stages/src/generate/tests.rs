@@ -1,6 +1,23 @@
-use super::*;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-fn template() -> Volume {
+use engine::exec::{ActionSpec, Finished, OutputSpec, execute};
+use engine::inputs::read_external;
+use engine::key::ActionKey;
+use engine::registry::AnyStage;
+use engine::store::{StatCache, Store, Tree};
+use engine::{Native, Registry};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::io::nifti;
+use crate::volume::to_world;
+
+static STAGES: &[&dyn AnyStage] = &[&Native::<Generate>::new()];
+
+/// An image with a pattern, 4 mm voxels, and 0 mm at voxel (10, 11, 12).
+pub(super) fn template() -> Volume {
     let shape = [20, 22, 24];
     let data = (0..20 * 22 * 24).map(|i| 50.0 + (i % 97) as f32).collect();
     let affine = [
@@ -16,111 +33,191 @@ fn template() -> Volume {
     }
 }
 
-fn params() -> GenerateParams {
+/// Parameters with one centre in the middle of that image.
+pub(super) fn params() -> GenerateParams {
     GenerateParams {
         centres_mm: vec![[0.0, 0.0, 0.0]],
         ..GenerateParams::default()
     }
 }
 
-#[test]
-fn the_effect_is_greatest_at_the_centre_in_millimetres() {
-    let template = template();
-    let affected = affected(&params(), &template, None).unwrap();
-    let ratio = |x: usize, y: usize, z: usize| {
-        let at = (x * 22 + y) * 24 + z;
-        affected[at] / template.data[at]
-    };
-    // Voxel (10, 11, 12) is at 0 mm; 40 % are lost there, a third of that 18 mm away.
-    assert!((ratio(10, 11, 12) - 0.6).abs() < 1e-6);
-    assert!((ratio(13, 11, 12) - (1.0 - 0.4 * (-0.5_f32).exp())).abs() < 1e-5);
-    assert!(ratio(0, 0, 0) > 0.999);
+/// A folder with a template and a store.
+struct World {
+    folder: tempfile::TempDir,
 }
 
-#[test]
-fn a_mask_restricts_the_effect() {
-    let template = template();
-    let mut mask = Volume {
-        data: vec![0.0; template.data.len()],
-        ..template.clone()
-    };
-    mask.data[(10 * 22 + 11) * 24 + 12] = 8.0;
-    mask.data[(10 * 22 + 11) * 24 + 13] = 3.0;
-    let changed = affected(&params(), &template, Some(&mask)).unwrap();
-    let count = changed
-        .iter()
-        .zip(&template.data)
-        .filter(|(a, b)| a.to_bits() != b.to_bits())
-        .count();
-    assert_eq!(
-        count, 1,
-        "only values above half the mask's maximum are affected"
-    );
-}
-
-#[test]
-fn an_effect_outside_the_image_is_an_error() {
-    let far = GenerateParams {
-        centres_mm: vec![[500.0, 0.0, 0.0]],
-        ..params()
-    };
-    assert!(
-        affected(&far, &template(), None)
-            .unwrap_err()
-            .message
-            .contains("is empty")
-    );
-}
-
-#[test]
-fn cutting_keeps_every_voxel_in_its_place() {
-    let shape = [171, 210, 182];
-    let data = (0..shape.iter().product::<usize>())
-        .map(|i| (i % 1009) as f32)
-        .collect();
-    let volume = Volume {
-        data,
-        shape,
-        affine: template().affine,
-    };
-    let small = cut(volume.clone(), true, "t").unwrap();
-    assert_eq!(small.shape, T1_LINEAR);
-    let (first, was) = (
-        to_world(&small.affine, [0.0; 3]),
-        to_world(&volume.affine, [1.0; 3]),
-    );
-    for (mm, expected) in first.iter().zip(was) {
-        assert!((mm - expected).abs() < 1e-12);
+impl World {
+    fn new() -> Self {
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
+        nifti::write(&world.path("template"), &template()).unwrap();
+        world
     }
-    let (x, y, z) = (100, 50, 70);
-    let got = small.data[(x * 208 + y) * 179 + z];
-    let want = volume.data[((x + 1) * 210 + y + 1) * 182 + z + 1];
-    assert!((got - want).abs() < f32::EPSILON);
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.path("store")).unwrap()
+    }
+
+    fn run(&self, with: Value, seed: u64, cpus: usize) -> Result<Finished, StageError> {
+        let mut params = json!({ "crop": false, "centres_mm": [[0.0, 0.0, 0.0]] });
+        params
+            .as_object_mut()
+            .unwrap()
+            .extend(with.as_object().unwrap().clone());
+        let read = |name: &str| {
+            let stats = StatCache::default();
+            let input = read_external(&self.path(name), "volume", name, &|_| true, &stats);
+            (name.to_owned(), input.unwrap())
+        };
+        let names = ["template", "mask"]
+            .into_iter()
+            .filter(|name| self.path(name).exists());
+        let output = |name: &str, kind: &str| {
+            let spec = OutputSpec {
+                kind: kind.to_owned(),
+                splits: None,
+            };
+            (name.to_owned(), spec)
+        };
+        let spec = ActionSpec {
+            name: "participants".to_owned(),
+            key: ActionKey::of_document(&json!({ "test": true })),
+            stage: Generate::ID.to_owned(),
+            params: STAGES[0].resolve(&params).unwrap(),
+            inputs: names.map(read).collect(),
+            outputs: [output("caps", "caps"), output("labels", "table")].into(),
+            split: None,
+            seed,
+            slots: engine::context::Slots { cpus, gpus: 0 },
+            store: self.path("store"),
+        };
+        let events = Arc::new(|_| {});
+        execute(
+            &spec,
+            Registry::new(STAGES),
+            &self.store(),
+            events,
+            Arc::default(),
+        )
+    }
+
+    fn tree(&self, finished: &Finished, port: &str) -> Tree {
+        self.store()
+            .tree(&finished.outputs[port][0].digest)
+            .unwrap()
+    }
+
+    fn labels(&self, finished: &Finished) -> Vec<Vec<String>> {
+        let tree = self.tree(finished, "labels");
+        let path = self.store().object_path(&tree.files["labels.tsv"].digest);
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.starts_with("participant_id\tsession_id\tdiagnosis\tsex\tage\n"));
+        let rows = text.lines().skip(1);
+        rows.map(|row| row.split('\t').map(str::to_owned).collect())
+            .collect()
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes_and_another_seed_gives_others() {
+    let (one, four) = (World::new(), World::new());
+    let with = || json!({ "n_participants": 6 });
+    let first = one.run(with(), 42, 1).unwrap();
+    assert_eq!(first.outputs, four.run(with(), 42, 4).unwrap().outputs);
+    let other = one.run(with(), 43, 1).unwrap();
+    assert_ne!(first.outputs["caps"], other.outputs["caps"]);
+}
+
+#[test]
+fn more_participants_make_only_the_new_images() {
+    let world = World::new();
+    let with = |n: usize| json!({ "n_participants": n, "follow_up_fraction": 0.0 });
+    let few = world.run(with(4), 1, 2).unwrap();
+    assert_eq!((few.items_reused, few.items_computed), (0, 4));
+    let more = world.run(with(6), 1, 2).unwrap();
+    assert_eq!((more.items_reused, more.items_computed), (4, 2));
+    let (few, more) = (world.tree(&few, "caps"), world.tree(&more, "caps"));
     assert!(
-        cut(template(), true, "t")
-            .unwrap_err()
-            .message
-            .contains("smaller than")
+        few.files
+            .iter()
+            .all(|(name, file)| more.files[name].digest == file.digest)
     );
 }
 
 #[test]
-fn an_image_depends_on_its_own_stream_only() {
-    let template = template();
-    let session = Session {
-        number: 3,
-        participant: "sub-TRIV003".into(),
-        session: "ses-M000",
-        class: 1,
-        sex: 'F',
-        age: 70.0,
+fn classes_and_sexes_are_balanced_and_every_session_has_its_image() {
+    let world = World::new();
+    let with = json!({ "n_participants": 16, "follow_up_fraction": 0.5, "deformation_mm": 0.0 });
+    let finished = world.run(with, 7, 2).unwrap();
+    let labels = world.labels(&finished);
+    let baseline: Vec<_> = labels.iter().filter(|row| row[1] == "ses-M000").collect();
+    assert_eq!(baseline.len(), 16);
+    for class in CLASSES {
+        for sex in ["F", "M"] {
+            let same = baseline
+                .iter()
+                .filter(|row| row[2] == class && row[3] == sex);
+            assert_eq!(same.count(), 4, "{class} {sex}");
+        }
+    }
+    assert!(
+        (17..32).contains(&labels.len()),
+        "some have a second session"
+    );
+    let files: BTreeSet<String> = world.tree(&finished, "caps").files.into_keys().collect();
+    let expected = labels.iter().map(|row| {
+        let (sub, ses) = (&row[0], &row[1]);
+        format!(
+            "subjects/{sub}/{ses}/t1_linear/\
+             {sub}_{ses}_space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz"
+        )
+    });
+    assert_eq!(files, expected.collect());
+}
+
+#[test]
+fn without_deformation_gain_and_noise_the_classes_differ_by_the_effect_alone() {
+    let world = World::new();
+    let with = json!({
+        "n_participants": 2, "follow_up_fraction": 0.0,
+        "deformation_mm": 0.0, "noise_percent": 0.0, "gain_percent": 0.0,
+    });
+    let finished = world.run(with, 7, 1).unwrap();
+    let images: Vec<Volume> = world
+        .tree(&finished, "caps")
+        .files
+        .values()
+        .map(|file| nifti::read(&world.store().object_path(&file.digest), "image").unwrap())
+        .collect();
+    assert_eq!(images[1], template());
+    assert_eq!(
+        images[0].data,
+        template::ill(&params(), &template(), None).unwrap()
+    );
+    assert!(
+        to_world(&images[0].affine, [10.0, 11.0, 12.0])
+            .iter()
+            .all(|mm| mm.abs() < 1e-6)
+    );
+}
+
+#[test]
+fn a_mask_on_another_grid_and_a_template_without_size_are_refused() {
+    let world = World::new();
+    let error = |world: &World| world.run(json!({}), 1, 1).unwrap_err().message;
+    let mut mask = template();
+    mask.affine[0][3] += 4.0;
+    nifti::write(&world.path("mask"), &mask).unwrap();
+    assert!(error(&world).contains("`mask` has another orientation or position"));
+    let flat = Volume {
+        affine: [[0.0; 4]; 4],
+        ..template()
     };
-    let make = |stream: u64| {
-        let stream = Stream::root(stream);
-        image(&params(), &template, &template.data, &session, &stream)
-            .unwrap()
-            .data
-    };
-    assert_eq!(make(1), make(1));
-    assert_ne!(make(1), make(2));
+    nifti::write(&world.path("template"), &flat).unwrap();
+    assert!(error(&world).contains("`template` has voxels of [0.0, 0.0, 0.0] mm"));
 }
