@@ -6,4 +6,5 @@ mod cli;
 mod documents;
 mod experiment;
 mod interruption;
+mod peer;
 mod support;
