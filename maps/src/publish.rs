@@ -155,6 +155,10 @@ impl Assembly {
         let sessions = SessionsTable {
             rows: sessions.into_iter().collect(),
         };
+        // A model does not know how many others there are.
+        let splits = others.iter().chain([first]).filter_map(|model| model.artifact.split);
+        let count = splits.max().map_or(1, |last| last + 1);
+        let parameters = parameters.with_splits(count);
         self.write(MAPS_JSON.to_owned(), parameters.to_bytes());
         self.write(TRAIN_VALIDATION.to_owned(), sessions.to_bytes());
         if let Some(file) = first.artifact.tree.files.get(INFORMATION_LOG) {

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::MapsError;
 
 use super::python::python_json;
+use classification::validation_scheme;
 
 pub use classification::ClassificationParams;
 
@@ -50,6 +51,15 @@ impl MapsJson {
         };
         maps_json.preprocessing()?;
         Ok(maps_json)
+    }
+
+    /// The same for a validation scheme of `count` splits: one split is no k-fold.
+    #[must_use]
+    pub fn with_splits(mut self, count: usize) -> Self {
+        let count = if count > 1 { count as u64 } else { 0 };
+        self.fields.insert("n_splits".to_owned(), count.into());
+        self.fields.insert("validation".to_owned(), validation_scheme(count).into());
+        self
     }
 
     /// The bytes of the file: four spaces, ASCII only, no newline at the end.
