@@ -51,8 +51,7 @@ engine::params! {
         /// Loss of intensity at the centres, in percent; negative brightens. Default: 40.
         #[schemars(range(min = -1000.0, max = 100.0))]
         semantic atrophy_percent: f64 = 40.0,
-        /// With a mask: its values above this, relative to its maximum, are affected, 0 to 1.
-        /// Default: 0.5.
+        /// Mask values above this part of the mask's maximum are affected, 0 to 1. Default: 0.5.
         #[schemars(range(min = 0.0, max = 1.0))]
         semantic mask_threshold: f64 = 0.5,
         /// Size of the random deformation, in millimetres. Default: 3.
