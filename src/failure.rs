@@ -112,7 +112,10 @@ impl From<StageError> for Failure {
 impl From<StoreError> for Failure {
     /// Whatever keeps the store from being used, it is the machine and not the experiment.
     fn from(error: StoreError) -> Self {
-        Self { code: Code::Environment, ..StageError::from(error).into() }
+        Self {
+            code: Code::Environment,
+            ..StageError::from(error).into()
+        }
     }
 }
 

@@ -18,10 +18,17 @@ const LAYERS: [(&str, &[&str]); 4] = [
 /// Libraries that belong to one place: name in `use` paths, and the only files that may name it.
 const HOMES: [(&str, &[&str]); 7] = [
     ("tch::", &["stages/torch/"]),
-    ("nifti::", &["stages/src/io/nifti"]),
+    ("use nifti::", &["stages/src/io/nifti"]),
     ("serde_yaml::", &["engine/src/manifest/source.rs"]),
     ("petgraph::", &["engine/src/plan/"]),
-    ("blake3::", &["engine/src/digest.rs", "engine/src/key/", "engine/src/seed.rs"]),
+    (
+        "blake3::",
+        &[
+            "engine/src/digest.rs",
+            "engine/src/key/",
+            "engine/src/seed.rs",
+        ],
+    ),
     ("clap::", &["src/"]),
     ("indicatif::", &["src/progress.rs"]),
 ];
@@ -34,7 +41,12 @@ fn rust_files() -> Vec<(String, String)> {
     files
         .into_iter()
         .map(|path| {
-            let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+            let name = path
+                .strip_prefix(root())
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned();
             (name, fs::read_to_string(&path).unwrap())
         })
         .collect()
@@ -42,7 +54,11 @@ fn rust_files() -> Vec<(String, String)> {
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     if path.is_file() {
-        files.extend(path.extension().is_some_and(|e| e == "rs").then(|| path.to_owned()));
+        files.extend(
+            path.extension()
+                .is_some_and(|e| e == "rs")
+                .then(|| path.to_owned()),
+        );
     } else if path.file_name().is_some_and(|name| name != "target") {
         for entry in fs::read_dir(path).unwrap() {
             collect(&entry.unwrap().path(), files);
@@ -52,7 +68,9 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
 
 /// Source lines that are code: what a comment says about a library is no use of it.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
 }
 
 /// Whether a line names a library at the start of a path.
@@ -71,7 +89,10 @@ fn crates_depend_downwards_only() {
         let document: toml::Table = text.parse().unwrap();
         let dependencies = document["dependencies"].as_table().unwrap();
         for name in ours.iter().filter(|name| dependencies.contains_key(**name)) {
-            assert!(allowed.contains(name), "`{folder}` must not depend on `{name}`");
+            assert!(
+                allowed.contains(name),
+                "`{folder}` must not depend on `{name}`"
+            );
         }
     }
 }
@@ -80,8 +101,22 @@ fn crates_depend_downwards_only() {
 fn the_engine_knows_no_tensors_images_or_maps() {
     let text = fs::read_to_string(root().join("engine/Cargo.toml")).unwrap();
     let document: toml::Table = text.parse().unwrap();
-    for name in ["tch", "torch-sys", "nifti", "ndarray", "maps", "csv", "clap"] {
-        assert!(!document["dependencies"].as_table().unwrap().contains_key(name), "{name}");
+    for name in [
+        "tch",
+        "torch-sys",
+        "nifti",
+        "ndarray",
+        "maps",
+        "csv",
+        "clap",
+    ] {
+        assert!(
+            !document["dependencies"]
+                .as_table()
+                .unwrap()
+                .contains_key(name),
+            "{name}"
+        );
     }
 }
 
@@ -89,16 +124,23 @@ fn the_engine_knows_no_tensors_images_or_maps() {
 fn each_library_is_named_in_its_home_only() {
     for (name, text) in rust_files() {
         for (library, homes) in HOMES {
-            let home = homes.iter().any(|home| name.starts_with(home)) || name == "tests/architecture.rs";
+            let home =
+                homes.iter().any(|home| name.starts_with(home)) || name == "tests/architecture.rs";
             let used = code(&text).any(|line| names(line, library));
-            assert!(home || !used, "`{name}` names `{library}`, which belongs to {homes:?}");
+            assert!(
+                home || !used,
+                "`{name}` names `{library}`, which belongs to {homes:?}"
+            );
         }
     }
 }
 
 #[test]
 fn the_command_line_program_does_not_name_the_torch_crate() {
-    for (name, text) in rust_files().iter().filter(|(name, _)| name.starts_with("src/")) {
+    for (name, text) in rust_files()
+        .iter()
+        .filter(|(name, _)| name.starts_with("src/"))
+    {
         let names = code(text).any(|line| line.contains("stages_torch"));
         assert_eq!(names, name == "src/bin/clinicadl-worker.rs", "{name}");
     }
@@ -108,9 +150,16 @@ fn the_command_line_program_does_not_name_the_torch_crate() {
 fn files_stay_small_and_say_what_they_are() {
     for (name, text) in rust_files() {
         let lines = text.lines().count();
-        assert!(lines <= 800, "`{name}` has {lines} lines: split it by responsibility");
-        let is_tests = name.ends_with("/tests.rs") || name.contains("/src/") && name.contains("/tests/");
-        assert!(is_tests || text.starts_with("//!"), "`{name}` has no module documentation");
+        assert!(
+            lines <= 800,
+            "`{name}` has {lines} lines: split it by responsibility"
+        );
+        let is_tests =
+            name.ends_with("/tests.rs") || name.contains("/src/") && name.contains("/tests/");
+        assert!(
+            is_tests || text.starts_with("//!"),
+            "`{name}` has no module documentation"
+        );
     }
 }
 
@@ -120,7 +169,10 @@ fn every_integration_test_file_is_part_of_the_binary() {
     for entry in fs::read_dir(root().join("tests")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if let Some(module) = name.strip_suffix(".rs").filter(|module| *module != "main") {
-            assert!(main.contains(&format!("mod {module};")), "tests/main.rs forgets `{module}`");
+            assert!(
+                main.contains(&format!("mod {module};")),
+                "tests/main.rs forgets `{module}`"
+            );
         }
     }
 }
@@ -133,7 +185,14 @@ fn the_table_of_stages_is_sorted_and_documented() {
     sorted.dedup();
     assert_eq!(ids, sorted);
     for stage in stages::STAGES {
-        assert!(stage.id().chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{}", stage.id());
+        assert!(
+            stage
+                .id()
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c == '-'),
+            "{}",
+            stage.id()
+        );
         assert!(stage.summary().ends_with('.'), "{}", stage.id());
         documented(*stage);
     }
@@ -141,8 +200,15 @@ fn the_table_of_stages_is_sorted_and_documented() {
 
 fn documented(stage: &dyn AnyStage) {
     let schema = stage.schema();
-    let fields = schema["properties"].as_object().cloned().unwrap_or_default();
+    let fields = schema["properties"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     for (name, field) in fields {
-        assert!(field["description"].is_string(), "`{}.{name}` has no description", stage.id());
+        assert!(
+            field["description"].is_string(),
+            "`{}.{name}` has no description",
+            stage.id()
+        );
     }
 }

@@ -9,7 +9,11 @@ fn broken(change: impl FnOnce(&Project)) -> (Project, Said) {
     let project = Project::with_caps(12);
     change(&project);
     let said = project.run();
-    assert!(!project.path("maps").exists(), "something was published:\n{}", said.stderr);
+    assert!(
+        !project.path("maps").exists(),
+        "something was published:\n{}",
+        said.stderr
+    );
     (project, said)
 }
 
@@ -17,7 +21,11 @@ fn broken(change: impl FnOnce(&Project)) -> (Project, Said) {
 fn expect(said: &Said, code: i32, parts: &[&str]) {
     assert_eq!(said.code, Some(code), "{}", said.stderr);
     for part in parts {
-        assert!(said.stderr.contains(part), "expected `{part}` in:\n{}", said.stderr);
+        assert!(
+            said.stderr.contains(part),
+            "expected `{part}` in:\n{}",
+            said.stderr
+        );
     }
     assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
 }
@@ -25,7 +33,11 @@ fn expect(said: &Said, code: i32, parts: &[&str]) {
 #[test]
 fn a_missing_manifest() {
     let said = Project::empty().run();
-    expect(&said, 2, &["experiment.yaml", "failed to read the manifest"]);
+    expect(
+        &said,
+        2,
+        &["experiment.yaml", "failed to read the manifest"],
+    );
 }
 
 #[test]
@@ -33,24 +45,36 @@ fn unknown_stage_parameter_and_reference_all_at_once() {
     let (_, said) = broken(|project| {
         project.edit("experiment.yaml", "uses: kfold", "uses: kflod");
         project.edit("experiment.yaml", "epochs: 2", "epohcs: 2");
-        project.edit("experiment.yaml", "images: extract, splits", "images: extrcat, splits");
+        project.edit(
+            "experiment.yaml",
+            "images: extract, splits",
+            "images: extrcat, splits",
+        );
         project.edit("experiment.yaml", "batch_size: 2", "batch_size: two");
     });
-    expect(&said, 2, &[
-        "experiment.yaml:15:5: `stages.folds.uses`: unknown stage `kflod`",
-        "did you mean `kfold`?",
-        "`stages.train.with.epohcs`: unknown field `epohcs`",
-        "did you mean `epochs`?",
-        "`extrcat` is neither an input nor a stage",
-        "did you mean `extract`?",
-        "`stages.train.with.batch_size`: expected integer, got `two`",
-    ]);
+    expect(
+        &said,
+        2,
+        &[
+            "experiment.yaml:14:5: `stages.folds.uses`: unknown stage `kflod`",
+            "did you mean `kfold`?",
+            "`stages.train.with.epohcs`: unknown field `epohcs`",
+            "did you mean `epochs`?",
+            "`extrcat` is neither an input nor a stage",
+            "did you mean `extract`?",
+            "`stages.train.with.batch_size`: expected integer, got `two`",
+        ],
+    );
 }
 
 #[test]
 fn a_cycle() {
     let (_, said) = broken(|project| {
-        project.edit("experiment.yaml", "inputs: { labels: labels }", "inputs: { labels: again.train }");
+        project.edit(
+            "experiment.yaml",
+            "inputs: { labels: labels }",
+            "inputs: { labels: again.train }",
+        );
         project.edit(
             "experiment.yaml",
             "maps: maps",
@@ -63,7 +87,11 @@ fn a_cycle() {
 #[test]
 fn an_input_that_does_not_exist() {
     let (_, said) = broken(|project| {
-        project.edit("experiment.yaml", "caps: caps, labels", "caps: nowhere, labels");
+        project.edit(
+            "experiment.yaml",
+            "caps: caps, labels",
+            "caps: nowhere, labels",
+        );
     });
     expect(&said, 2, &["`inputs.caps`", "`nowhere` does not exist"]);
 }
@@ -105,7 +133,10 @@ fn a_file_that_is_not_nifti() {
 #[test]
 fn a_four_dimensional_image() {
     let (_, said) = broken(|project| {
-        project.write_bytes(&image_path(5), &plain_nifti(&[EDGE, EDGE, EDGE, 2], |_, _, _| 1.0));
+        project.write_bytes(
+            &image_path(5),
+            &plain_nifti(&[EDGE, EDGE, EDGE, 2], |_, _, _| 1.0),
+        );
     });
     expect(&said, 1, &["sub-005", "dimension"]);
 }
@@ -113,7 +144,10 @@ fn a_four_dimensional_image() {
 #[test]
 fn an_image_of_another_shape() {
     let (_, said) = broken(|project| {
-        project.write_bytes(&image_path(5), &nifti([EDGE, EDGE, EDGE + 1], |x, _, _| x as f32));
+        project.write_bytes(
+            &image_path(5),
+            &nifti([EDGE, EDGE, EDGE + 1], |x, _, _| x as f32),
+        );
     });
     expect(&said, 1, &["sub-005", "21"]);
 }
@@ -124,7 +158,11 @@ fn nan_voxels_are_told_and_taken_as_zero() {
     let voxel = |x: usize, y: usize, _: usize| if x == 3 { f32::NAN } else { (x + y) as f32 };
     project.write_bytes(&image_path(5), &nifti([EDGE; 3], voxel));
     let said = project.run().success();
-    assert!(said.stderr.contains("sub-005") && said.stderr.contains("NaN"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("sub-005") && said.stderr.contains("NaN"),
+        "{}",
+        said.stderr
+    );
 }
 
 #[test]
@@ -172,18 +210,47 @@ fn a_participant_on_both_sides_of_a_split() {
     project.run().success();
     // The first participant of the training table is put into the held-out table.
     let trained = project.read("maps/groups/train+validation.tsv");
-    let participant = trained.lines().nth(1).unwrap().split('\t').next().unwrap().to_owned();
-    let header = project.read("labels.tsv").lines().next().unwrap().to_owned();
+    let participant = trained
+        .lines()
+        .nth(1)
+        .unwrap()
+        .split('\t')
+        .next()
+        .unwrap()
+        .to_owned();
+    let header = project
+        .read("labels.tsv")
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
     let row = project.read("labels.tsv");
-    let row = row.lines().find(|line| line.starts_with(&participant)).unwrap().to_owned();
+    let row = row
+        .lines()
+        .find(|line| line.starts_with(&participant))
+        .unwrap()
+        .to_owned();
     project.write("leaky.tsv", &format!("{header}\n{row}\n"));
     let said = project.clinicadl(&[
-        "exec", "prepare-data", "--input", "caps=caps", "--output", "tensors",
+        "exec",
+        "prepare-data",
+        "--input",
+        "caps=caps",
+        "--output",
+        "tensors",
     ]);
     said.success();
     let said = project.clinicadl(&[
-        "exec", "predict", "--input", "model=maps", "--input", "images=tensors",
-        "--input", "participants=leaky.tsv", "--output", "out",
+        "exec",
+        "predict",
+        "--input",
+        "model=maps",
+        "--input",
+        "images=tensors",
+        "--input",
+        "participants=leaky.tsv",
+        "--output",
+        "out",
     ]);
     expect(&said, 1, &[&participant]);
     assert!(!project.path("out").exists());

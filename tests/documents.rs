@@ -12,7 +12,10 @@ fn the_committed_schema_is_the_current_one() {
         fs::write(&path, &current).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == current, "run `UPDATE=1 cargo test --test integration documents`");
+    assert!(
+        committed == current,
+        "run `UPDATE=1 cargo test --test integration documents`"
+    );
 }
 
 #[test]
@@ -22,17 +25,24 @@ fn every_example_names_its_schema_and_parses_without_its_data() {
     for entry in fs::read_dir(root().join("pipelines")).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            assert!(text.starts_with("# yaml-language-server: $schema=../schemas/manifest.schema.json"));
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml")
+        {
+            assert!(
+                text.starts_with("# yaml-language-server: $schema=../schemas/manifest.schema.json")
+            );
         }
         examples += 1;
-        let issues = match engine::manifest::Manifest::parse(&path, text, registry) {
-            Ok(_) => continue,
-            Err(issues) => issues,
+        let Err(issues) = engine::manifest::Manifest::parse(&path, text, registry) else {
+            continue;
         };
         // The data of an example is made or fetched by its first use.
-        let other: Vec<_> =
-            issues.0.iter().filter(|i| !i.message.contains("does not exist")).collect();
+        let other: Vec<_> = issues
+            .0
+            .iter()
+            .filter(|i| !i.message.contains("does not exist"))
+            .collect();
         assert!(other.is_empty(), "{}: {other:#?}", path.display());
     }
     assert!(examples > 0);
@@ -44,8 +54,13 @@ fn the_documents_stay_within_their_size_and_name_real_commands() {
     assert!(read("ARCHITECTURE.md").lines().count() <= 200);
     let help = clinicadl(&["--help"]).success().stdout;
     for line in read("README.md").lines() {
-        let Some(rest) = line.trim().strip_prefix("clinicadl ") else { continue };
+        let Some(rest) = line.trim().strip_prefix("clinicadl ") else {
+            continue;
+        };
         let verb = rest.split_whitespace().next().unwrap_or_default();
-        assert!(help.contains(&format!("  {verb} ")) || verb.starts_with('-'), "`{line}`");
+        assert!(
+            help.contains(&format!("  {verb} ")) || verb.starts_with('-'),
+            "`{line}`"
+        );
     }
 }

@@ -22,7 +22,10 @@ fn outcomes(report: &Value) -> Vec<(String, String)> {
 }
 
 fn count(report: &Value, outcome: &str) -> usize {
-    outcomes(report).iter().filter(|(_, found)| found == outcome).count()
+    outcomes(report)
+        .iter()
+        .filter(|(_, found)| found == outcome)
+        .count()
 }
 
 #[test]
@@ -54,31 +57,57 @@ fn an_experiment_publishes_a_maps_and_a_second_run_does_nothing() {
         "split-0/best-loss/validation/validation_image_level_metrics.tsv",
         "split-1/training_logs/training.tsv",
     ] {
-        assert!(published.iter().any(|f| f == expected), "{expected} in {published:#?}");
+        assert!(
+            published.iter().any(|f| f == expected),
+            "{expected} in {published:#?}"
+        );
     }
     let training = project.read("maps/split-0/training_logs/training.tsv");
-    assert_eq!(training.lines().count(), 3, "a header and a row per epoch:\n{training}");
-    let predictions =
-        project.read("maps/split-1/best-loss/test/test_image_level_prediction.tsv");
+    assert_eq!(
+        training.lines().count(),
+        3,
+        "a header and a row per epoch:\n{training}"
+    );
+    let predictions = project.read("maps/split-1/best-loss/test/test_image_level_prediction.tsv");
     assert_eq!(predictions.lines().count(), 5, "{predictions}");
     let lock: Value = serde_json::from_str(&project.read("maps/provenance/lock.json")).unwrap();
     assert_eq!(lock["actions"].as_array().unwrap().len(), 9);
 
+    let published_list = project.read("maps/provenance/published.json");
     let again = project.report(&[]);
+    assert_eq!(
+        project.read("maps/provenance/published.json"),
+        published_list
+    );
     assert_eq!(count(&again, "hit"), 9, "{:?}", outcomes(&again));
     assert_eq!(files(&project.path("maps")), published);
-    project.clinicadl(&["status", "experiment.yaml", "--check"]).success();
+    project
+        .clinicadl(&["status", "experiment.yaml", "--check"])
+        .success();
 }
 
 #[test]
 fn a_changed_hyper_parameter_runs_training_and_what_follows_and_plan_says_so() {
     let project = Project::with_caps(PARTICIPANTS);
     project.report(&[]);
-    project.edit("experiment.yaml", "learning_rate: 0.001", "learning_rate: 0.002");
-    let plan = project.clinicadl(&["plan", "experiment.yaml"]).success().stdout;
+    project.edit(
+        "experiment.yaml",
+        "learning_rate: 0.001",
+        "learning_rate: 0.002",
+    );
+    let plan = project
+        .clinicadl(&["plan", "experiment.yaml"])
+        .success()
+        .stdout;
     let why = "parameter `optimizer.learning_rate` changed from 0.001 to 0.002";
-    assert!(plan.contains(&format!("run  train (split 0): {why}")), "{plan}");
-    assert!(plan.contains("hit  extract") && plan.contains("hit  folds"), "{plan}");
+    assert!(
+        plan.contains(&format!("run  train (split 0): {why}")),
+        "{plan}"
+    );
+    assert!(
+        plan.contains("hit  extract") && plan.contains("hit  folds"),
+        "{plan}"
+    );
     assert!(plan.contains("maybe  test (split 0)"), "{plan}");
     let report = project.report(&[]);
     for (stage, outcome) in outcomes(&report) {
@@ -88,8 +117,16 @@ fn a_changed_hyper_parameter_runs_training_and_what_follows_and_plan_says_so() {
         };
         assert_eq!(outcome, expected, "{stage}");
     }
-    project.edit("experiment.yaml", "learning_rate: 0.002", "learning_rate: 0.001");
-    assert_eq!(count(&project.report(&[]), "hit"), 9, "going back finds the old results");
+    project.edit(
+        "experiment.yaml",
+        "learning_rate: 0.002",
+        "learning_rate: 0.001",
+    );
+    assert_eq!(
+        count(&project.report(&[]), "hit"),
+        9,
+        "going back finds the old results"
+    );
 }
 
 #[test]
@@ -99,10 +136,16 @@ fn adding_an_image_decodes_exactly_one_image() {
                    uses: prepare-data, inputs: { caps: caps } }\n";
     project.write("experiment.yaml", extract);
     let report = project.report(&[]);
-    assert_eq!(report["run"]["actions"][0]["items"], serde_json::json!([0, PARTICIPANTS]));
+    assert_eq!(
+        report["run"]["actions"][0]["items"],
+        serde_json::json!([0, PARTICIPANTS])
+    );
     project.add_image(PARTICIPANTS);
     let report = project.report(&[]);
-    assert_eq!(report["run"]["actions"][0]["items"], serde_json::json!([PARTICIPANTS, 1]));
+    assert_eq!(
+        report["run"]["actions"][0]["items"],
+        serde_json::json!([PARTICIPANTS, 1])
+    );
     project.write("caps/README.txt", "a file that no stage reads");
     assert_eq!(count(&project.report(&[]), "hit"), 1);
 }
@@ -116,9 +159,15 @@ fn two_empty_stores_and_other_numbers_of_threads_give_the_same_bytes() {
     second.report(&["--cpus", "1"]);
     let published = files(&first.path("maps"));
     assert_eq!(published, files(&second.path("maps")));
-    for file in published.iter().filter(|file| !file.starts_with("provenance/")) {
+    for file in published
+        .iter()
+        .filter(|file| !file.starts_with("provenance/"))
+    {
         let path = format!("maps/{file}");
-        let (a, b) = (fs::read(first.path(&path)).unwrap(), fs::read(second.path(&path)).unwrap());
+        let (a, b) = (
+            fs::read(first.path(&path)).unwrap(),
+            fs::read(second.path(&path)).unwrap(),
+        );
         assert!(a == b, "{file} differs");
     }
     let lock = |project: &Project| -> Value {
@@ -133,11 +182,19 @@ fn two_empty_stores_and_other_numbers_of_threads_give_the_same_bytes() {
 #[test]
 fn a_manifest_in_toml_hits_what_its_yaml_made() {
     let project = Project::with_caps(PARTICIPANTS);
-    project.write("experiment.yaml", &project.read("experiment.yaml").replace("maps: maps\n", ""));
+    project.write(
+        "experiment.yaml",
+        &project.read("experiment.yaml").replace("maps: maps\n", ""),
+    );
     project.report(&[]);
     let yaml: serde_json::Value =
         engine::manifest::yaml_value(&project.read("experiment.yaml")).unwrap();
     project.write("experiment.toml", &toml::to_string(&yaml).unwrap());
-    let said = project.clinicadl(&["run", "experiment.toml", "--json"]).success();
-    assert_eq!(count(&serde_json::from_str(&said.stdout).unwrap(), "hit"), 9);
+    let said = project
+        .clinicadl(&["run", "experiment.toml", "--json"])
+        .success();
+    assert_eq!(
+        count(&serde_json::from_str(&said.stdout).unwrap(), "hit"),
+        9
+    );
 }

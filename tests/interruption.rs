@@ -50,7 +50,10 @@ fn wait_for(lines: &Receiver<String>, text: &str) -> String {
 }
 
 fn signal(pid: u32, name: &str) {
-    let status = std::process::Command::new("kill").arg(name).arg(pid.to_string()).status();
+    let status = std::process::Command::new("kill")
+        .arg(name)
+        .arg(pid.to_string())
+        .status();
     assert!(status.unwrap().success());
 }
 
@@ -59,11 +62,15 @@ fn worker_of(engine: u32) -> u32 {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+                continue;
+            };
             let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
             // pid (name) state parent …
             let after = stat.rsplit_once(") ").map_or("", |(_, after)| after);
-            if stat.contains("(clinicadl-worke") && after.split(' ').nth(1) == Some(&engine.to_string()) {
+            if stat.contains("(clinicadl-worke")
+                && after.split(' ').nth(1) == Some(&engine.to_string())
+            {
                 return pid;
             }
         }
@@ -85,7 +92,10 @@ fn ctrl_c_stops_in_order_and_the_next_run_goes_on() {
     let (mut child, lines) = start(&project);
     wait_for(&lines, "hit  extract");
     let resumed = wait_for(&lines, "train (split 0): ");
-    assert!(!resumed.contains(": 1/"), "training goes on from its checkpoint: {resumed}");
+    assert!(
+        !resumed.contains(": 1/"),
+        "training goes on from its checkpoint: {resumed}"
+    );
     signal(child.id(), "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
@@ -114,9 +124,15 @@ fn a_killed_engine_leaves_no_worker_and_a_usable_store() {
     child.wait().unwrap();
     let deadline = Instant::now() + PATIENCE;
     while std::path::Path::new(&format!("/proc/{worker}/exe")).exists() {
-        assert!(Instant::now() < deadline, "worker {worker} outlives its engine");
+        assert!(
+            Instant::now() < deadline,
+            "worker {worker} outlives its engine"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
-    let plan = project.clinicadl(&["plan", "experiment.yaml"]).success().stdout;
+    let plan = project
+        .clinicadl(&["plan", "experiment.yaml"])
+        .success()
+        .stdout;
     assert!(plan.contains("hit  extract"), "{plan}");
 }

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, one file per topic.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod architecture;
 mod bad_input;
 mod cli;

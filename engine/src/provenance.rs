@@ -15,7 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::digest::Digest;
 use crate::error::StageError;
 use crate::exec::{Machine, RunReport};
-use crate::key::ActionKey;
+use crate::key::{ActionKey, canonical};
 use crate::manifest::Manifest;
 use crate::publish::{Content, FinishedArtifact, PublishedFile};
 use crate::store::Store;
@@ -70,7 +70,7 @@ pub fn lock(manifest: &Manifest, report: &RunReport) -> Lock {
                         (port.clone(), artifacts.iter().map(|a| a.digest).collect())
                     })
                     .collect(),
-                numerics: record.numerics.clone(),
+                numerics: record.numerics.as_ref().map(sorted),
             })
         })
         .collect();
@@ -81,6 +81,11 @@ pub fn lock(manifest: &Manifest, report: &RunReport) -> Lock {
         manifest: Digest::of(manifest.text.as_bytes()),
         actions,
     }
+}
+
+/// The same value with sorted keys, as a stored record has it: a lock is the same from either.
+fn sorted(value: &Value) -> Value {
+    serde_json::from_str(&canonical(value)).unwrap_or_default()
 }
 
 /// Files about the experiment: equal for equal results.

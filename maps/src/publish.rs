@@ -156,7 +156,10 @@ impl Assembly {
             rows: sessions.into_iter().collect(),
         };
         // A model does not know how many others there are.
-        let splits = others.iter().chain([first]).filter_map(|model| model.artifact.split);
+        let splits = others
+            .iter()
+            .chain([first])
+            .filter_map(|model| model.artifact.split);
         let count = splits.max().map_or(1, |last| last + 1);
         let parameters = parameters.with_splits(count);
         self.write(MAPS_JSON.to_owned(), parameters.to_bytes());

@@ -9,7 +9,7 @@ use engine::plan::{Plan, assess};
 use engine::provenance;
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
 use engine::store::Store;
-use maps::{Maps, MapsError};
+use maps::Maps;
 use serde_json::{Map, Value, json};
 
 use super::{Session, store_path};
@@ -195,17 +195,19 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
 }
 
 /// Balanced accuracy and loss of each data group other than training, as text and JSON.
-fn metrics_of(path: &Path, text: &mut String) -> Result<Value, MapsError> {
-    let maps = Maps::open(path)?;
+fn metrics_of(path: &Path, text: &mut String) -> Option<Value> {
+    let maps = Maps::open(path).ok()?;
     let mut all = Vec::new();
     for split in maps.splits() {
-        for selected_by in maps.selection_metrics(split)? {
-            for group in maps.result_groups(split, &selected_by)? {
+        for selected_by in maps.selection_metrics(split).ok()? {
+            for group in maps.result_groups(split, &selected_by).ok()? {
                 if group == "train" {
                     continue;
                 }
                 // A group without labels has predictions and no metrics.
-                let Ok(table) = maps.metrics(split, &selected_by, &group) else { continue };
+                let Ok(table) = maps.metrics(split, &selected_by, &group) else {
+                    continue;
+                };
                 let mut values = Map::new();
                 for column in &table.columns {
                     values.insert(column.name.clone(), json!(column.value));
@@ -227,5 +229,5 @@ fn metrics_of(path: &Path, text: &mut String) -> Result<Value, MapsError> {
             }
         }
     }
-    Ok(Value::Array(all))
+    Some(Value::Array(all))
 }

@@ -24,7 +24,13 @@ pub(crate) struct Said {
 impl Said {
     #[track_caller]
     pub(crate) fn success(self) -> Self {
-        assert_eq!(self.code, Some(0), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code,
+            Some(0),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
         self
     }
 }
@@ -36,7 +42,11 @@ pub(crate) fn clinicadl(arguments: &[&str]) -> Said {
 /// The program with these arguments, in a folder, with an environment that no user setting changes.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clinicadl"));
-    command.current_dir(folder).args(arguments).env_remove("CI").env_remove("CLINICADL_LOG");
+    command
+        .current_dir(folder)
+        .args(arguments)
+        .env_remove("CI")
+        .env_remove("CLINICADL_LOG");
     command
 }
 
@@ -57,7 +67,9 @@ pub(crate) struct Project {
 impl Project {
     /// An empty project.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// `participants` participants with one session each, alternately AD and CN; the AD images are
@@ -69,7 +81,10 @@ impl Project {
             project.add_image(i);
             let diagnosis = if i % 2 == 0 { "AD" } else { "CN" };
             let sex = if i % 4 < 2 { "F" } else { "M" };
-            labels.push_str(&format!("sub-{i:03}\tses-M000\t{diagnosis}\t{sex}\t{}\n", 60 + i % 7));
+            labels.push_str(&format!(
+                "sub-{i:03}\tses-M000\t{diagnosis}\t{sex}\t{}\n",
+                60 + i % 7
+            ));
         }
         project.write("labels.tsv", &labels);
         project.write("experiment.yaml", EXPERIMENT);
@@ -78,11 +93,15 @@ impl Project {
 
     /// Writes the image of participant `i`.
     pub(crate) fn add_image(&self, i: usize) {
-        let ill = i % 2 == 0;
+        let ill = i.is_multiple_of(2);
         let voxel = |x: usize, y: usize, z: usize| {
             let inside = x < EDGE / 2 && y < EDGE / 2 && z < EDGE / 2;
             let texture = ((x * 7 + y * 5 + z * 3 + i * 11) % 13) as f32;
-            if ill && inside { 20.0 + texture } else { 100.0 + texture }
+            if ill && inside {
+                20.0 + texture
+            } else {
+                100.0 + texture
+            }
         };
         self.write_bytes(&image_path(i), &nifti([EDGE; 3], voxel));
     }
@@ -140,7 +159,13 @@ pub(crate) fn files(folder: &Path) -> Vec<String> {
             if path.is_dir() {
                 descend(root, &path, found);
             } else {
-                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+                found.push(
+                    path.strip_prefix(root)
+                        .unwrap()
+                        .to_str()
+                        .unwrap()
+                        .to_owned(),
+                );
             }
         }
     }

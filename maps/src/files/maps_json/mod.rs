@@ -58,7 +58,8 @@ impl MapsJson {
     pub fn with_splits(mut self, count: usize) -> Self {
         let count = if count > 1 { count as u64 } else { 0 };
         self.fields.insert("n_splits".to_owned(), count.into());
-        self.fields.insert("validation".to_owned(), validation_scheme(count).into());
+        self.fields
+            .insert("validation".to_owned(), validation_scheme(count).into());
         self
     }
 
