@@ -51,7 +51,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let published = match manifest.maps_path() {
         Some(target) => {
             let outcome = publish_maps(&manifest, &report, &store, machine, &target)?;
-            Some((target, outcome))
+            // Without the `..` of a path that was relative to the manifest.
+            Some((target.canonicalize().unwrap_or(target), outcome))
         }
         None => None,
     };
