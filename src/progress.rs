@@ -57,9 +57,9 @@ impl Progress {
                     "   \x1b[1;32mdone\x1b[0m  {action} ({elapsed_s:.1} s)"
                 ));
             }
-            Event::Failed { action, .. } => {
+            Event::Failed { action, error } => {
                 self.end_bar(action);
-                self.line(&format!(" \x1b[1;31mfailed\x1b[0m  {action}"));
+                self.line(&format!(" \x1b[1;31mfailed\x1b[0m  {action}: {error}"));
             }
             Event::Skipped { action, because } => {
                 self.line(&format!("   skip  {action}: `{because}` failed"));
