@@ -17,8 +17,29 @@ fn slow_project() -> Project {
     project
 }
 
+/// A running engine, killed when its test ends, however it ends.
+struct Engine(Child);
+
+impl Engine {
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn wait(&mut self) -> std::io::Result<std::process::ExitStatus> {
+        self.0.wait()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, which is as good.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Starts a run; its standard error arrives line by line.
-fn start(project: &Project) -> (Child, Receiver<String>) {
+fn start(project: &Project) -> (Engine, Receiver<String>) {
     let mut child = command(&project.path("."), &["run", "experiment.yaml", "-v"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -33,7 +54,7 @@ fn start(project: &Project) -> (Child, Receiver<String>) {
             }
         }
     });
-    (child, receiver)
+    (Engine(child), receiver)
 }
 
 /// Waits for a line that contains `text`.
