@@ -164,6 +164,33 @@ fn files_stay_small_and_say_what_they_are() {
 }
 
 #[test]
+fn every_source_file_is_compiled() {
+    for (name, _) in rust_files() {
+        let path = Path::new(&name);
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        if matches!(stem, "main" | "lib" | "build" | "clinicadl-worker") {
+            continue;
+        }
+        let folder = path.parent().unwrap();
+        let (module, parent) = match stem {
+            "mod" => (
+                folder.file_name().unwrap().to_str().unwrap(),
+                folder.parent().unwrap(),
+            ),
+            file => (file, folder),
+        };
+        let declares = |file: &Path| {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            text.contains(&format!("mod {module};"))
+        };
+        let parents = ["mod.rs", "lib.rs", "main.rs"].map(|file| parent.join(file));
+        let declared =
+            parents.iter().any(|file| declares(file)) || declares(&parent.with_extension("rs"));
+        assert!(declared, "`{name}` belongs to no module");
+    }
+}
+
+#[test]
 fn every_integration_test_file_is_part_of_the_binary() {
     let main = fs::read_to_string(root().join("tests/main.rs")).unwrap();
     for entry in fs::read_dir(root().join("tests")).unwrap() {
