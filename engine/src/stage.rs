@@ -1,5 +1,7 @@
 //! The one trait that stage authors implement, and the ports by which stages connect.
 
+use std::borrow::Cow;
+
 use crate::context::Context;
 use crate::error::StageError;
 use crate::params::StageParams;
@@ -89,12 +91,15 @@ pub struct Ports {
     pub outputs: Vec<OutputPort>,
 }
 
+/// A name of a port or a kind of artifact: a constant of a stage, or written in a manifest.
+pub type Name = Cow<'static, str>;
+
 /// A named input.
 #[derive(Debug, Clone)]
 pub struct InputPort {
     /// The name used under `inputs:` of a stage.
-    pub name: &'static str,
-    /// The kinds of artifact it accepts.
+    pub name: Name,
+    /// The kinds of artifact it accepts; empty for any kind.
     pub kinds: &'static [&'static str],
     /// Whether the manifest may leave it out.
     pub optional: bool,
@@ -106,13 +111,13 @@ pub struct InputPort {
 
 impl InputPort {
     /// A required input that every action of the stage sees whole.
-    pub const fn new(
-        name: &'static str,
+    pub fn new(
+        name: impl Into<Name>,
         kinds: &'static [&'static str],
         summary: &'static str,
     ) -> Self {
         Self {
-            name,
+            name: name.into(),
             kinds,
             optional: false,
             per_split: false,
@@ -122,16 +127,29 @@ impl InputPort {
 
     /// The manifest may leave it out.
     #[must_use]
-    pub const fn optional(mut self) -> Self {
+    pub fn optional(mut self) -> Self {
         self.optional = true;
         self
     }
 
     /// One action per split, each seeing its own.
     #[must_use]
-    pub const fn per_split(mut self) -> Self {
+    pub fn per_split(mut self) -> Self {
         self.per_split = true;
         self
+    }
+
+    /// Whether an artifact of this kind can be connected.
+    pub fn accepts(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    /// The accepted kinds, for messages.
+    pub fn expected(&self) -> String {
+        match self.kinds {
+            [] => "any artifact".to_owned(),
+            kinds => kinds.join(" or "),
+        }
     }
 }
 
@@ -139,9 +157,9 @@ impl InputPort {
 #[derive(Debug, Clone)]
 pub struct OutputPort {
     /// The name used in references: `stage.port`.
-    pub name: &'static str,
+    pub name: Name,
     /// The kind of artifact.
-    pub kind: &'static str,
+    pub kind: Name,
     /// The number of splits it holds, each in a folder `split-<i>`; `None` for an output without.
     pub splits: Option<usize>,
     /// One sentence for listings.
@@ -150,10 +168,10 @@ pub struct OutputPort {
 
 impl OutputPort {
     /// An output that is one artifact.
-    pub const fn new(name: &'static str, kind: &'static str, summary: &'static str) -> Self {
+    pub fn new(name: impl Into<Name>, kind: impl Into<Name>, summary: &'static str) -> Self {
         Self {
-            name,
-            kind,
+            name: name.into(),
+            kind: kind.into(),
             splits: None,
             summary,
         }
@@ -161,7 +179,7 @@ impl OutputPort {
 
     /// An output of `count` artifacts, written to `split-0`, `split-1`, …
     #[must_use]
-    pub const fn splits(mut self, count: usize) -> Self {
+    pub fn splits(mut self, count: usize) -> Self {
         self.splits = Some(count);
         self
     }

@@ -51,7 +51,7 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
             (false, true) => ", per split",
             (false, false) => "",
         };
-        let kinds = port.kinds.join(" or ");
+        let kinds = port.expected();
         let _ = writeln!(
             text,
             "  {:<14} {} ({kinds}{marks})",

@@ -90,7 +90,6 @@ struct Running {
 }
 
 struct Coordinator<'a> {
-    manifest: &'a Manifest,
     plan: &'a Plan,
     store: &'a Store,
     registry: Registry,
@@ -121,7 +120,6 @@ pub fn run(
     let started = Instant::now();
     let (sender, receiver) = channel();
     let mut coordinator = Coordinator {
-        manifest,
         plan,
         store,
         registry,
@@ -221,7 +219,7 @@ impl Coordinator<'_> {
             self.fail(id, error);
             return true;
         };
-        let document = key_document(self.manifest, action, &inputs);
+        let document = key_document(action, &inputs);
         match examine(
             action,
             &document,
@@ -316,14 +314,14 @@ impl Coordinator<'_> {
                 .iter()
                 .map(|output| {
                     let spec = OutputSpec {
-                        kind: output.kind.to_owned(),
+                        kind: output.kind.clone().into_owned(),
                         splits: output.splits,
                     };
-                    (output.name.to_owned(), spec)
+                    (output.name.clone().into_owned(), spec)
                 })
                 .collect(),
             split: action.split,
-            seed: self.manifest.seed,
+            seed: action.stage.seed,
             slots,
             store: self.store.root().to_owned(),
         }

@@ -15,6 +15,7 @@ mod source;
 mod wire;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -56,8 +57,12 @@ pub struct ResolvedStage {
     pub params: Value,
     /// What is connected, by input port.
     pub inputs: IndexMap<String, Source>,
+    /// The seed of its random draws.
+    pub seed: u64,
     /// What it may use of the machine.
     pub resources: Resources,
+    /// What to do when it fails or takes too long.
+    pub patience: Patience,
     /// The splits to run, of a stage that runs once per split; `None` for all.
     pub splits: Option<Vec<usize>>,
 }
@@ -70,6 +75,15 @@ impl std::fmt::Debug for ResolvedStage {
             .field("inputs", &self.inputs)
             .finish_non_exhaustive()
     }
+}
+
+/// How long to wait for a stage's actions, and how often to try. Never changes a result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    /// How many more times to try when the machine fails an action.
+    pub retries: u32,
+    /// Time after which an action is stopped and counts as failed.
+    pub timeout: Option<Duration>,
 }
 
 /// What an input port reads.

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 
 use super::issue::{Issue, Issues, suggest};
 use super::source::Document;
-use super::wire::{MANIFEST_FORMAT, ManifestDoc, StageDoc};
-use super::{Manifest, ResolvedStage, Source, schema};
+use super::wire::{MANIFEST_FORMAT, ManifestDoc, StageDoc, duration};
+use super::{Manifest, Patience, ResolvedStage, Source, schema};
 use crate::registry::{AnyStage, Registry};
 use crate::stage::{InputPort, Ports};
 
@@ -82,7 +82,12 @@ pub(super) fn resolve(
                     stage: known.stage,
                     params: known.params.clone(),
                     inputs,
+                    seed: doc.seed,
                     resources: stage.resources.clone(),
+                    patience: Patience {
+                        retries: stage.retries,
+                        timeout: stage.timeout.as_deref().and_then(duration),
+                    },
                     splits: stage.splits.clone(),
                 },
             );
@@ -271,8 +276,8 @@ fn connect(
     };
     for (port, reference) in &stage.inputs {
         let pointer = format!("/stages/{name}/inputs/{port}");
-        let Some(declared) = this.ports.inputs.iter().find(|p| p.name == port) else {
-            let names: Vec<&str> = this.ports.inputs.iter().map(|p| p.name).collect();
+        let Some(declared) = this.ports.inputs.iter().find(|p| p.name == *port) else {
+            let names: Vec<&str> = this.ports.inputs.iter().map(|p| &*p.name).collect();
             let message = format!("stage `{}` has no input `{port}`", this.stage.id());
             collector.add(&pointer, message, suggest(port, &names));
             continue;
@@ -287,11 +292,11 @@ fn connect(
         }
     }
     for port in this.ports.inputs.iter().filter(|port| !port.optional) {
-        if !stage.inputs.contains_key(port.name) {
+        if !stage.inputs.contains_key(&*port.name) {
             let message = format!(
                 "input `{}` ({}) is not connected",
                 port.name,
-                port.kinds.join(" or ")
+                port.expected()
             );
             collector.add(
                 &format!("/stages/{name}"),
@@ -339,7 +344,7 @@ fn find_source(
     let Some(provider) = known.get(stage) else {
         return Ok(None);
     };
-    let fits = |kind: &str| port.kinds.contains(&kind);
+    let fits = |kind: &str| port.accepts(kind);
     let found = match output {
         Some(output) => provider
             .ports
@@ -347,7 +352,7 @@ fn find_source(
             .iter()
             .find(|p| p.name == output)
             .ok_or_else(|| {
-                let names: Vec<&str> = provider.ports.outputs.iter().map(|p| p.name).collect();
+                let names: Vec<&str> = provider.ports.outputs.iter().map(|p| &*p.name).collect();
                 (
                     format!("stage `{stage}` has no output `{output}`"),
                     suggest(output, &names),
@@ -358,7 +363,7 @@ fn find_source(
                 .ports
                 .outputs
                 .iter()
-                .filter(|p| fits(p.kind))
+                .filter(|p| fits(&p.kind))
                 .collect();
             match fitting.as_slice() {
                 [only] => *only,
@@ -366,7 +371,7 @@ fn find_source(
                     return Err((
                         format!(
                             "`{stage}` provides no {}, which input `{}` expects",
-                            port.kinds.join(" or "),
+                            port.expected(),
                             port.name
                         ),
                         None,
@@ -383,11 +388,11 @@ fn find_source(
             }
         }
     };
-    if !fits(found.kind) {
+    if !fits(&found.kind) {
         let message = format!(
             "input `{}` expects {}, but `{stage}.{}` provides {}",
             port.name,
-            port.kinds.join(" or "),
+            port.expected(),
             found.name,
             found.kind
         );
@@ -399,7 +404,7 @@ fn find_source(
     }
     Ok(Some(Source::Stage {
         stage: stage.to_owned(),
-        port: found.name.to_owned(),
+        port: found.name.clone().into_owned(),
     }))
 }
 
@@ -410,11 +415,7 @@ fn candidates(
     port: &InputPort,
 ) -> Option<String> {
     let outputs = known.iter().flat_map(|(name, known)| {
-        let fitting = known
-            .ports
-            .outputs
-            .iter()
-            .filter(|p| port.kinds.contains(&p.kind));
+        let fitting = known.ports.outputs.iter().filter(|p| port.accepts(&p.kind));
         fitting.map(move |p| format!("`{name}.{}`", p.name))
     });
     let inputs = doc.inputs.keys().map(|name| format!("`{name}`"));

@@ -1,5 +1,7 @@
 //! The manifest as written. These types are the file format, and stay in this module's users.
 
+use std::time::Duration;
+
 use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,6 +66,13 @@ pub(super) struct StageDoc {
     /// Run only these splits. Default: all.
     #[serde(default)]
     pub(super) splits: Option<Vec<usize>>,
+    /// How many more times to try when the machine fails it (never when the data do). Default: 0.
+    #[serde(default)]
+    #[schemars(range(max = 100))]
+    pub(super) retries: u32,
+    /// Time after which it is stopped and counts as failed, such as `90min`. Default: none.
+    #[schemars(regex(pattern = r"^[0-9]+ ?(s|min|h|d)$"))]
+    pub(super) timeout: Option<String>,
 }
 
 /// What a stage may use of the machine.
@@ -104,6 +113,20 @@ impl Resources {
         };
         text[..digits].parse::<u64>().ok()?.checked_mul(unit)
     }
+}
+
+/// The duration written as `90min`; `None` if it is not one.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let unit = match text[digits..].trim() {
+        "s" => 1,
+        "min" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = text[..digits].parse::<u64>().ok()?.checked_mul(unit)?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// A bound on a published metric.

@@ -110,7 +110,7 @@ pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]
             Some(upstream) => State::Pending { upstream },
             None => match inputs_of(plan, action, &records, store) {
                 Some(inputs) => {
-                    let document = key_document(manifest, action, &inputs);
+                    let document = key_document(action, &inputs);
                     examine(action, &document, store, &last, forced)
                 }
                 None => State::Pending { upstream: id },
@@ -218,11 +218,7 @@ pub fn inputs_of(
 }
 
 /// The document that names an action with these inputs.
-pub fn key_document(
-    manifest: &Manifest,
-    action: &PlannedAction,
-    inputs: &BTreeMap<String, Input>,
-) -> KeyDocument {
+pub fn key_document(action: &PlannedAction, inputs: &BTreeMap<String, Input>) -> KeyDocument {
     let stage = action.stage.stage;
     KeyDocument {
         key_format: KEY_FORMAT,
@@ -247,12 +243,12 @@ pub fn key_document(
             .map(|output| {
                 let kind = match output.splits {
                     Some(count) => format!("{} × {count}", output.kind),
-                    None => output.kind.to_owned(),
+                    None => output.kind.clone().into_owned(),
                 };
-                (output.name.to_owned(), kind)
+                (output.name.clone().into_owned(), kind)
             })
             .collect(),
-        seed: stage.seeded().then(|| manifest.seed.to_string()),
+        seed: stage.seeded().then(|| action.stage.seed.to_string()),
         split: action.split,
     }
 }

@@ -276,7 +276,7 @@ fn read_sources<'a>(
         let source = match source {
             Source::Stage { stage, port } => ReadSource::Stage { stage, port },
             Source::External { name: input, kind } => {
-                let per_split = ports.inputs.iter().any(|p| p.name == port && p.per_split);
+                let per_split = ports.inputs.iter().any(|p| p.name == *port && p.per_split);
                 let selects = |path: &str| match path.split_once('/') {
                     // A stage that runs per split selects among the files that its split shows it.
                     Some((folder, inside)) if per_split && folder.starts_with("split-") => {
@@ -316,7 +316,7 @@ fn splits_for(
     let ports = stage.stage.ports(&stage.params);
     let mut found: Option<(&InputPort, Vec<usize>)> = None;
     for port in ports.inputs.iter().filter(|port| port.per_split) {
-        let Some(source) = sources.get(port.name) else {
+        let Some(source) = sources.get(&*port.name) else {
             continue;
         };
         let splits = match source {

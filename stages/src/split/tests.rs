@@ -407,9 +407,9 @@ fn the_stage_writes_the_same_partition_to_its_three_outputs() {
     };
     let outputs = Split::ports(&params).outputs.into_iter().map(|port| {
         (
-            port.name.to_owned(),
+            port.name.clone().into_owned(),
             OutputSpec {
-                kind: port.kind.to_owned(),
+                kind: port.kind.clone().into_owned(),
                 splits: port.splits,
             },
         )

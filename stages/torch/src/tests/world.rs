@@ -208,7 +208,7 @@ impl World {
         let params = declared.resolve(&params).unwrap();
         assert!(declared.check(&params).is_empty(), "parameters of the test");
         let ports = declared.ports(&params);
-        let (port, kind) = (ports.outputs[0].name, ports.outputs[0].kind);
+        let (port, kind) = (&*ports.outputs[0].name, &*ports.outputs[0].kind);
         let digests: BTreeMap<&str, _> = inputs.iter().map(|(port, i)| (*port, i.digest)).collect();
         let document = json!({
             "stage": stage, "params": declared.semantic(&params), "inputs": digests,
