@@ -9,6 +9,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use crate::context::{Input, InputFile};
+use crate::digest::Digest;
 use crate::error::StageError;
 use crate::store::{StatCache, Tree, TreeFile, walk_folder};
 
@@ -71,25 +72,32 @@ pub fn read_external(
 
 /// An input made of these files.
 pub fn input_of(kind: &str, shown: &str, files: BTreeMap<String, InputFile>) -> Input {
-    let tree = Tree {
-        files: files
+    let mut input = Input {
+        kind: kind.to_owned(),
+        digest: Digest::of(b""),
+        shown: shown.to_owned(),
+        files,
+    };
+    input.digest = tree_of(&input).digest();
+    input
+}
+
+/// The content of an input as a tree, whose digest is the input's.
+pub fn tree_of(input: &Input) -> Tree {
+    Tree {
+        files: input
+            .files
             .iter()
-            .map(|(name, f)| {
+            .map(|(name, file)| {
                 (
                     name.clone(),
                     TreeFile {
-                        digest: f.digest,
-                        size: f.size,
+                        digest: file.digest,
+                        size: file.size,
                     },
                 )
             })
             .collect(),
-    };
-    Input {
-        kind: kind.to_owned(),
-        digest: tree.digest(),
-        shown: shown.to_owned(),
-        files,
     }
 }
 

@@ -119,7 +119,7 @@ macro_rules! erase {
             Box::new(move |port, path| S::selects(&params, port, path))
         }
         fn semantic(&self, params: &Value) -> Value {
-            semantic(params, <S::Params as Fields>::CLASSES)
+            semantic(params, <S::Params as Fields>::FIELDS)
         }
     };
 }

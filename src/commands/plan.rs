@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use engine::key::Reason;
 use engine::plan::State;
 use serde_json::{Value, json};
 
@@ -29,18 +30,14 @@ pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
                 let entry = json!({ "action": name, "state": "run", "key": key, "why": reason });
                 actions.push(entry);
             }
-            State::Pending { upstream } => {
+            State::Pending { upstream, besides } => {
                 maybes += 1;
-                let upstream = looked.plan.action(*upstream).name();
-                let _ = writeln!(
-                    text,
-                    "  maybe  {name}: `{upstream}` runs first; skipped if its output stays the same"
-                );
-                actions.push(json!({
-                    "action": name,
-                    "state": "maybe",
-                    "why": { "reason": "upstream-will-run", "action": upstream },
-                }));
+                let reason = Reason::UpstreamWillRun {
+                    action: looked.plan.action(*upstream).name(),
+                    besides: besides.clone(),
+                };
+                let _ = writeln!(text, "  maybe  {name}: {reason}");
+                actions.push(json!({ "action": name, "state": "maybe", "why": reason }));
             }
         }
     }

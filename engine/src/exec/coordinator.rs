@@ -20,6 +20,7 @@ use crate::key::{KeyDocument, Reason};
 use crate::manifest::Manifest;
 use crate::plan::{
     ActionId, LastRun, Plan, PlannedAction, PlannedInput, State, examine, inputs_of, key_document,
+    remember_inputs,
 };
 use crate::registry::Registry;
 use crate::stage::RunsIn;
@@ -222,6 +223,7 @@ impl Coordinator<'_> {
         let document = key_document(action, &inputs);
         match examine(
             action,
+            &inputs,
             &document,
             self.store,
             &self.last,
@@ -267,6 +269,7 @@ impl Coordinator<'_> {
         reason: Reason,
     ) {
         let action = self.plan.action(id);
+        remember_inputs(&inputs, self.store);
         let slots = self.free.slots(&action.stage.resources);
         let forced = reason == Reason::Forced;
         (self.events)(&Event::Started {

@@ -95,7 +95,10 @@ fn a_resource_parameter_changes_nothing_and_a_semantic_one_is_named_with_both_va
         outcomes(&report)[0],
         "parameter `factor` changed from 2 to 3"
     );
-    assert_eq!(outcomes(&report)[1], "content of input `count` changed");
+    assert_eq!(
+        outcomes(&report)[1],
+        "content of input `count` changed (1 changed: `n`)"
+    );
 }
 
 #[test]
@@ -106,7 +109,12 @@ fn an_action_that_reproduces_the_same_bytes_does_not_invalidate_what_follows() {
     let report = project.run("");
     assert_eq!(
         outcomes(&report),
-        ["content of input `text` changed", "hit", "hit", "hit"]
+        [
+            "content of input `text` changed (1 changed: `b`)",
+            "hit",
+            "hit",
+            "hit"
+        ]
     );
     let items = report.actions[0].items;
     assert_eq!(

@@ -29,7 +29,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-pub use reason::{Change, Reason, diff};
+pub use reason::{Change, FileChanges, Reason, diff};
 
 use crate::digest::{Digest, ParseDigestError};
 

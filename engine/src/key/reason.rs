@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::KeyDocument;
+use crate::inputs::ONLY_FILE;
+use crate::store::Tree;
 
 /// Why an action runs. The list is closed: whatever makes an action run has a name here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,9 @@ pub enum Reason {
     UpstreamWillRun {
         /// The earlier action.
         action: String,
+        /// What changed besides.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        besides: Vec<Change>,
     },
     /// Asked for with `--force`.
     Forced,
@@ -62,6 +67,9 @@ pub enum Change {
         old: Option<String>,
         /// Digest now.
         new: Option<String>,
+        /// Which files, where the old content is still known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        files: Option<FileChanges>,
     },
     /// The experiment's seed changed.
     Seed {
@@ -70,34 +78,107 @@ pub enum Change {
         /// Now.
         new: Option<String>,
     },
-    /// Another stage, set of outputs or key format.
-    Definition,
+    /// Another stage under this name, or another set of outputs.
+    Definition {
+        /// Stage ID before.
+        old: String,
+        /// Stage ID now.
+        new: String,
+    },
+    /// The rules that make keys changed, which invalidates everything once.
+    KeyFormat,
+}
+
+/// The files by which two contents of an input differ, sorted by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChanges {
+    /// Files that are new.
+    pub added: Vec<String>,
+    /// Files that are gone.
+    pub removed: Vec<String>,
+    /// Files with other bytes.
+    pub changed: Vec<String>,
+}
+
+impl FileChanges {
+    /// Whether the input is one file, whose name says nothing.
+    fn is_one_file(&self) -> bool {
+        self.changed == [ONLY_FILE]
+    }
+
+    /// What differs from `old` to `new`.
+    pub fn between(old: &Tree, new: &Tree) -> Self {
+        let mut changes = Self::default();
+        for (path, file) in &new.files {
+            match old.files.get(path) {
+                None => changes.added.push(path.clone()),
+                Some(before) if before.digest != file.digest => changes.changed.push(path.clone()),
+                Some(_) => {}
+            }
+        }
+        let gone = old
+            .files
+            .keys()
+            .filter(|path| !new.files.contains_key(*path));
+        changes.removed.extend(gone.cloned());
+        changes
+    }
+}
+
+/// Files named in a line for people; all of them are in the JSON.
+const NAMED: usize = 3;
+
+impl fmt::Display for FileChanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists = [
+            ("changed", &self.changed),
+            ("added", &self.added),
+            ("removed", &self.removed),
+        ];
+        let parts: Vec<String> = lists
+            .into_iter()
+            .filter(|(_, files)| !files.is_empty())
+            .map(|(word, files)| {
+                let named: Vec<String> = files
+                    .iter()
+                    .take(NAMED)
+                    .map(|file| format!("`{file}`"))
+                    .collect();
+                let more = match files.len().saturating_sub(NAMED) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                format!("{} {word}: {}{more}", files.len(), named.join(", "))
+            })
+            .collect();
+        f.write_str(&parts.join("; "))
+    }
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::New => f.write_str("never ran"),
-            Self::Changed { changes } => {
-                for (i, change) in changes.iter().enumerate() {
-                    if i > 0 {
-                        f.write_str("; ")?;
-                    }
-                    change.fmt(f)?;
-                }
-                Ok(())
-            }
+            Self::Changed { changes } => f.write_str(&listed(changes)),
             Self::RecordMissing => f.write_str("its record is missing or damaged"),
             Self::OutputLost { port } => write!(f, "stored output `{port}` is missing or damaged"),
-            Self::UpstreamWillRun { action } => {
+            Self::UpstreamWillRun { action, besides } if besides.is_empty() => {
                 write!(
                     f,
-                    "`{action}` will run (skipped if its output stays the same)"
+                    "`{action}` runs first; skipped if its output stays the same"
                 )
+            }
+            Self::UpstreamWillRun { action, besides } => {
+                write!(f, "`{action}` runs first; besides, {}", listed(besides))
             }
             Self::Forced => f.write_str("forced"),
         }
     }
+}
+
+fn listed(changes: &[Change]) -> String {
+    let texts: Vec<String> = changes.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 impl fmt::Display for Change {
@@ -111,9 +192,13 @@ impl fmt::Display for Change {
                 port,
                 old: Some(_),
                 new: Some(_),
-            } => {
-                write!(f, "content of input `{port}` changed")
-            }
+                files,
+            } => match files {
+                Some(files) if !files.is_one_file() => {
+                    write!(f, "content of input `{port}` changed ({files})")
+                }
+                _ => write!(f, "content of input `{port}` changed"),
+            },
             Self::Input {
                 port, old: None, ..
             } => write!(f, "input `{port}` was connected"),
@@ -122,7 +207,11 @@ impl fmt::Display for Change {
                 let show = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
                 write!(f, "seed changed from {} to {}", show(old), show(new))
             }
-            Self::Definition => f.write_str("the action's definition changed"),
+            Self::Definition { old, new } if old == new => {
+                f.write_str("the set of outputs changed")
+            }
+            Self::Definition { old, new } => write!(f, "stage changed from `{old}` to `{new}`"),
+            Self::KeyFormat => f.write_str("this version makes keys by other rules"),
         }
     }
 }
@@ -130,10 +219,16 @@ impl fmt::Display for Change {
 /// Every difference from `old` to `new`, parameters before inputs.
 pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
     let mut changes = Vec::new();
-    if old.key_format != new.key_format || old.stage != new.stage || old.outputs != new.outputs {
-        changes.push(Change::Definition);
+    if old.key_format != new.key_format {
+        changes.push(Change::KeyFormat);
     }
-    if old.version != new.version {
+    if old.stage != new.stage || old.outputs != new.outputs {
+        changes.push(Change::Definition {
+            old: old.stage.clone(),
+            new: new.stage.clone(),
+        });
+    }
+    if old.stage == new.stage && old.version != new.version {
         changes.push(Change::Version {
             old: old.version,
             new: new.version,
@@ -155,6 +250,7 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
                 port: port.clone(),
                 old: digest(old),
                 new: digest(new),
+                files: None,
             });
         }
     }
@@ -222,6 +318,35 @@ mod tests {
             reason.to_string(),
             "parameter `optimizer.learning_rate` changed from 0.001 to 0.0003; input `images` was \
              disconnected"
+        );
+    }
+
+    #[test]
+    fn changed_files_are_named_and_long_lists_are_cut() {
+        let tree = |files: &[(&str, &str)]| Tree {
+            files: files
+                .iter()
+                .map(|(path, content)| {
+                    let file = crate::store::TreeFile {
+                        digest: Digest::of(content.as_bytes()),
+                        size: 1,
+                    };
+                    ((*path).to_owned(), file)
+                })
+                .collect(),
+        };
+        let old = tree(&[("a", "1"), ("b", "2"), ("gone", "3")]);
+        let new = tree(&[
+            ("a", "1"),
+            ("b", "9"),
+            ("n1", ""),
+            ("n2", ""),
+            ("n3", ""),
+            ("n4", ""),
+        ]);
+        assert_eq!(
+            FileChanges::between(&old, &new).to_string(),
+            "1 changed: `b`; 4 added: `n1`, `n2`, `n3` and 1 more; 1 removed: `gone`"
         );
     }
 }

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActionId, Plan, PlannedAction, PlannedInput};
 use crate::context::{Input, InputFile};
-use crate::inputs::input_of;
-use crate::key::{ActionKey, KEY_FORMAT, KeyDocument, KeyInput, Reason, diff};
+use crate::inputs::{input_of, tree_of};
+use crate::key::{ActionKey, Change, FileChanges, KEY_FORMAT, KeyDocument, KeyInput, Reason, diff};
 use crate::manifest::Manifest;
 use crate::store::{ActionRecord, Artifact, Store, write_atomically};
 
@@ -28,6 +28,8 @@ pub enum State {
     Pending {
         /// The earlier action.
         upstream: ActionId,
+        /// What is known to have changed besides.
+        besides: Vec<Change>,
     },
 }
 
@@ -36,6 +38,8 @@ pub enum State {
 pub struct Assessment {
     /// States in order of the plan.
     pub states: Vec<(ActionId, State)>,
+    /// Where in `states` an action is.
+    places: Vec<usize>,
 }
 
 impl Assessment {
@@ -48,10 +52,8 @@ impl Assessment {
 
     /// The state of one action.
     pub fn state(&self, action: ActionId) -> Option<&State> {
-        self.states
-            .iter()
-            .find(|(id, _)| *id == action)
-            .map(|(_, state)| state)
+        let place = *self.places.get(action.index())?;
+        self.states.get(place).map(|(_, state)| state)
     }
 }
 
@@ -99,7 +101,8 @@ fn path(store: &Store, manifest: &Manifest) -> std::path::PathBuf {
 pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]) -> Assessment {
     let last = LastRun::load(store, manifest);
     let mut records: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>> = BTreeMap::new();
-    let mut states = Vec::new();
+    let mut states = Vec::with_capacity(plan.order().len());
+    let mut places = vec![usize::MAX; plan.order().len()];
     for &id in plan.order() {
         let action = plan.action(id);
         let upstream = plan
@@ -107,26 +110,35 @@ pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]
             .into_iter()
             .find(|d| !records.contains_key(d));
         let state = match upstream {
-            Some(upstream) => State::Pending { upstream },
+            Some(upstream) => State::Pending {
+                upstream,
+                besides: known_changes(plan, action, &records, store, &last),
+            },
             None => match inputs_of(plan, action, &records, store) {
                 Some(inputs) => {
                     let document = key_document(action, &inputs);
-                    examine(action, &document, store, &last, forced)
+                    examine(action, &inputs, &document, store, &last, forced)
                 }
-                None => State::Pending { upstream: id },
+                // What a hit named is gone: the action that made it runs again.
+                None => State::Pending {
+                    upstream: id,
+                    besides: Vec::new(),
+                },
             },
         };
         if let State::Hit(record) = &state {
             records.insert(id, record.outputs.clone());
         }
+        places[id.index()] = states.len();
         states.push((id, state));
     }
-    Assessment { states }
+    Assessment { states, places }
 }
 
 /// Decides whether one action with known inputs is a hit.
 pub(crate) fn examine(
     action: &PlannedAction,
+    inputs: &BTreeMap<String, Input>,
     document: &KeyDocument,
     store: &Store,
     last: &LastRun,
@@ -152,10 +164,65 @@ pub(crate) fn examine(
                 None => Reason::New,
                 Some(old) if old == document => Reason::RecordMissing,
                 Some(old) => Reason::Changed {
-                    changes: diff(old, document),
+                    changes: changes(old, document, inputs, store),
                 },
             };
             State::Run { key, reason }
+        }
+    }
+}
+
+/// Every difference of key documents, with the files by which inputs differ.
+fn changes(
+    old: &KeyDocument,
+    new: &KeyDocument,
+    inputs: &BTreeMap<String, Input>,
+    store: &Store,
+) -> Vec<Change> {
+    let mut changes = diff(old, new);
+    for change in &mut changes {
+        let Change::Input { port, files, .. } = change else {
+            continue;
+        };
+        if let Some(before) = old.inputs.get(port)
+            && let Some(now) = inputs.get(port)
+            && let Some(tree) = store.tree(&before.digest)
+        {
+            *files = Some(FileChanges::between(&tree, &tree_of(now)));
+        }
+    }
+    changes
+}
+
+/// What changed for an action that waits: everything but the inputs that are not known yet.
+fn known_changes(
+    plan: &Plan,
+    action: &PlannedAction,
+    outputs: &BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
+    store: &Store,
+    last: &LastRun,
+) -> Vec<Change> {
+    let Some(old) = last.actions.get(&action.name()) else {
+        return Vec::new();
+    };
+    let known = known_inputs(plan, action, outputs, store);
+    let mut new = key_document(action, &known);
+    for port in action.inputs.keys() {
+        if let (None, Some(before)) = (known.get(port), old.inputs.get(port)) {
+            new.inputs.insert(port.clone(), before.clone());
+        }
+    }
+    changes(old, &new, &known, store)
+}
+
+/// Keeps the list of files that an action reads, so that a later reason can name those that changed.
+/// Without it the reason is less precise, nothing else.
+pub(crate) fn remember_inputs(inputs: &BTreeMap<String, Input>, store: &Store) {
+    for input in inputs.values() {
+        if !store.object_path(&input.digest).exists()
+            && let Err(error) = store.put_bytes(&tree_of(input).to_bytes())
+        {
+            tracing::debug!(%error, "the list of files of an input was not kept");
         }
     }
 }
@@ -182,39 +249,51 @@ pub fn inputs_of(
     outputs: &BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
     store: &Store,
 ) -> Option<BTreeMap<String, Input>> {
+    let known = known_inputs(plan, action, outputs, store);
+    (known.len() == action.inputs.len()).then_some(known)
+}
+
+/// Those inputs of an action that are known already.
+fn known_inputs(
+    plan: &Plan,
+    action: &PlannedAction,
+    outputs: &BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
+    store: &Store,
+) -> BTreeMap<String, Input> {
     let selector = action.stage.stage.selector(&action.stage.params);
-    let mut inputs = BTreeMap::new();
-    for (port, input) in &action.inputs {
-        let input = match input {
-            PlannedInput::External(input) => (**input).clone(),
+    let read = |port: &str, input: &PlannedInput| -> Option<Input> {
+        let (provider, output, index) = match input {
+            PlannedInput::External(input) => return Some((**input).clone()),
             PlannedInput::Action {
-                action: provider,
-                port: output,
+                action,
+                port,
                 index,
-            } => {
-                let artifact = outputs.get(provider)?.get(output)?.get(*index)?;
-                let tree = store.tree(&artifact.digest)?;
-                let shown = format!("{}.{output}", plan.action(*provider).name());
-                let files = tree
-                    .files
-                    .iter()
-                    .filter(|(path, _)| selector(port, path))
-                    .map(|(path, file)| {
-                        let input = InputFile {
-                            path: store.object_path(&file.digest),
-                            shown: format!("{shown}/{path}"),
-                            digest: file.digest,
-                            size: file.size,
-                        };
-                        (path.clone(), input)
-                    })
-                    .collect();
-                input_of(&artifact.kind, &shown, files)
-            }
+            } => (*action, port, *index),
         };
-        inputs.insert(port.clone(), input);
-    }
-    Some(inputs)
+        let artifact = outputs.get(&provider)?.get(output)?.get(index)?;
+        let tree = store.tree(&artifact.digest)?;
+        let shown = format!("{}.{output}", plan.action(provider).name());
+        let files = tree
+            .files
+            .iter()
+            .filter(|(path, _)| selector(port, path))
+            .map(|(path, file)| {
+                let input = InputFile {
+                    path: store.object_path(&file.digest),
+                    shown: format!("{shown}/{path}"),
+                    digest: file.digest,
+                    size: file.size,
+                };
+                (path.clone(), input)
+            })
+            .collect();
+        Some(input_of(&artifact.kind, &shown, files))
+    };
+    action
+        .inputs
+        .iter()
+        .filter_map(|(port, input)| Some((port.clone(), read(port, input)?)))
+        .collect()
 }
 
 /// The document that names an action with these inputs.

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-pub(crate) use assess::examine;
 pub use assess::{Assessment, LastRun, State, assess, inputs_of, key_document};
+pub(crate) use assess::{examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
 
 use crate::context::Input;
