@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Check(ManifestArgs),
     /// Show what would run, and why.
     Plan(PlanArgs),
+    /// Show why an action runs or not: every difference since its last run.
+    #[command(visible_alias = "why")]
+    Explain(ExplainArgs),
     /// Show the state of every action.
     Status(StatusArgs),
     /// Draw the actions and what they read.
@@ -106,6 +109,20 @@ pub(crate) struct PlanArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    /// A stage, or one of its actions such as `train (split 0)`. Default: all that are not hits.
+    pub(crate) action: Option<String>,
+    /// Compare with this instead of the last run: another action, or the key of a stored result.
+    #[arg(long, value_name = "ACTION|KEY", requires = "action")]
+    pub(crate) against: Option<String>,
+    /// Print the key document, from which the key is made.
+    #[arg(long)]
+    pub(crate) key: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) manifest: ManifestArgs,
@@ -131,6 +148,8 @@ pub(crate) enum Format {
     Dot,
     /// Mermaid.
     Mermaid,
+    /// A picture for browsers and documents.
+    Svg,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod documents;
 mod experiment;
+mod explain;
 mod interruption;
 mod peer;
 mod support;

@@ -13,6 +13,7 @@ pub(super) fn graph(session: &Session, args: &GraphArgs) -> Result<(), Failure> 
         Format::Text => GraphFormat::Text,
         Format::Dot => GraphFormat::Dot,
         Format::Mermaid => GraphFormat::Mermaid,
+        Format::Svg => GraphFormat::Svg,
     };
     let actions: Vec<Value> = looked
         .plan
@@ -26,7 +27,12 @@ pub(super) fn graph(session: &Session, args: &GraphArgs) -> Result<(), Failure> 
                 .into_iter()
                 .map(|dependency| looked.plan.action(dependency).name())
                 .collect();
-            json!({ "action": action.name(), "stage": action.stage.stage.id(), "reads": reads })
+            json!({
+                "action": action.name(),
+                "stage": action.stage.stage.id(),
+                "state": looked.assessment.word(id),
+                "reads": reads,
+            })
         })
         .collect();
     let picture = draw(&looked.plan, &looked.assessment, format);

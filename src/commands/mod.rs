@@ -2,6 +2,7 @@
 
 mod check;
 mod exec;
+mod explain;
 mod graph;
 mod list;
 mod plan;
@@ -53,6 +54,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Run(args) => run::run(&session, &args),
         Command::Check(args) => check::check(&session, &args),
         Command::Plan(args) => plan::plan(&session, &args),
+        Command::Explain(args) => explain::explain(&session, &args),
         Command::Status(args) => status::status(&session, &args),
         Command::Graph(args) => graph::graph(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
@@ -111,19 +113,24 @@ struct Looked {
     manifest: Manifest,
     plan: Plan,
     assessment: Assessment,
+    store: Store,
+    /// Holds an empty store where there is none yet.
+    _empty: Option<tempfile::TempDir>,
 }
 
 /// Plans a manifest and looks its actions up; makes no store where there is none.
 fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
     let manifest = Manifest::load(&args.manifest, session.registry)?;
     let path = store_path(args);
-    let empty;
+    let mut empty = None;
     let store = if path.is_dir() {
         Store::open(&path)?
     } else {
-        empty = tempfile::tempdir()
+        let folder = tempfile::tempdir()
             .map_err(|e| Failure::new(Code::Environment, format!("no temporary folder: {e}")))?;
-        Store::open(empty.path())?
+        let store = Store::open(folder.path())?;
+        empty = Some(folder);
+        store
     };
     if args.paranoid {
         store.stats().distrust();
@@ -137,5 +144,20 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
         manifest,
         plan,
         assessment,
+        store,
+        _empty: empty,
     })
+}
+
+/// A size for people.
+#[expect(clippy::cast_precision_loss, reason = "whole units are shown")]
+fn human(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return format!("{value:.0} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
 }

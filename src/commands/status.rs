@@ -5,7 +5,7 @@ use std::fmt::Write;
 use engine::plan::State;
 use serde_json::{Value, json};
 
-use super::{Session, look};
+use super::{Session, human, look};
 use crate::cli::StatusArgs;
 use crate::failure::{Code, Failure};
 
@@ -56,16 +56,4 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
         return Err(Failure::silent(Code::NotUpToDate));
     }
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "whole units are shown")]
-fn human(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            return format!("{value:.0} {unit}");
-        }
-        value /= 1024.0;
-    }
-    format!("{value:.1} TiB")
 }

@@ -91,6 +91,24 @@ impl Project {
         project
     }
 
+    /// `participants` participants in a table, and `experiment.yaml` with stages that need no
+    /// images: quick, and yet a graph with splits.
+    pub(crate) fn with_tables(participants: usize) -> Self {
+        let project = Self::empty();
+        let mut labels = String::from("participant_id\tsession_id\tdiagnosis\tsex\tage\n");
+        for i in 0..participants {
+            let diagnosis = if i % 2 == 0 { "AD" } else { "CN" };
+            let sex = if i % 4 < 2 { "F" } else { "M" };
+            labels.push_str(&format!(
+                "sub-{i:03}\tses-M000\t{diagnosis}\t{sex}\t{}\n",
+                60 + i % 7
+            ));
+        }
+        project.write("labels.tsv", &labels);
+        project.write("experiment.yaml", TABLES);
+        project
+    }
+
     /// Writes the image of participant `i`.
     pub(crate) fn add_image(&self, i: usize) {
         let ill = i.is_multiple_of(2);
@@ -223,6 +241,19 @@ pub(crate) fn plain_nifti(shape: &[usize], voxel: impl Fn(usize, usize, usize) -
     }
     header
 }
+
+/// Splits of splits.
+const TABLES: &str = "\
+clinicadl: 1
+name: tables
+seed: 42
+inputs: { labels: labels.tsv }
+stages:
+  holdout: { uses: split, inputs: { labels: labels }, with: { n_test: 6, balance: [] } }
+  validation: { uses: split, inputs: { labels: holdout.train }, with: { n_test: 4, balance: [] } }
+  folds: { uses: kfold, inputs: { labels: validation.train }, with: { n_splits: 2 } }
+maps: tables
+";
 
 /// A whole experiment, small enough for seconds.
 const EXPERIMENT: &str = "\

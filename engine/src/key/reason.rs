@@ -78,13 +78,15 @@ pub enum Change {
         /// Now.
         new: Option<String>,
     },
-    /// Another stage under this name, or another set of outputs.
-    Definition {
+    /// Another stage under this name.
+    Stage {
         /// Stage ID before.
         old: String,
         /// Stage ID now.
         new: String,
     },
+    /// Another set of outputs of an unchanged stage.
+    Outputs,
     /// The rules that make keys changed, which invalidates everything once.
     KeyFormat,
 }
@@ -207,10 +209,8 @@ impl fmt::Display for Change {
                 let show = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
                 write!(f, "seed changed from {} to {}", show(old), show(new))
             }
-            Self::Definition { old, new } if old == new => {
-                f.write_str("the set of outputs changed")
-            }
-            Self::Definition { old, new } => write!(f, "stage changed from `{old}` to `{new}`"),
+            Self::Outputs => f.write_str("the set of outputs changed"),
+            Self::Stage { old, new } => write!(f, "stage changed from `{old}` to `{new}`"),
             Self::KeyFormat => f.write_str("this version makes keys by other rules"),
         }
     }
@@ -222,8 +222,8 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
     if old.key_format != new.key_format {
         changes.push(Change::KeyFormat);
     }
-    if old.stage != new.stage || old.outputs != new.outputs {
-        changes.push(Change::Definition {
+    if old.stage != new.stage {
+        changes.push(Change::Stage {
             old: old.stage.clone(),
             new: new.stage.clone(),
         });
@@ -235,6 +235,9 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
         });
     }
     diff_values("", &old.params, &new.params, &mut changes);
+    if old.stage == new.stage && old.params == new.params && old.outputs != new.outputs {
+        changes.push(Change::Outputs);
+    }
     if old.seed != new.seed {
         changes.push(Change::Seed {
             old: old.seed.clone(),

@@ -55,6 +55,15 @@ impl Assessment {
         let place = *self.places.get(action.index())?;
         self.states.get(place).map(|(_, state)| state)
     }
+
+    /// The state of one action in a word: `hit`, `run` or `maybe`.
+    pub fn word(&self, action: ActionId) -> &'static str {
+        match self.state(action) {
+            Some(State::Hit(_)) => "hit",
+            Some(State::Run { .. }) => "run",
+            Some(State::Pending { .. }) | None => "maybe",
+        }
+    }
 }
 
 /// The key documents of the last run of a manifest, by action name: what reasons are compared with.
@@ -173,7 +182,7 @@ pub(crate) fn examine(
 }
 
 /// Every difference of key documents, with the files by which inputs differ.
-fn changes(
+pub(super) fn changes(
     old: &KeyDocument,
     new: &KeyDocument,
     inputs: &BTreeMap<String, Input>,
@@ -254,7 +263,7 @@ pub fn inputs_of(
 }
 
 /// Those inputs of an action that are known already.
-fn known_inputs(
+pub(super) fn known_inputs(
     plan: &Plan,
     action: &PlannedAction,
     outputs: &BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,

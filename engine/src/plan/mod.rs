@@ -6,6 +6,7 @@
 
 mod assess;
 mod draw;
+mod explain;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +16,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 pub use assess::{Assessment, LastRun, State, assess, inputs_of, key_document};
 pub(crate) use assess::{examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
+pub use explain::{Earlier, Explanation, explain};
 
 use crate::context::Input;
 use crate::error::StageError;

@@ -18,6 +18,7 @@
 //! carry a digest of themselves. Absolute paths are never stored.
 
 mod durable;
+mod find;
 mod record;
 mod stat_cache;
 mod tree;

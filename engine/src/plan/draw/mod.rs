@@ -1,10 +1,12 @@
-//! The plan as a picture: text, DOT or Mermaid.
+//! The plan as a picture: text, DOT, Mermaid or SVG.
+
+mod svg;
 
 use std::fmt::Write;
 
 use petgraph::visit::EdgeRef;
 
-use super::{ActionId, Assessment, Plan, State};
+use super::{Assessment, Plan};
 
 /// A way to draw a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum GraphFormat {
     Dot,
     /// Mermaid, as shown by code forges.
     Mermaid,
+    /// A picture that needs no other file, one box per stage.
+    Svg,
 }
 
 /// Draws a plan with the state of each action.
@@ -23,14 +27,7 @@ pub fn draw(plan: &Plan, assessment: &Assessment, format: GraphFormat) -> String
         GraphFormat::Text => text(plan, assessment),
         GraphFormat::Dot => dot(plan, assessment),
         GraphFormat::Mermaid => mermaid(plan, assessment),
-    }
-}
-
-fn state_word(assessment: &Assessment, id: ActionId) -> &'static str {
-    match assessment.state(id) {
-        Some(State::Hit(_)) => "hit",
-        Some(State::Run { .. }) => "run",
-        Some(State::Pending { .. }) | None => "maybe",
+        GraphFormat::Svg => svg::svg(plan, assessment),
     }
 }
 
@@ -48,7 +45,7 @@ fn text(plan: &Plan, assessment: &Assessment) -> String {
         } else {
             format!(" ← {}", from.join(", "))
         };
-        let state = state_word(assessment, id);
+        let state = assessment.word(id);
         // Writing to a String cannot fail.
         let _ = writeln!(
             out,
@@ -65,7 +62,7 @@ fn dot(plan: &Plan, assessment: &Assessment) -> String {
         String::from("digraph experiment {\n  rankdir=LR;\n  node [shape=box, style=rounded];\n");
     for &id in plan.order() {
         let action = plan.action(id);
-        let style = match state_word(assessment, id) {
+        let style = match assessment.word(id) {
             "hit" => "color=gray50",
             "run" => "color=black, penwidth=2",
             _ => "style=\"rounded,dashed\"",
@@ -100,7 +97,7 @@ fn mermaid(plan: &Plan, assessment: &Assessment) -> String {
             "  n{}[\"{name}<br/>{}\"]:::{}",
             id.index(),
             action.stage.stage.id(),
-            state_word(assessment, id)
+            assessment.word(id)
         );
     }
     for edge in plan.graph.edge_references() {
