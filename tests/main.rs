@@ -8,6 +8,7 @@ mod cli;
 mod documents;
 mod experiment;
 mod explain;
+mod golden;
 mod interruption;
 mod peer;
 mod support;

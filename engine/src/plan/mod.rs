@@ -7,6 +7,8 @@
 mod assess;
 mod draw;
 mod explain;
+#[cfg(test)]
+mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
