@@ -1,0 +1,370 @@
+//! The situations in which other engines return stale results, and the faults that break them: what
+//! ours does in each. docs/comparison.md sets both side by side.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::support::{Project, files};
+
+/// Changes a file's bytes and puts its modification time back.
+fn rewrite_quietly(path: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let before = fs::metadata(path).unwrap().modified().unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    assert!(text.contains(from));
+    fs::write(path, text.replace(from, to)).unwrap();
+    set_modified(path, before);
+}
+
+fn set_modified(path: &Path, time: std::time::SystemTime) {
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+/// The actions that a run executed, each with its reason.
+fn ran(report: &Value) -> Vec<(String, String)> {
+    let actions = report["run"]["actions"].as_array().unwrap().iter();
+    actions
+        .filter(|action| action["outcome"]["outcome"] == "ran")
+        .map(|action| {
+            let why = action["outcome"]["why"]["reason"].as_str().unwrap();
+            (
+                action["action"].as_str().unwrap().to_owned(),
+                why.to_owned(),
+            )
+        })
+        .collect()
+}
+
+fn names(ran: &[(String, String)]) -> Vec<&str> {
+    ran.iter().map(|(name, _)| name.as_str()).collect()
+}
+
+/// Every stored object, oldest shard first.
+fn objects(project: &Project) -> Vec<PathBuf> {
+    let root = project.path(".clinicadl/objects");
+    files(&root)
+        .into_iter()
+        .map(|file| root.join(file))
+        .collect()
+}
+
+fn records(project: &Project) -> Vec<PathBuf> {
+    let root = project.path(".clinicadl/actions");
+    files(&root)
+        .into_iter()
+        .map(|file| root.join(file))
+        .collect()
+}
+
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(path, bytes).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
+/// A project of tables that ran once.
+fn done() -> Project {
+    let project = Project::with_tables(24);
+    project.run().success();
+    project
+}
+
+#[test]
+fn f02_same_size_edit_with_restored_mtime() {
+    let project = done();
+    rewrite_quietly(
+        &project.path("labels.tsv"),
+        "sub-003\tses-M000\tCN",
+        "sub-003\tses-M000\tAD",
+    );
+    let ran = ran(&project.report(&[]));
+    assert_eq!(ran[0], ("holdout".to_owned(), "changed".to_owned()));
+}
+
+#[test]
+fn f03_newer_content_with_an_older_mtime() {
+    let project = done();
+    project.edit(
+        "labels.tsv",
+        "sub-003\tses-M000\tCN",
+        "sub-003\tses-M000\tAD",
+    );
+    set_modified(&project.path("labels.tsv"), std::time::UNIX_EPOCH);
+    assert_eq!(ran(&project.report(&[]))[0].0, "holdout");
+}
+
+#[test]
+fn f04_two_parameters_swap_values() {
+    let project = done();
+    project.edit(
+        "experiment.yaml",
+        "{ n_splits: 2 }",
+        "{ n_splits: 2, seed: 3 }",
+    );
+    project.run().success();
+    project.edit(
+        "experiment.yaml",
+        "{ n_splits: 2, seed: 3 }",
+        "{ n_splits: 3, seed: 2 }",
+    );
+    assert_eq!(names(&ran(&project.report(&[]))), ["folds"]);
+}
+
+#[test]
+fn f05_one_becomes_true() {
+    let project = done();
+    project.edit(
+        "experiment.yaml",
+        "{ n_splits: 2 }",
+        "{ n_splits: 2, seed: 1 }",
+    );
+    project.run().success();
+    project.edit("experiment.yaml", "seed: 1", "seed: true");
+    let said = project.run();
+    assert_eq!(said.code, Some(2), "a boolean is no number");
+    assert!(
+        said.stderr.contains("expected integer, got true"),
+        "{}",
+        said.stderr
+    );
+    project.edit(
+        "experiment.yaml",
+        "seed: true",
+        "seed: 1, validation_longitudinal: false",
+    );
+    assert!(
+        ran(&project.report(&[])).is_empty(),
+        "the default made explicit is no change"
+    );
+    project.edit(
+        "experiment.yaml",
+        "longitudinal: false",
+        "longitudinal: true",
+    );
+    assert_eq!(names(&ran(&project.report(&[]))), ["folds"]);
+}
+
+#[test]
+fn f07_adjacent_parameters_do_not_run_together() {
+    let project = done();
+    project.edit(
+        "experiment.yaml",
+        "{ n_splits: 2 }",
+        "{ n_splits: 2, seed: 31 }",
+    );
+    project.run().success();
+    project.edit(
+        "experiment.yaml",
+        "n_splits: 2, seed: 31",
+        "n_splits: 3, seed: 1",
+    );
+    assert_eq!(names(&ran(&project.report(&[]))), ["folds"]);
+    assert_eq!(
+        files(&project.path("tables")).len(),
+        files(&project.path("tables")).len()
+    );
+}
+
+#[test]
+fn f11_lost_or_truncated_metadata_then_a_change() {
+    for damage in ["lost", "truncated", "emptied"] {
+        let project = done();
+        for record in records(&project) {
+            let bytes = fs::read(&record).unwrap();
+            match damage {
+                "lost" => fs::remove_file(&record).unwrap(),
+                "truncated" => overwrite(&record, &bytes[..bytes.len() / 2]),
+                _ => overwrite(&record, b""),
+            }
+        }
+        project.edit("experiment.yaml", "{ n_splits: 2 }", "{ n_splits: 3 }");
+        let ran = ran(&project.report(&[]));
+        assert_eq!(names(&ran), ["holdout", "validation", "folds"], "{damage}");
+        assert_eq!(ran[0].1, "record-missing", "{damage}");
+    }
+}
+
+#[test]
+fn f13_flipped_or_truncated_object() {
+    for damage in ["flipped", "truncated"] {
+        let project = done();
+        for object in objects(&project) {
+            let mut bytes = fs::read(&object).unwrap();
+            match damage {
+                "flipped" => bytes[0] ^= 1,
+                _ => bytes.truncate(bytes.len() / 2),
+            }
+            overwrite(&object, &bytes);
+        }
+        fs::remove_dir_all(project.path("tables")).unwrap();
+        let ran = ran(&project.report(&[]));
+        assert_eq!(names(&ran), ["holdout", "validation", "folds"], "{damage}");
+        assert_eq!(ran[0].1, "output-lost", "{damage}");
+    }
+}
+
+#[test]
+fn f14_touched_mtime_runs_nothing() {
+    let project = done();
+    set_modified(&project.path("labels.tsv"), std::time::SystemTime::now());
+    assert!(ran(&project.report(&[])).is_empty());
+}
+
+#[test]
+fn f15_changed_then_reverted() {
+    let project = done();
+    project.edit("experiment.yaml", "n_test: 6", "n_test: 8");
+    assert_eq!(
+        names(&ran(&project.report(&[]))),
+        ["holdout", "validation", "folds"]
+    );
+    project.edit("experiment.yaml", "n_test: 8", "n_test: 6");
+    assert!(ran(&project.report(&[])).is_empty());
+}
+
+#[test]
+fn f17_identical_output_cuts_off_early() {
+    let project = done();
+    // With a split found at the first trial, the permitted number of trials changes no byte.
+    project.edit(
+        "experiment.yaml",
+        "n_test: 6, balance: []",
+        "n_test: 6, balance: [], max_trials: 999",
+    );
+    let ran = ran(&project.report(&[]));
+    assert_eq!(names(&ran), ["holdout"], "what follows sees the same bytes");
+}
+
+#[test]
+fn f18_the_plan_is_what_happens() {
+    let project = done();
+    project.edit("experiment.yaml", "n_test: 6", "n_test: 8");
+    let plan = project
+        .clinicadl(&["plan", "experiment.yaml", "--json"])
+        .success();
+    let plan: Value = serde_json::from_str(&plan.stdout).unwrap();
+    let states: Vec<&str> = plan["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|action| action["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["run", "maybe", "maybe"]);
+    assert_eq!(plan["actions"][0]["why"]["changes"][0]["field"], "n_test");
+    let first = &ran(&project.report(&[]))[0];
+    assert_eq!(first.0, "holdout");
+}
+
+#[test]
+fn a_damaged_stat_cache() {
+    for garbage in [
+        &b"not a database"[..],
+        b"",
+        b"[[\"/etc/passwd\"",
+        &[0xff; 100],
+    ] {
+        let project = done();
+        let root = project.path(".clinicadl");
+        for file in files(&root)
+            .iter()
+            .filter(|file| file.contains("stat-cache"))
+        {
+            overwrite(&root.join(file), garbage);
+        }
+        assert!(ran(&project.report(&[])).is_empty());
+        rewrite_quietly(
+            &project.path("labels.tsv"),
+            "sub-003\tses-M000\tCN",
+            "sub-003\tses-M000\tAD",
+        );
+        assert_eq!(ran(&project.report(&[]))[0].0, "holdout");
+    }
+}
+
+#[test]
+fn a_damaged_record() {
+    for garbage in [&b"{}"[..], b"", &[0xff; 100], b"<<<<<<< ours"] {
+        let project = done();
+        for record in records(&project) {
+            overwrite(&record, garbage);
+        }
+        let ran = ran(&project.report(&[]));
+        assert_eq!(names(&ran), ["holdout", "validation", "folds"]);
+    }
+}
+
+#[test]
+fn a_damaged_account_of_the_last_run_costs_precision_only() {
+    let project = done();
+    let root = project.path(".clinicadl");
+    for file in files(&root).iter().filter(|file| file.starts_with("runs/")) {
+        overwrite(&root.join(file), &[0xff; 64]);
+    }
+    assert!(ran(&project.report(&[])).is_empty());
+}
+
+#[test]
+fn unknown_and_duplicate_keys() {
+    let project = Project::with_tables(24);
+    project.edit("experiment.yaml", "n_test: 6", "n_tset: 6");
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(
+        said.stderr.contains("experiment.yaml:6:"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("did you mean `n_test`?"),
+        "{}",
+        said.stderr
+    );
+    project.edit("experiment.yaml", "n_tset: 6", "n_test: 6, n_test: 8");
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.stderr.contains("duplicate"), "{}", said.stderr);
+}
+
+#[test]
+fn exit_codes() {
+    let project = Project::with_tables(24);
+    assert_eq!(
+        project
+            .clinicadl(&["status", "experiment.yaml", "--check"])
+            .code,
+        Some(3)
+    );
+    assert_eq!(
+        project
+            .clinicadl(&["plan", "experiment.yaml", "--exit-code"])
+            .code,
+        Some(3)
+    );
+    assert_eq!(
+        project
+            .clinicadl(&["run", "experiment.yaml", "--frozen"])
+            .code,
+        Some(3)
+    );
+    assert_eq!(project.run().code, Some(0));
+    assert_eq!(
+        project
+            .clinicadl(&["status", "experiment.yaml", "--check"])
+            .code,
+        Some(0)
+    );
+    assert_eq!(
+        project
+            .clinicadl(&["run", "experiment.yaml", "--frozen"])
+            .code,
+        Some(0)
+    );
+    project.edit("experiment.yaml", "n_test: 6", "n_test: 23");
+    assert_eq!(project.run().code, Some(1), "nobody is left to train on");
+    project.edit("experiment.yaml", "n_test: 23", "n_test: []");
+    assert_eq!(project.run().code, Some(2));
+}
