@@ -11,5 +11,6 @@ mod experiment;
 mod explain;
 mod golden;
 mod interruption;
+mod items;
 mod peer;
 mod support;
