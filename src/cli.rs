@@ -73,6 +73,17 @@ pub(crate) struct ManifestArgs {
     /// Read every input again instead of trusting unchanged file stamps.
     #[arg(long)]
     pub(crate) paranoid: bool,
+    /// Which stored results to reuse: those of any hardware and libtorch, or of this one only.
+    #[arg(long, value_enum, default_value_t = Reuse::Any)]
+    pub(crate) reuse: Reuse,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reuse {
+    /// Wherever they were computed: a GPU's results can be checked on a laptop.
+    Any,
+    /// Computed with this libtorch, device, instruction set and number of threads: bit for bit.
+    SameClass,
 }
 
 #[derive(Debug, Args)]

@@ -177,6 +177,28 @@ fn two_empty_stores_and_other_numbers_of_threads_give_the_same_bytes() {
         lock
     };
     assert_eq!(lock(&first), lock(&second));
+
+    // Whoever asks for results of the same class gets only those.
+    let frozen = |cpus, reuse| {
+        let flags = [
+            "run",
+            "experiment.yaml",
+            "--frozen",
+            "--cpus",
+            cpus,
+            "--reuse",
+            reuse,
+        ];
+        first.clinicadl(&flags).code
+    };
+    assert_eq!(frozen("1", "same-class"), Some(0));
+    assert_eq!(frozen("2", "same-class"), Some(3));
+    assert_eq!(frozen("2", "any"), Some(0));
+    let why = first.report(&["--cpus", "2", "--reuse", "same-class"]);
+    let trained = &why["run"]["actions"][3]["outcome"]["why"];
+    assert_eq!(trained["reason"], "numerics-class", "{trained}");
+    assert_eq!(trained["stored"]["intraop_threads"], 1);
+    assert_eq!(trained["now"]["intraop_threads"], 2);
 }
 
 #[test]

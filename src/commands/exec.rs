@@ -4,7 +4,7 @@ use std::path::Path;
 
 use engine::exec::RunReport;
 use engine::manifest::{Issues, Manifest};
-use engine::plan::Plan;
+use engine::plan::{Conditions, Plan};
 use engine::provenance::finished_artifacts;
 use engine::publish::{Content, PublishOutcome, PublishedFile, publish};
 use engine::store::Store;
@@ -30,7 +30,7 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         &plan,
         &store,
         machine(&args.machine),
-        Vec::new(),
+        Conditions::default(),
     )?;
     finished(&report)?;
     let files = layout(&manifest, &report, &store);

@@ -16,12 +16,13 @@ use std::process::ExitCode;
 
 use clap::CommandFactory;
 use engine::Registry;
+use engine::exec::{Machine, NumericsClasses};
 use engine::manifest::Manifest;
-use engine::plan::{Assessment, Plan, assess};
+use engine::plan::{Assessment, Conditions, Plan, assess};
 use engine::store::Store;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, ManifestArgs, Output};
+use crate::cli::{Cli, Command, ManifestArgs, Output, Reuse};
 use crate::failure::{Code, Failure};
 
 /// What every verb gets besides its own arguments.
@@ -136,7 +137,8 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
         store.stats().distrust();
     }
     let plan = Plan::build(&manifest, &store)?;
-    let assessment = assess(&plan, &manifest, &store, &[]);
+    let conditions = conditions(args, &plan, Machine::detect(), &[])?;
+    let assessment = assess(&plan, &manifest, &store, &conditions);
     if path.is_dir() {
         store.save_stats();
     }
@@ -147,6 +149,33 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
         store,
         _empty: empty,
     })
+}
+
+/// Which stored results are not reused.
+fn conditions(
+    args: &ManifestArgs,
+    plan: &Plan,
+    machine: Machine,
+    forced: &[String],
+) -> Result<Conditions, Failure> {
+    let same_class = match args.reuse {
+        Reuse::Any => None,
+        Reuse::SameClass => Some(NumericsClasses::ask(&worker_path()?, plan, machine)?),
+    };
+    Ok(Conditions {
+        forced: forced.to_vec(),
+        same_class,
+    })
+}
+
+/// The worker is installed beside this program.
+fn worker_path() -> Result<PathBuf, Failure> {
+    let this = std::env::current_exe()
+        .map_err(|e| Failure::new(Code::Environment, format!("cannot find this program: {e}")))?;
+    Ok(this
+        .parent()
+        .unwrap_or(Path::new("."))
+        .join("clinicadl-worker"))
 }
 
 /// A size for people.

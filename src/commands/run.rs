@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
-use engine::plan::{Plan, assess};
+use engine::plan::{Conditions, Plan, assess};
 use engine::provenance;
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
 use engine::store::Store;
 use maps::Maps;
 use serde_json::{Map, Value, json};
 
-use super::{Session, store_path};
+use super::{Session, conditions, store_path, worker_path};
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of};
 use crate::progress::Progress;
@@ -31,22 +31,16 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         store.stats().distrust();
     }
     let plan = Plan::build(&manifest, &store)?;
-    if args.frozen && !assess(&plan, &manifest, &store, &[]).is_up_to_date() {
+    let machine = machine(&args.machine);
+    let conditions = conditions(&args.manifest, &plan, machine, &args.force)?;
+    if args.frozen && !assess(&plan, &manifest, &store, &conditions).is_up_to_date() {
         let failure = Failure::new(
             Code::NotUpToDate,
             "not up to date, and `--frozen` runs nothing",
         );
         return Err(failure.hint("`clinicadl plan` shows what would run"));
     }
-    let machine = machine(&args.machine);
-    let report = execute(
-        session,
-        &manifest,
-        &plan,
-        &store,
-        machine,
-        args.force.clone(),
-    )?;
+    let report = execute(session, &manifest, &plan, &store, machine, conditions)?;
     finished(&report)?;
     let published = match manifest.maps_path() {
         Some(target) => {
@@ -77,7 +71,7 @@ pub(super) fn execute(
     plan: &Plan,
     store: &Store,
     machine: Machine,
-    force: Vec<String>,
+    conditions: Conditions,
 ) -> Result<RunReport, Failure> {
     let interrupt = Interrupt::default();
     let asked = interrupt.clone();
@@ -86,7 +80,7 @@ pub(super) fn execute(
     }
     let options = RunOptions {
         machine,
-        force,
+        conditions,
         worker: worker_path()?,
         interrupt,
     };
@@ -103,16 +97,6 @@ pub(super) fn execute(
     );
     progress.finish();
     report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
-}
-
-/// The worker is installed beside this program.
-fn worker_path() -> Result<PathBuf, Failure> {
-    let this = std::env::current_exe()
-        .map_err(|e| Failure::new(Code::Environment, format!("cannot find this program: {e}")))?;
-    Ok(this
-        .parent()
-        .unwrap_or(Path::new("."))
-        .join("clinicadl-worker"))
 }
 
 /// An error unless every action has its result.

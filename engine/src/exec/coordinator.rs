@@ -19,8 +19,8 @@ use crate::error::{FailureKind, StageError};
 use crate::key::{KeyDocument, Reason};
 use crate::manifest::Manifest;
 use crate::plan::{
-    ActionId, LastRun, Plan, PlannedAction, PlannedInput, State, examine, inputs_of, key_document,
-    remember_inputs,
+    ActionId, Conditions, LastRun, Plan, PlannedAction, PlannedInput, State, examine, inputs_of,
+    key_document, remember_inputs,
 };
 use crate::registry::Registry;
 use crate::stage::RunsIn;
@@ -54,8 +54,8 @@ impl Interrupt {
 pub struct RunOptions {
     /// What may be used.
     pub machine: Machine,
-    /// Stages (by name) that run whatever the store holds.
-    pub force: Vec<String>,
+    /// Which stored results are not reused.
+    pub conditions: Conditions,
     /// The worker executable.
     pub worker: PathBuf,
     /// Stops the run when asked.
@@ -227,7 +227,7 @@ impl Coordinator<'_> {
             &document,
             self.store,
             &self.last,
-            &self.options.force,
+            &self.options.conditions,
         ) {
             State::Hit(record) => {
                 (self.events)(&Event::Hit {

@@ -14,6 +14,7 @@
 mod action;
 mod coordinator;
 mod event;
+mod numerics;
 mod process;
 mod report;
 mod slots;
@@ -22,9 +23,10 @@ mod worker;
 pub use action::{ActionSpec, Finished, OutputSpec, execute};
 pub use coordinator::{Interrupt, RunError, RunOptions, run};
 pub use event::{Event, EventHandler};
+pub use numerics::NumericsClasses;
 pub use report::{ActionOutcome, ActionReport, RunReport};
 pub use slots::Machine;
-pub use worker::worker_main;
+pub use worker::{print_numerics, worker_main};
 
 #[cfg(test)]
 mod tests;

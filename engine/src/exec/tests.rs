@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::manifest::Manifest;
-use crate::plan::{Plan, State, assess};
+use crate::plan::{Conditions, Plan, State, assess};
 use crate::store::Store;
 use crate::testing::REGISTRY;
 
@@ -56,7 +56,10 @@ stages:
                 gpus: 0,
                 memory: None,
             },
-            force: force.to_vec(),
+            conditions: Conditions {
+                forced: force.to_vec(),
+                same_class: None,
+            },
             worker: PathBuf::from("none"),
             interrupt: Interrupt::default(),
         };
@@ -174,7 +177,8 @@ fn a_lost_object_is_made_again() {
     let store = project.store();
     let manifest = project.manifest("");
     let plan = Plan::build(&manifest, &store).unwrap();
-    let State::Hit(record) = &assess(&plan, &manifest, &store, &[]).states[1].1 else {
+    let State::Hit(record) = &assess(&plan, &manifest, &store, &Conditions::default()).states[1].1
+    else {
         panic!("expected a hit")
     };
     let tree = store.tree(&record.outputs["parts"][0].digest).unwrap();
@@ -207,7 +211,7 @@ fn a_plan_tells_the_reason_before_the_run() {
     project.run("factor: 1");
     let (manifest, store) = (project.manifest("factor: 4"), project.store());
     let plan = Plan::build(&manifest, &store).unwrap();
-    let states = assess(&plan, &manifest, &store, &[]).states;
+    let states = assess(&plan, &manifest, &store, &Conditions::default()).states;
     let State::Run { reason, .. } = &states[0].1 else {
         panic!("expected a run")
     };

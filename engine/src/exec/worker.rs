@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::action::{ActionSpec, Finished, execute};
-use crate::context::StageEvent;
+use crate::context::{Slots, StageEvent};
 use crate::error::StageError;
 use crate::registry::Registry;
 use crate::store::Store;
@@ -35,22 +35,32 @@ pub(super) enum Message {
 }
 
 /// Runs the action described in the file `spec` and reports on standard output.
-pub fn worker_main(spec: &Path, registry: Registry, numerics: fn() -> Value) -> ExitCode {
+pub fn worker_main(spec: &Path, registry: Registry, numerics: fn(Slots) -> Value) -> ExitCode {
     let cancelled = Arc::new(AtomicBool::new(false));
     watch_input(cancelled.clone());
+    let mut class = Value::Null;
     let result = read_spec(spec).and_then(|(spec, store)| {
+        class = numerics(spec.slots);
         let events = Arc::new(|event| send(&Message::Event(event)));
         execute(&spec, registry, &store, events, cancelled)
     });
     let failed = result.is_err();
     send(&Message::Done {
         result,
-        numerics: numerics(),
+        numerics: class,
     });
     if failed {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
+    }
+}
+
+/// Prints the class of hardware and libraries that an action with these slots would have.
+pub fn print_numerics(slots: Slots, numerics: fn(Slots) -> Value) -> ExitCode {
+    match writeln!(io::stdout(), "{}", numerics(slots)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

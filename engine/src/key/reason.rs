@@ -35,6 +35,14 @@ pub enum Reason {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         besides: Vec<Change>,
     },
+    /// Its result was computed by another class of hardware and libraries, and only results of the
+    /// same class are reused (`--reuse same-class`).
+    NumericsClass {
+        /// The class of the stored result.
+        stored: Value,
+        /// The class here.
+        now: Value,
+    },
     /// Asked for with `--force`.
     Forced,
 }
@@ -172,6 +180,15 @@ impl fmt::Display for Reason {
             }
             Self::UpstreamWillRun { action, besides } => {
                 write!(f, "`{action}` runs first; besides, {}", listed(besides))
+            }
+            Self::NumericsClass { stored, now } => {
+                f.write_str("its result was computed with ")?;
+                let names = now.as_object().into_iter().flatten().map(|(name, _)| name);
+                let differing: Vec<String> = names
+                    .filter(|name| stored[name.as_str()] != now[name.as_str()])
+                    .map(|name| format!("{name} {} (here {})", stored[name], now[name]))
+                    .collect();
+                f.write_str(&differing.join(", "))
             }
             Self::Forced => f.write_str("forced"),
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ActionId, Plan, PlannedAction, PlannedInput};
 use crate::context::{Input, InputFile};
+use crate::exec::NumericsClasses;
 use crate::inputs::{input_of, tree_of};
 use crate::key::{ActionKey, Change, FileChanges, KEY_FORMAT, KeyDocument, KeyInput, Reason, diff};
 use crate::manifest::Manifest;
@@ -104,10 +105,22 @@ fn path(store: &Store, manifest: &Manifest) -> std::path::PathBuf {
         .join("last.json")
 }
 
+/// What makes a stored result unwelcome.
+#[derive(Debug, Clone, Default)]
+pub struct Conditions {
+    /// Stages, by name, whose actions run whatever the store holds.
+    pub forced: Vec<String>,
+    /// With these, a result computed by another class of hardware and libraries is computed again.
+    pub same_class: Option<NumericsClasses>,
+}
+
 /// Looks every action up in the store. Nothing is executed and nothing is written.
-///
-/// `forced` names stages whose actions run whatever the store holds.
-pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]) -> Assessment {
+pub fn assess(
+    plan: &Plan,
+    manifest: &Manifest,
+    store: &Store,
+    conditions: &Conditions,
+) -> Assessment {
     let last = LastRun::load(store, manifest);
     let mut records: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>> = BTreeMap::new();
     let mut states = Vec::with_capacity(plan.order().len());
@@ -126,7 +139,7 @@ pub fn assess(plan: &Plan, manifest: &Manifest, store: &Store, forced: &[String]
             None => match inputs_of(plan, action, &records, store) {
                 Some(inputs) => {
                     let document = key_document(action, &inputs);
-                    examine(action, &inputs, &document, store, &last, forced)
+                    examine(action, &inputs, &document, store, &last, conditions)
                 }
                 // What a hit named is gone: the action that made it runs again.
                 None => State::Pending {
@@ -151,23 +164,25 @@ pub(crate) fn examine(
     document: &KeyDocument,
     store: &Store,
     last: &LastRun,
-    forced: &[String],
+    conditions: &Conditions,
 ) -> State {
     let key = document.key();
-    if forced.contains(&action.stage_name) {
+    if conditions.forced.contains(&action.stage_name) {
         return State::Run {
             key,
             reason: Reason::Forced,
         };
     }
     match store.record(&key) {
-        Some(record) => match lost_output(&record, store) {
-            None => State::Hit(Box::new(record)),
-            Some(port) => State::Run {
-                key,
-                reason: Reason::OutputLost { port },
-            },
-        },
+        Some(record) => {
+            let reason = lost_output(&record, store)
+                .map(|port| Reason::OutputLost { port })
+                .or_else(|| other_class(action, &record, conditions));
+            match reason {
+                None => State::Hit(Box::new(record)),
+                Some(reason) => State::Run { key, reason },
+            }
+        }
         None => {
             let reason = match last.actions.get(&action.name()) {
                 None => Reason::New,
@@ -179,6 +194,20 @@ pub(crate) fn examine(
             State::Run { key, reason }
         }
     }
+}
+
+/// Why a result is not reused although it is stored: it was computed elsewhere, and that matters.
+fn other_class(
+    action: &PlannedAction,
+    record: &ActionRecord,
+    conditions: &Conditions,
+) -> Option<Reason> {
+    let now = conditions.same_class.as_ref()?.of(action)?;
+    let stored = record.numerics.clone().unwrap_or_default();
+    (stored != *now).then(|| Reason::NumericsClass {
+        stored,
+        now: now.clone(),
+    })
 }
 
 /// Every difference of key documents, with the files by which inputs differ.

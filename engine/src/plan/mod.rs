@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-pub use assess::{Assessment, LastRun, State, assess, inputs_of, key_document};
+pub use assess::{Assessment, Conditions, LastRun, State, assess, inputs_of, key_document};
 pub(crate) use assess::{examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
 pub use explain::{Earlier, Explanation, explain};

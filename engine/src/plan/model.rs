@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
-use super::{Plan, State, assess};
+use super::{Conditions, Plan, State, assess};
 use crate::digest::Digest;
 use crate::exec::{ActionOutcome, Interrupt, Machine, RunOptions, RunReport, run};
 use crate::manifest::Manifest;
@@ -172,12 +172,11 @@ stages:
         let manifest = self.manifest();
         let store = Store::open(&self.path(store)).unwrap();
         let plan = Plan::build(&manifest, &store).unwrap();
-        let force = if force {
-            vec!["parts".to_owned()]
-        } else {
-            Vec::new()
-        };
-        let told = assess(&plan, &manifest, &store, &force)
+        let mut conditions = Conditions::default();
+        if force {
+            conditions.forced.push("parts".to_owned());
+        }
+        let told = assess(&plan, &manifest, &store, &conditions)
             .states
             .iter()
             .map(|(id, state)| {
@@ -195,7 +194,7 @@ stages:
                 gpus: 0,
                 memory: None,
             },
-            force,
+            conditions,
             worker: PathBuf::from("none"),
             interrupt: Interrupt::default(),
         };

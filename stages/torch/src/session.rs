@@ -77,13 +77,14 @@ fn choose_device(gpus: usize) -> Result<Device, StageError> {
         .hint("for CUDA, build against a CUDA libtorch with `LIBTORCH_USE_PYTORCH=1`, see README"))
 }
 
-/// What results of libtorch depend on besides inputs and parameters: the numerics class.
-pub fn numerics() -> Value {
-    let device = if Cuda::is_available() { "cuda" } else { "cpu" };
+/// What results of libtorch computed with these slots depend on besides inputs and parameters: the
+/// numerics class.
+pub fn numerics(slots: Slots) -> Value {
+    let device = if slots.gpus > 0 { "cuda" } else { "cpu" };
     json!({
         "libtorch": torch_version(),
         "device": device,
-        "intraop_threads": tch::get_num_threads(),
+        "intraop_threads": slots.cpus.max(1),
         "cpu_capability": cpu_capability(),
         "mkl": tch::utils::has_mkl(),
         "mkldnn": tch::utils::has_mkldnn(),
@@ -141,9 +142,13 @@ mod tests {
 
     #[test]
     fn numerics_name_what_results_depend_on() {
-        let numerics = numerics();
+        let numerics = numerics(Slots { cpus: 2, gpus: 0 });
         for field in ["libtorch", "device", "intraop_threads", "cpu_capability"] {
             assert!(!numerics[field].is_null(), "{field}");
         }
+        assert_eq!(
+            numerics["device"], "cpu",
+            "no graphics processor was asked for"
+        );
     }
 }
