@@ -3,6 +3,7 @@
 //! One stage is one file and one line in [`STAGES`].
 
 pub mod caps;
+pub mod clinical;
 pub mod generate;
 pub mod io;
 pub mod learning;
@@ -19,7 +20,11 @@ use engine::registry::{AnyStage, Declared, Native};
 
 /// Every stage, sorted by ID.
 pub static STAGES: &[&dyn AnyStage] = &[
+    &Native::<clinical::Analysis>::new(),
     &Native::<generate::Generate>::new(),
+    &Native::<clinical::GetLabels>::new(),
+    &Native::<clinical::GetMetadata>::new(),
+    &Native::<clinical::GetProgression>::new(),
     &Declared::<learning::Interpret>::new(),
     &Native::<split::KFold>::new(),
     &Declared::<learning::Predict>::new(),

@@ -4,6 +4,7 @@
 //! about a cell names file, line and column. A table knows nothing of what its labels mean.
 
 mod column;
+mod edit;
 mod parse;
 mod session;
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use engine::{InputFile, StageError};
 
 pub use column::Column;
-pub use session::{Session, compare_sessions};
+pub use session::{Session, compare_sessions, months};
 
 /// Column of participants.
 pub const PARTICIPANT: &str = "participant_id";

@@ -23,7 +23,8 @@ pub fn compare_sessions(a: &str, b: &str) -> Ordering {
     }
 }
 
-fn months(session: &str) -> Option<u64> {
+/// The months of a session named `ses-M<months>`.
+pub fn months(session: &str) -> Option<u64> {
     let digits = session.strip_prefix("ses-M")?;
     digits
         .bytes()

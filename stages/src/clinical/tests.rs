@@ -1,0 +1,230 @@
+use super::analysis::describe;
+use super::labels::{Modalities, choose};
+use super::metadata::join;
+use super::progression::progression;
+use super::*;
+
+fn table(shown: &str, text: &str) -> Table {
+    let text = text.split_whitespace().collect::<Vec<_>>();
+    let columns = text
+        .iter()
+        .position(|cell| cell.starts_with("sub-"))
+        .unwrap();
+    let lines: Vec<String> = text.chunks(columns).map(|line| line.join("\t")).collect();
+    Table::parse(lines.join("\n").replace('–', "").as_bytes(), shown).unwrap()
+}
+
+fn column(table: &Table, name: &str) -> Vec<String> {
+    let texts = table.texts(name).unwrap();
+    texts.into_iter().map(str::to_owned).collect()
+}
+
+/// Vectors of ClinicaDL 1.6.1 with a horizon of 36 months; sessions keep their names here.
+#[test]
+fn progressions_are_those_of_the_reference() {
+    let table = table(
+        "labels.tsv",
+        "participant_id session_id diagnosis
+         sub-1 ses-M000 MCI sub-1 ses-M036 MCI sub-1 ses-M048 MCI sub-1 ses-M072 AD
+         sub-2 ses-M000 MCI sub-2 ses-M012 CN sub-2 ses-M036 MCI sub-2 ses-M048 MCI
+         sub-2 ses-M060 CN sub-2 ses-M072 AD
+         sub-3 ses-M00 CN sub-3 ses-M06 CN
+         sub-4 ses-M000 AD
+         sub-5 ses-M000 CN sub-5 ses-M048 MCI",
+    );
+    let told = progression(&GetProgressionParams::default(), &table).unwrap();
+    let expected = "s p p uk s p p p p uk s uk uk p uk";
+    assert_eq!(column(&told, "progression").join(" "), expected);
+    assert_eq!(told.columns().last().unwrap(), "progression");
+}
+
+#[test]
+fn a_participant_who_gets_better_and_worse_is_unstable() {
+    let table = table(
+        "labels.tsv",
+        "participant_id session_id diagnosis
+         sub-1 ses-M000 MCI sub-1 ses-M036 CN sub-1 ses-M072 AD sub-1 ses-M108 AD",
+    );
+    let told = progression(&GetProgressionParams::default(), &table).unwrap();
+    assert_eq!(column(&told, "progression"), ["us"; 4]);
+}
+
+#[test]
+fn a_missing_diagnosis_is_filled_between_equal_ones_and_else_dropped() {
+    let table = table(
+        "labels.tsv",
+        "participant_id session_id diagnosis
+         sub-1 ses-M000 – sub-1 ses-M006 CN sub-1 ses-M012 – sub-1 ses-M018 CN sub-1 ses-M100 –
+         sub-1 ses-M024 – sub-1 ses-M030 MCI",
+    );
+    let told = progression(&GetProgressionParams::default(), &table).unwrap();
+    let sessions = ["ses-M006", "ses-M012", "ses-M018", "ses-M030"];
+    assert_eq!(column(&told, "session_id"), sessions);
+    assert_eq!(column(&told, "diagnosis"), ["CN", "CN", "CN", "MCI"]);
+}
+
+#[test]
+fn an_unknown_diagnosis_is_named_with_its_line() {
+    let table = table(
+        "labels.tsv",
+        "participant_id session_id diagnosis sub-1 ses-M000 CN sub-1 ses-M006 EMCI",
+    );
+    let error = progression(&GetProgressionParams::default(), &table).unwrap_err();
+    assert!(
+        error.message.contains("line 3, column `diagnosis`: `EMCI`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn metadata_are_joined_by_session_whatever_else_the_tables_say() {
+    let labels = table(
+        "labels.tsv",
+        "participant_id session_id age sub-2 ses-M000 71 sub-1 ses-M000 60 sub-9 ses-M000 60",
+    );
+    let metadata = table(
+        "merged.tsv",
+        "participant_id session_id age site apoe
+         sub-1 ses-M000 60 A 3 sub-2 ses-M000 72 B 4 sub-2 ses-M006 72 B 4",
+    );
+    let joined = join(&GetMetadataParams::default(), &labels, &metadata).unwrap();
+    assert_eq!(
+        joined.table.columns(),
+        ["participant_id", "session_id", "age", "site", "apoe"]
+    );
+    assert_eq!(column(&joined.table, "site"), ["B", "A"]);
+    assert_eq!(column(&joined.table, "age"), ["71", "60"]);
+    assert!(
+        joined.warnings[0].contains("1 sessions are dropped")
+            && joined.warnings[0].contains("sub-9")
+    );
+    let params = GetMetadataParams {
+        variables: vec!["apoe".into()],
+    };
+    let joined = join(&params, &labels, &metadata).unwrap();
+    assert_eq!(
+        joined.table.columns(),
+        ["participant_id", "session_id", "age", "apoe"]
+    );
+    let params = GetMetadataParams {
+        variables: vec!["apo".into()],
+    };
+    let error = join(&params, &labels, &metadata).err().unwrap();
+    assert!(error.hints[0].contains("did you mean `apoe`?"), "{error:?}");
+}
+
+/// Vector of ClinicaDL 1.6.1.
+#[test]
+fn the_analysis_is_that_of_the_reference() {
+    let merged = table(
+        "merged.tsv",
+        "participant_id session_id diagnosis age sex MMS cdr_global
+         sub-1 ses-M000 CN 70 M 29 0 sub-1 ses-M006 CN 70.5 M – 0
+         sub-2 ses-M000 AD 80 F 20 1 sub-3 ses-M000 CN 60 F – 0.5",
+    );
+    let mut warnings = Vec::new();
+    let text = describe(&AnalysisParams::default(), &merged, &merged, &mut |w| {
+        warnings.push(w);
+    });
+    let text = text.unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(
+        lines[0],
+        "group\tn_subjects\tmean_age\tstd_age\tmin_age\tmax_age\tsexF\tsexM\tmean_MMSE\tstd_MMSE\t\
+         min_MMSE\tmax_MMSE\tCDR_0\tCDR_0.5\tCDR_1\tCDR_2\tCDR_3\tmean_scans\tstd_scans\tn_scans"
+    );
+    assert_eq!(
+        lines[1].replace('\t', " "),
+        "AD 1.0 80.0 0.0 80.0 80.0 1.0 0.0 20.0 0.0 20.0 20.0 0.0 0.0 1.0 0.0 0.0 1.0 0.0 1.0"
+    );
+    assert_eq!(
+        lines[2].replace('\t', " "),
+        "CN 2.0 65.0 5.0 60.0 70.0 1.0 1.0 29.0 0.0 29.0 29.0 1.0 1.0 0.0 0.0 0.0 1.5 0.5 3.0"
+    );
+    assert_eq!(warnings, ["CN: the MMSE of 1 participants is missing"]);
+}
+
+const MERGED: &str = "participant_id session_id age_bl stage sex diagnosis diagnosis_bl site
+    sub-2 ses-M000 70 x F AD AD A
+    sub-1 ses-M012 61 x M CN CN B
+    sub-1 ses-M000 60 x M CN CN B
+    sub-1 ses-M006 60 x M – CN B
+    sub-3 ses-M000 65 x F MCI MCI A
+    sub-4 ses-M000 66 x F CN SMC A
+    sub-5 ses-other 66 x F CN CN A";
+
+#[test]
+fn labels_of_chosen_diagnoses_are_sorted_and_filled() {
+    let merged = table("merged.tsv", MERGED);
+    let chosen = choose(&GetLabelsParams::default(), &merged, None, None).unwrap();
+    assert_eq!(
+        String::from_utf8(chosen.table.to_tsv().unwrap()).unwrap(),
+        "participant_id\tsession_id\tage_bl\tsex\tdiagnosis\n\
+         sub-1\tses-M000\t60\tM\tCN\nsub-1\tses-M006\t60\tM\tCN\nsub-1\tses-M012\t61\tM\tCN\n\
+         sub-2\tses-M000\t70\tF\tAD\n"
+    );
+    let params = GetLabelsParams {
+        keep_smc: true,
+        remove_unique_session: true,
+        variables_of_interest: vec!["site".into()],
+        ..GetLabelsParams::default()
+    };
+    let chosen = choose(&params, &merged, None, None).unwrap();
+    assert_eq!(column(&chosen.table, "participant_id"), ["sub-1"; 3]);
+    assert_eq!(column(&chosen.table, "site"), ["B"; 3]);
+}
+
+#[test]
+fn a_modality_and_a_restriction_leave_sessions_out() {
+    let merged = table("merged.tsv", MERGED);
+    let tables = [
+        (
+            "missing_mods_ses-M000.tsv",
+            table("m0", "participant_id t1w pet sub-1 1 0 sub-2 0 1"),
+        ),
+        (
+            "missing_mods_ses-M006.tsv",
+            table("m6", "participant_id t1w sub-1 1"),
+        ),
+    ];
+    let modalities = Modalities::of_tables(&tables, "t1w", "missing_mods").unwrap();
+    let params = GetLabelsParams::default();
+    let chosen = choose(&params, &merged, Some(&modalities), None).unwrap();
+    assert_eq!(
+        column(&chosen.table, "session_id"),
+        ["ses-M000", "ses-M006"]
+    );
+    let restriction = table("only.tsv", "participant_id session_id sub-1 ses-M006");
+    let chosen = choose(&params, &merged, Some(&modalities), Some(&restriction)).unwrap();
+    assert_eq!(column(&chosen.table, "session_id"), ["ses-M006"]);
+    let error = Modalities::of_tables(&tables, "flair", "missing_mods")
+        .err()
+        .unwrap();
+    assert!(error.hints[0].contains("pet, t1w"), "{error:?}");
+    let params = GetLabelsParams {
+        diagnoses: vec!["Dementia".into()],
+        ..params
+    };
+    let error = choose(&params, &merged, None, None).err().unwrap();
+    assert!(
+        error.hints.iter().any(|hint| hint.contains("`AD` (1)")),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn oasis_and_adni_tell_the_diagnosis_in_other_columns() {
+    let oasis = table(
+        "m",
+        "participant_id session_id age sex dx1 sub-1 ses-M000 60 M AD",
+    );
+    let chosen = choose(&GetLabelsParams::default(), &oasis, None, None).unwrap();
+    assert_eq!(column(&chosen.table, "diagnosis"), ["AD"]);
+    let adni = table(
+        "m",
+        "participant_id session_id age sex diagnosis adni_diagnosis_change
+         sub-1 ses-M000 60 M – 5.0 sub-2 ses-M000 60 M – -1 sub-3 ses-M000 60 F – 9",
+    );
+    let chosen = choose(&GetLabelsParams::default(), &adni, None, None).unwrap();
+    assert_eq!(column(&chosen.table, "diagnosis"), ["AD", "CN"]);
+}
