@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Draw the actions and what they read.
     Graph(GraphArgs),
+    /// Show what the actions of the last run said.
+    Logs(LogsArgs),
     /// Run one stage without a manifest.
     Exec(ExecArgs),
     /// List the stages, or describe one.
@@ -98,6 +100,12 @@ pub(crate) struct RunArgs {
     /// Run nothing: fail if anything is not up to date.
     #[arg(long, conflicts_with = "force")]
     pub(crate) frozen: bool,
+    /// Stop at the first failure.
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// After a failure go on with what does not depend on it (the default).
+    #[arg(long, conflicts_with = "fail_fast")]
+    pub(crate) keep_going: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +139,14 @@ pub(crate) struct ExplainArgs {
     /// Print the key document, from which the key is made.
     #[arg(long)]
     pub(crate) key: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    /// A stage, or one of its actions. Default: what happened in the last run, line by line.
+    pub(crate) action: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -61,6 +61,18 @@ impl Progress {
                 self.end_bar(action);
                 self.line(&format!(" \x1b[1;31mfailed\x1b[0m  {action}: {error}"));
             }
+            Event::Retrying {
+                action,
+                error,
+                attempts,
+                delay_s,
+            } => {
+                self.end_bar(action);
+                self.line(&format!(
+                    "  \x1b[1;33mretry\x1b[0m  {action}: {error}; try {} in {delay_s:.0} s",
+                    attempts + 1
+                ));
+            }
             Event::Skipped { action, because } => {
                 self.line(&format!("   skip  {action}: `{because}` failed"));
             }

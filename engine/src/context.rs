@@ -4,15 +4,16 @@
 //! without changing the key.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::StageError;
+use crate::exec::{Gently, Log, Stop, Supervision, Usage, child};
 use crate::items::{Item, ItemStore};
 use crate::seed::Stream;
 
@@ -158,7 +159,7 @@ impl Output {
     pub fn place(&self, path: &str, item: &Item) {
         self.placed
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .unwrap_or_else(PoisonError::into_inner)
             .insert(path.to_owned(), (item.digest, item.size));
     }
 }
@@ -172,7 +173,10 @@ pub struct Context {
     pub(crate) slots: Slots,
     pub(crate) scratch: PathBuf,
     pub(crate) items: ItemStore,
-    pub(crate) cancelled: Arc<AtomicBool>,
+    pub(crate) memory_limit: Option<u64>,
+    pub(crate) stop: Stop,
+    pub(crate) log: Arc<Log>,
+    pub(crate) usage: Arc<Mutex<Usage>>,
     pub(crate) events: EventSink,
 }
 
@@ -247,7 +251,7 @@ impl Context {
 
     /// Whether the run was interrupted.
     pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.stop.is_asked()
     }
 
     /// Leaves the stage with `?` when the run was interrupted. To be called once per unit of work.
@@ -260,6 +264,43 @@ impl Context {
         } else {
             Ok(())
         }
+    }
+
+    /// Runs a foreign process until it ends; what it says goes to the log of this action.
+    ///
+    /// It runs in a process group of its own, which is terminated when the action is stopped and killed
+    /// when it holds more memory than the stage declares.
+    ///
+    /// # Errors
+    /// It cannot be started, was stopped, held too much memory, or ended with another code than 0; the
+    /// last lines that it said are in the hints.
+    pub fn run_process(&self, command: &mut Command) -> Result<(), StageError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let supervision = Supervision {
+            stop: &self.stop,
+            gently: Gently::Terminate,
+            memory_limit: self.memory_limit,
+            log: &self.log,
+        };
+        let ended = child::run(command, &supervision, &mut |line| self.log.line(&line))
+            .map_err(|e| StageError::io("start", Path::new(&program), &e))?;
+        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = ended.usage;
+        if ended.exceeded_memory {
+            return Err(StageError::environment(format!(
+                "`{program}` held {} MiB of memory, more than the limit of {} MiB, and was stopped",
+                ended.usage.peak_memory_bytes.unwrap_or(0) >> 20,
+                self.memory_limit.unwrap_or(0) >> 20
+            ))
+            .hint("raise `resources: { memory: … }` of the stage, or let it use less"));
+        }
+        self.check_cancelled()?;
+        let how = match (ended.usage.exit_code, ended.status.and_then(|s| s.signal())) {
+            (Some(0), _) => return Ok(()),
+            (Some(code), _) => format!("`{program}` ended with code {code}"),
+            (None, Some(signal)) => format!("`{program}` was killed by signal {signal}"),
+            (None, None) => format!("`{program}` disappeared"),
+        };
+        Err(StageError::new(how))
     }
 
     /// Tells how far the stage is.

@@ -4,7 +4,7 @@
 //! parent folders and links play no part: moving a dataset is no change.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -30,44 +30,77 @@ pub fn read_external(
     selects: &(dyn Fn(&str) -> bool + Sync),
     stats: &StatCache,
 ) -> Result<Input, StageError> {
-    let metadata = std::fs::metadata(path).map_err(|e| {
-        let error = StageError::io("open", path, &e);
-        if path.is_symlink() {
-            error.hint("it is a symbolic link to nothing")
-        } else {
-            error
-        }
-    })?;
-    let names = if metadata.is_dir() {
-        let mut names = walk_folder(path)?;
-        names.retain(|name| !is_clutter(name) && selects(name));
-        names
-    } else {
-        vec![ONLY_FILE.to_owned()]
-    };
-    let files = names
-        .into_par_iter()
-        .map(|name| {
-            let (path, shown) = if metadata.is_dir() {
-                (path.join(&name), format!("{shown}/{name}"))
+    Listing::of(path)?.read(kind, shown, selects, stats)
+}
+
+/// The names of the files of an external file or folder, nothing read yet.
+#[derive(Debug)]
+pub struct Listing {
+    path: PathBuf,
+    /// Relative paths; `None` for a file.
+    names: Option<Vec<String>>,
+}
+
+impl Listing {
+    /// Lists a folder, or finds a file.
+    ///
+    /// # Errors
+    /// The path does not exist, or a folder below it cannot be read.
+    pub fn of(path: &Path) -> Result<Self, StageError> {
+        let metadata = std::fs::metadata(path).map_err(|e| {
+            let error = StageError::io("open", path, &e);
+            if path.is_symlink() {
+                error.hint("it is a symbolic link to nothing")
             } else {
-                (path.to_owned(), shown.to_owned())
-            };
+                error
+            }
+        })?;
+        let names = if metadata.is_dir() {
+            let mut names = walk_folder(path)?;
+            names.retain(|name| !is_clutter(name));
+            Some(names)
+        } else {
+            None
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            names,
+        })
+    }
+
+    /// Hashes the selected files; see [`read_external`].
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn read(
+        &self,
+        kind: &str,
+        shown: &str,
+        selects: &(dyn Fn(&str) -> bool + Sync),
+        stats: &StatCache,
+    ) -> Result<Input, StageError> {
+        let read = |name: &str, path: PathBuf, shown: String| {
             let (digest, size) = stats
                 .digest_of(&path)
                 .map_err(|e| StageError::io("read", &path, &e))?;
-            Ok((
-                name,
-                InputFile {
-                    path,
-                    shown,
-                    digest,
-                    size,
-                },
-            ))
-        })
-        .collect::<Result<BTreeMap<_, _>, StageError>>()?;
-    Ok(input_of(kind, shown, files))
+            let file = InputFile {
+                path,
+                shown,
+                digest,
+                size,
+            };
+            Ok::<_, StageError>((name.to_owned(), file))
+        };
+        let files = match &self.names {
+            None => [read(ONLY_FILE, self.path.clone(), shown.to_owned())?].into(),
+            Some(names) => names
+                .par_iter()
+                .filter(|name| selects(name))
+                .map(|name| read(name, self.path.join(name), format!("{shown}/{name}")))
+                .collect::<Result<BTreeMap<_, _>, StageError>>()?,
+        };
+        Ok(input_of(kind, shown, files))
+    }
 }
 
 /// An input made of these files.

@@ -197,7 +197,8 @@ fn json_file(path: &str, content: &impl Serialize) -> Result<PublishedFile, Stag
     })
 }
 
-fn timestamp(at: SystemTime) -> String {
+/// A time as text (RFC 3339).
+pub(crate) fn timestamp(at: SystemTime) -> String {
     OffsetDateTime::from(at)
         .format(&Rfc3339)
         .unwrap_or_default()

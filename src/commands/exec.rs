@@ -31,6 +31,7 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         &store,
         machine(&args.machine),
         Conditions::default(),
+        true,
     )?;
     finished(&report)?;
     let files = layout(&manifest, &report, &store);

@@ -7,9 +7,9 @@ use engine::plan::{ActionId, Earlier, Explanation, State, explain as explain_act
 use engine::store::Store;
 use serde_json::{Value, json};
 
-use super::{Looked, Session, human, look};
+use super::{Looked, Session, human, look, unknown_action};
 use crate::cli::ExplainArgs;
-use crate::failure::{Code, Failure};
+use crate::failure::Failure;
 
 pub(super) fn explain(session: &Session, args: &ExplainArgs) -> Result<(), Failure> {
     let looked = look(session, &args.manifest)?;
@@ -52,20 +52,9 @@ fn wanted(looked: &Looked, name: Option<&str>) -> Result<Vec<ActionId>, Failure>
         })
         .collect();
     if found.is_empty() {
-        return Err(unknown(looked, name));
+        return Err(unknown_action(looked, name));
     }
     Ok(found)
-}
-
-fn unknown(looked: &Looked, name: &str) -> Failure {
-    let names: Vec<String> = looked
-        .plan
-        .order()
-        .iter()
-        .map(|&id| format!("`{}`", looked.plan.action(id).name()))
-        .collect();
-    Failure::new(Code::Invalid, format!("no action is called `{name}`"))
-        .hint(format!("known: {}", names.join(", ")))
 }
 
 /// Another action of the plan, or a stored result by its key.
@@ -79,7 +68,7 @@ fn find_earlier(looked: &Looked, store: &Store, against: &str) -> Result<Earlier
         });
     }
     Earlier::stored(store, against).ok_or_else(|| {
-        unknown(looked, against).hint(
+        unknown_action(looked, against).hint(
             "or name a stored result by the first digits of its key, as `plan --json` shows it",
         )
     })

@@ -24,8 +24,8 @@ pub(super) fn graph(session: &Session, args: &GraphArgs) -> Result<(), Failure> 
             let reads: Vec<String> = looked
                 .plan
                 .dependencies(id)
-                .into_iter()
-                .map(|dependency| looked.plan.action(dependency).name())
+                .iter()
+                .map(|&dependency| looked.plan.action(dependency).name())
                 .collect();
             json!({
                 "action": action.name(),

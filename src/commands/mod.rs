@@ -5,6 +5,7 @@ mod exec;
 mod explain;
 mod graph;
 mod list;
+mod logs;
 mod plan;
 mod run;
 mod status;
@@ -58,6 +59,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::explain(&session, &args),
         Command::Status(args) => status::status(&session, &args),
         Command::Graph(args) => graph::graph(&session, &args),
+        Command::Logs(args) => logs::logs(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
         Command::Schema => {
@@ -176,6 +178,16 @@ fn worker_path() -> Result<PathBuf, Failure> {
         .parent()
         .unwrap_or(Path::new("."))
         .join("clinicadl-worker"))
+}
+
+/// A name that no action has.
+fn unknown_action(looked: &Looked, name: &str) -> Failure {
+    let order = looked.plan.order().iter();
+    let names: Vec<String> = order
+        .map(|&id| format!("`{}`", looked.plan.action(id).name()))
+        .collect();
+    Failure::new(Code::Invalid, format!("no action is called `{name}`"))
+        .hint(format!("known: {}", names.join(", ")))
 }
 
 /// A size for people.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
@@ -40,7 +41,15 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         );
         return Err(failure.hint("`clinicadl plan` shows what would run"));
     }
-    let report = execute(session, &manifest, &plan, &store, machine, conditions)?;
+    let report = execute(
+        session,
+        &manifest,
+        &plan,
+        &store,
+        machine,
+        conditions,
+        args.fail_fast,
+    )?;
     finished(&report)?;
     let published = match manifest.maps_path() {
         Some(target) => {
@@ -72,6 +81,7 @@ pub(super) fn execute(
     store: &Store,
     machine: Machine,
     conditions: Conditions,
+    fail_fast: bool,
 ) -> Result<RunReport, Failure> {
     let interrupt = Interrupt::default();
     let asked = interrupt.clone();
@@ -83,6 +93,8 @@ pub(super) fn execute(
         conditions,
         worker: worker_path()?,
         interrupt,
+        fail_fast,
+        first_delay: Duration::from_secs(1),
     };
     let mut progress = Progress::new(&session.output);
     let report = run_plan(

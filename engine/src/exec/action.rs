@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::child::Usage;
+use super::log::Log;
+use super::stop::Stop;
 use crate::context::{Context, EventSink, Input, Output, Slots, StageEvent};
 use crate::digest::Digest;
 use crate::error::StageError;
@@ -42,8 +44,23 @@ pub struct ActionSpec {
     pub seed: u64,
     /// What it may use of the machine.
     pub slots: Slots,
+    /// Bytes of memory that a process of it may hold.
+    #[serde(default)]
+    pub memory_limit: Option<u64>,
     /// The store's folder.
     pub store: PathBuf,
+}
+
+/// Who listens to a running action, and who may stop it.
+pub struct Surroundings {
+    /// Receives what the stage tells.
+    pub events: EventSink,
+    /// Ends the action.
+    pub stop: Stop,
+    /// Takes what its processes say.
+    pub log: Arc<Log>,
+    /// What its processes used.
+    pub usage: Arc<Mutex<Usage>>,
 }
 
 /// An output of an action.
@@ -68,16 +85,35 @@ pub struct Finished {
 
 /// Runs an action in this process.
 ///
-/// A panic of the stage is caught and becomes an internal error of this action alone.
-///
 /// # Errors
-/// Those of the stage; an output that was declared and not written.
+/// Those of [`execute_in`].
 pub fn execute(
     spec: &ActionSpec,
     registry: Registry,
     store: &Store,
     events: EventSink,
-    cancelled: Arc<AtomicBool>,
+    stop: impl Into<Stop>,
+) -> Result<Finished, StageError> {
+    let surroundings = Surroundings {
+        events,
+        stop: stop.into(),
+        log: Arc::new(Log::new(None)),
+        usage: Arc::default(),
+    };
+    execute_in(spec, registry, store, &surroundings)
+}
+
+/// Runs an action in this process.
+///
+/// A panic of the stage is caught and becomes an internal error of this action alone.
+///
+/// # Errors
+/// Those of the stage; an output that was declared and not written.
+pub fn execute_in(
+    spec: &ActionSpec,
+    registry: Registry,
+    store: &Store,
+    surroundings: &Surroundings,
 ) -> Result<Finished, StageError> {
     let stage = registry
         .find(&spec.stage)
@@ -92,8 +128,11 @@ pub fn execute(
         slots: spec.slots,
         scratch: store.scratch(&spec.key)?,
         items: items.clone(),
-        cancelled,
-        events: events.clone(),
+        memory_limit: spec.memory_limit,
+        stop: surroundings.stop.clone(),
+        log: surroundings.log.clone(),
+        usage: surroundings.usage.clone(),
+        events: surroundings.events.clone(),
     };
     catch_unwind(AssertUnwindSafe(|| stage.run(&spec.params, &context)))
         .unwrap_or_else(|panic| Err(StageError::internal(panic_message(&*panic))))?;
@@ -104,7 +143,7 @@ pub fn execute(
     }
     let (items_reused, items_computed) = items.counts();
     if items_reused + items_computed > 0 {
-        events(StageEvent::Items {
+        (surroundings.events)(StageEvent::Items {
             reused: items_reused,
             computed: items_computed,
         });

@@ -3,51 +3,39 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::Value;
+use serde_json::json;
 
-use super::action::{ActionSpec, Finished, OutputSpec, execute};
+use super::action::{ActionSpec, OutputSpec};
+use super::child::Usage;
 use super::event::{Event, EventHandler};
-use super::process::run_in_worker;
+use super::job::{Done, Job, Message};
+use super::journal::{Journal, journal_path, log_path};
+use super::log::Log;
+use super::queue::{Candidate, Queue};
 use super::report::{ActionOutcome, ActionReport, RunReport};
 use super::slots::{Free, Machine};
+use super::stop::{Interrupt, Stop};
 use crate::context::{Input, Slots, StageEvent};
 use crate::error::{FailureKind, StageError};
-use crate::key::{KeyDocument, Reason};
+use crate::key::{Keyed, Reason};
 use crate::manifest::Manifest;
 use crate::plan::{
     ActionId, Conditions, LastRun, Plan, PlannedAction, PlannedInput, State, examine, inputs_of,
     key_document, remember_inputs,
 };
+use crate::provenance::timestamp;
 use crate::registry::Registry;
-use crate::stage::RunsIn;
 use crate::store::{ActionRecord, Artifact, Store};
 
-/// How often the coordinator looks whether it was interrupted.
+/// How often the coordinator looks whether it was interrupted, or a time is over.
 const TICK: Duration = Duration::from_millis(50);
-
-/// The user's wish to stop: once means in order, twice means now.
-#[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<AtomicUsize>);
-
-impl Interrupt {
-    /// Asks to stop; a second call asks to stop at once.
-    pub fn ask(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked to stop.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-
-    pub(super) fn is_urgent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 1
-    }
-}
+/// How long an action whose time is over may take to stop in order.
+const GRACE: Duration = Duration::from_secs(30);
+/// The longest wait between two tries.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -60,6 +48,10 @@ pub struct RunOptions {
     pub worker: PathBuf,
     /// Stops the run when asked.
     pub interrupt: Interrupt,
+    /// Stop at the first failure instead of finishing what does not depend on it.
+    pub fail_fast: bool,
+    /// Wait before the second try of an action that has several; doubled before each further one.
+    pub first_delay: Duration,
 }
 
 /// Why a run could not even be recorded.
@@ -71,39 +63,35 @@ pub enum RunError {
     Store(#[from] crate::store::StoreError),
 }
 
-enum Message {
-    Event(ActionId, StageEvent),
-    Waiting(ActionId),
-    Done(ActionId, Box<Result<Done, StageError>>),
-}
-
-/// What a thread found: it ran the action, or another process did meanwhile.
-enum Done {
-    Ran(Finished, Option<Value>),
-    Elsewhere(ActionRecord),
-}
-
 struct Running {
     started: Instant,
-    reason: Reason,
-    document: KeyDocument,
+    since: SystemTime,
+    candidate: Candidate,
     slots: Slots,
+    stop: Stop,
+    log: Arc<Log>,
+    /// When its time was over.
+    timed_out: Option<Instant>,
 }
 
 struct Coordinator<'a> {
+    manifest: &'a Manifest,
     plan: &'a Plan,
     store: &'a Store,
     registry: Registry,
     options: &'a RunOptions,
     events: EventHandler<'a>,
+    journal: Journal,
     last: LastRun,
-    waiting: Vec<ActionId>,
+    queue: Queue,
     running: BTreeMap<ActionId, Running>,
+    attempts: BTreeMap<ActionId, u32>,
     outputs: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
     reports: BTreeMap<ActionId, ActionReport>,
     free: Free,
     sender: Sender<Message>,
-    cancelled: Arc<std::sync::atomic::AtomicBool>,
+    /// Nothing new is started any more.
+    stopping: bool,
 }
 
 /// Runs a plan: looks every action up, executes what is missing.
@@ -121,180 +109,215 @@ pub fn run(
     let started = Instant::now();
     let (sender, receiver) = channel();
     let mut coordinator = Coordinator {
+        manifest,
         plan,
         store,
         registry,
         options,
         events,
-        last: LastRun::load(store, manifest),
-        waiting: plan.order().to_vec(),
+        journal: Journal::new(journal_path(store, manifest)),
+        last: LastRun::of(store, manifest),
+        queue: Queue::of(plan),
         running: BTreeMap::new(),
+        attempts: BTreeMap::new(),
         outputs: BTreeMap::new(),
         reports: BTreeMap::new(),
         free: Free::new(options.machine),
         sender,
-        cancelled: Arc::default(),
+        stopping: false,
     };
-    (coordinator.events)(&Event::Planned {
+    coordinator.tell(&Event::Planned {
         actions: plan.order().len(),
     });
     coordinator.work(&receiver);
-    let last = std::mem::take(&mut coordinator.last);
-    if let Err(error) = last.save(store, manifest) {
+    let Coordinator {
+        last,
+        mut reports,
+        journal,
+        ..
+    } = coordinator;
+    if let Err(error) = last.save() {
         tracing::debug!(%error, "the account of this run was not kept; reasons will be less precise");
     }
     store.save_stats();
-    let reports = coordinator.reports;
-    Ok(RunReport {
+    let report = RunReport {
         interrupted: options.interrupt.is_set(),
         actions: plan
             .order()
             .iter()
-            .filter_map(|id| reports.get(id).cloned())
+            .filter_map(|id| reports.remove(id))
             .collect(),
         elapsed_s: started.elapsed().as_secs_f64(),
-    })
+    };
+    journal.end(json!({
+        "ran": report.ran(), "hits": report.hits(), "actions": report.actions.len(),
+    }));
+    Ok(report)
 }
 
 impl Coordinator<'_> {
     fn work(&mut self, receiver: &Receiver<Message>) {
-        let mut stopping = false;
         loop {
-            if self.options.interrupt.is_set() && !stopping {
-                stopping = true;
-                self.cancelled.store(true, Ordering::Relaxed);
-                (self.events)(&Event::Stopping);
+            if self.options.interrupt.is_set() && !self.stopping {
+                self.stop_all();
             }
-            if !stopping {
-                self.start_what_can();
+            if self.options.interrupt.is_urgent() {
+                self.running
+                    .values()
+                    .for_each(|running| running.stop.urge());
             }
-            if self.running.is_empty() {
+            let mut waits = false;
+            if !self.stopping {
+                waits = self.queue.wake(Instant::now());
+                self.look_at_ready();
+                self.start_what_fits();
+            }
+            if self.running.is_empty() && !waits {
                 break;
             }
             match receiver.recv_timeout(TICK) {
                 Ok(message) => self.handle(message),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
+            self.watch_time();
         }
-        for id in std::mem::take(&mut self.waiting) {
-            self.report(id, ActionOutcome::NotReached, None);
+        for &id in self.plan.order() {
+            if !self.reports.contains_key(&id) {
+                self.report(id, ActionOutcome::NotReached, None);
+            }
         }
     }
 
-    /// Settles hits and starts actions until nothing more can be done without waiting.
-    fn start_what_can(&mut self) {
-        loop {
-            let mut moved = false;
-            for id in std::mem::take(&mut self.waiting) {
-                if self.advance(id) {
-                    moved = true;
-                } else {
-                    self.waiting.push(id);
+    fn tell(&mut self, event: &Event) {
+        self.journal.note(event);
+        (self.events)(event);
+    }
+
+    /// Starts nothing new and asks what runs to stop in order.
+    fn stop_all(&mut self) {
+        self.stopping = true;
+        self.running.values().for_each(|running| running.stop.ask());
+        self.tell(&Event::Stopping);
+    }
+
+    /// Stops actions whose time is over, first in order, then at once.
+    fn watch_time(&mut self) {
+        for (id, running) in &mut self.running {
+            let limit = self.plan.action(*id).stage.patience.timeout;
+            match running.timed_out {
+                None if limit.is_some_and(|limit| running.started.elapsed() >= limit) => {
+                    running.timed_out = Some(Instant::now());
+                    running.stop.ask();
                 }
-            }
-            if !moved {
-                return;
+                Some(at) if at.elapsed() >= GRACE => running.stop.urge(),
+                _ => {}
             }
         }
     }
 
-    /// Whether the action left the waiting list.
-    fn advance(&mut self, id: ActionId) -> bool {
-        let dependencies = self.plan.dependencies(id);
-        if let Some(failed) = dependencies.iter().find(|d| self.has_no_result(**d)) {
-            let because = self.plan.action(*failed).name();
-            let action = self.plan.action(id).name();
-            (self.events)(&Event::Skipped {
-                action,
+    /// Looks up every action whose dependencies are settled: hits are done, the others wait for slots.
+    fn look_at_ready(&mut self) {
+        while let Some(id) = self.queue.next_ready() {
+            self.look_up(id);
+        }
+    }
+
+    fn look_up(&mut self, id: ActionId) {
+        let plan = self.plan;
+        let action = plan.action(id);
+        let mut dependencies = plan.dependencies(id).iter();
+        if let Some(failed) = dependencies.find(|d| !self.outputs.contains_key(d)) {
+            let because = plan.action(*failed).name();
+            self.tell(&Event::Skipped {
+                action: action.name(),
                 because: because.clone(),
             });
             self.report(id, ActionOutcome::Skipped { because }, None);
-            return true;
+            self.queue.settled(plan, id);
+            return;
         }
-        if !dependencies.iter().all(|d| self.outputs.contains_key(d)) {
-            return false;
-        }
-        let action = self.plan.action(id);
-        let Some(inputs) = inputs_of(self.plan, action, &self.outputs, self.store) else {
-            let error = StageError::internal("an artifact vanished from the store during the run");
-            self.fail(id, error);
-            return true;
+        let Some(inputs) = inputs_of(plan, action, &self.outputs, self.store) else {
+            self.fail(id, vanished());
+            return;
         };
-        let document = key_document(action, &inputs);
-        match examine(
+        let keyed = key_document(action, &inputs).keyed();
+        let state = examine(
             action,
             &inputs,
-            &document,
+            &keyed,
             self.store,
             &self.last,
             &self.options.conditions,
-        ) {
+        );
+        match state {
+            State::Run { reason, .. } => {
+                self.queue.must_run(id, Candidate { keyed, reason });
+            }
             State::Hit(record) => {
-                (self.events)(&Event::Hit {
+                self.tell(&Event::Hit {
                     action: action.name(),
                 });
-                self.settle(id, &document, *record, ActionOutcome::Hit);
-                true
+                self.settle(id, &keyed, *record, ActionOutcome::Hit);
             }
-            State::Run { reason, .. } => {
-                if self
-                    .running
-                    .values()
-                    .any(|running| running.document == document)
-                    || !self.free.take(&action.stage.resources)
-                {
-                    return false;
-                }
-                self.start(id, inputs, document, reason);
-                true
-            }
-            State::Pending { .. } => false,
+            // A forced action that was looked up again; it cannot happen otherwise.
+            State::Pending { .. } => self.fail(id, vanished()),
         }
     }
 
-    fn has_no_result(&self, id: ActionId) -> bool {
-        self.reports.get(&id).is_some_and(|report| {
-            matches!(
-                report.outcome,
-                ActionOutcome::Failed { .. } | ActionOutcome::Skipped { .. }
-            )
-        })
+    fn start_what_fits(&mut self) {
+        while !self.free.is_full() {
+            let (plan, free) = (self.plan, &self.free);
+            let fits = |id| free.fits(&plan.action(id).stage.resources);
+            let Some((id, candidate)) = self.queue.take(fits) else {
+                return;
+            };
+            self.start(id, candidate);
+        }
     }
 
-    fn start(
-        &mut self,
-        id: ActionId,
-        inputs: BTreeMap<String, Input>,
-        document: KeyDocument,
-        reason: Reason,
-    ) {
+    fn start(&mut self, id: ActionId, candidate: Candidate) {
         let action = self.plan.action(id);
+        let Some(inputs) = inputs_of(self.plan, action, &self.outputs, self.store) else {
+            self.queue.released(&candidate.keyed.key);
+            self.fail(id, vanished());
+            return;
+        };
+        self.free.take(&action.stage.resources);
         remember_inputs(&inputs, self.store);
+        *self.attempts.entry(id).or_default() += 1;
         let slots = self.free.slots(&action.stage.resources);
-        let forced = reason == Reason::Forced;
-        (self.events)(&Event::Started {
-            action: action.name(),
-            reason: reason.to_string(),
+        let forced = matches!(
+            candidate.reason,
+            Reason::Forced | Reason::NumericsClass { .. }
+        );
+        let name = action.name();
+        self.tell(&Event::Started {
+            action: name.clone(),
+            reason: candidate.reason.to_string(),
         });
-        let spec = self.spec(action, inputs, &document, slots);
+        let stop = Stop::default();
+        let log = Arc::new(Log::new(Some(&log_path(self.store, self.manifest, &name))));
         let job = Job {
             id,
-            spec,
+            spec: self.spec(action, inputs, &candidate.keyed, slots),
             runs_in: action.stage.stage.runs_in(),
             forced,
             registry: self.registry,
             store: self.store.clone(),
             worker: self.options.worker.clone(),
-            interrupt: self.options.interrupt.clone(),
-            cancelled: self.cancelled.clone(),
+            stop: stop.clone(),
+            log: log.clone(),
             sender: self.sender.clone(),
         };
         std::thread::spawn(move || job.run());
         let running = Running {
             started: Instant::now(),
-            reason,
-            document,
+            since: SystemTime::now(),
+            candidate,
             slots,
+            stop,
+            log,
+            timed_out: None,
         };
         self.running.insert(id, running);
     }
@@ -303,13 +326,13 @@ impl Coordinator<'_> {
         &self,
         action: &PlannedAction,
         inputs: BTreeMap<String, Input>,
-        document: &KeyDocument,
+        keyed: &Keyed,
         slots: Slots,
     ) -> ActionSpec {
         ActionSpec {
             name: action.name(),
-            key: document.key(),
-            stage: document.stage.clone(),
+            key: keyed.key,
+            stage: keyed.document.stage.clone(),
             params: action.stage.params.clone(),
             inputs,
             outputs: action
@@ -326,6 +349,7 @@ impl Coordinator<'_> {
             split: action.split,
             seed: action.stage.seed,
             slots,
+            memory_limit: action.stage.resources.memory_bytes(),
             store: self.store.root().to_owned(),
         }
     }
@@ -333,28 +357,27 @@ impl Coordinator<'_> {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Event(id, event) => {
-                if let StageEvent::Items { reused, computed } = event
-                    && let Some(report) = self.reports.get_mut(&id)
-                {
-                    report.items = Some((reused, computed));
-                }
                 let action = self.plan.action(id).name();
-                (self.events)(&Event::Stage { action, event });
+                if let (Some(running), Some(line)) = (self.running.get(&id), told(&event)) {
+                    running.log.line(&line);
+                }
+                self.tell(&Event::Stage { action, event });
             }
             Message::Waiting(id) => {
                 let action = self.plan.action(id).name();
-                (self.events)(&Event::Waiting { action });
+                self.tell(&Event::Waiting { action });
             }
-            Message::Done(id, result) => self.finish(id, *result),
+            Message::Done(id, result, usage) => self.finish(id, *result, usage),
         }
     }
 
-    fn finish(&mut self, id: ActionId, result: Result<Done, StageError>) {
+    fn finish(&mut self, id: ActionId, result: Result<Done, StageError>, usage: Usage) {
         let Some(running) = self.running.remove(&id) else {
             return;
         };
         let action = self.plan.action(id);
         self.free.give_back(&action.stage.resources);
+        self.queue.released(&running.candidate.keyed.key);
         let elapsed_s = running.started.elapsed().as_secs_f64();
         let outcome = result.and_then(|done| match done {
             Done::Elsewhere(record) => Ok((record, ActionOutcome::Hit, None)),
@@ -363,36 +386,76 @@ impl Coordinator<'_> {
                 for artifact in finished.outputs.values().flatten() {
                     self.store.trust_artifact(&artifact.digest);
                 }
-                let document = running.document.to_value();
-                let mut record =
-                    ActionRecord::new(running.document.key(), document, finished.outputs);
+                let keyed = &running.candidate.keyed;
+                let document = keyed.document.to_value();
+                let mut record = ActionRecord::new(keyed.key, document, finished.outputs);
                 record.numerics = numerics;
                 self.store.put_record(&record)?;
                 self.store.remove_scratch(&record.key);
                 let items = (finished.items_reused, finished.items_computed);
-                let why = running.reason.clone();
+                let why = running.candidate.reason.clone();
                 Ok((record, ActionOutcome::Ran { why }, Some(items)))
             }
         });
         match outcome {
             Ok((record, outcome, items)) => {
-                let name = action.name();
-                (self.events)(&Event::Finished {
-                    action: name,
+                self.tell(&Event::Finished {
+                    action: action.name(),
                     elapsed_s,
                 });
-                self.settle(id, &running.document, record, outcome);
+                self.settle(id, &running.candidate.keyed, record, outcome);
                 if let Some(report) = self.reports.get_mut(&id) {
-                    report.elapsed_s = Some(elapsed_s);
-                    report.slots = Some(running.slots);
                     report.items = items.filter(|&(reused, computed)| reused + computed > 0);
                 }
             }
-            Err(error) if error.kind == FailureKind::Cancelled => {
-                self.report(id, ActionOutcome::NotReached, Some(&running.document));
+            Err(error) if error.kind == FailureKind::Cancelled && running.timed_out.is_none() => {
+                self.report(
+                    id,
+                    ActionOutcome::NotReached,
+                    Some(&running.candidate.keyed),
+                );
             }
-            Err(error) => self.fail(id, error),
+            Err(error) => {
+                let error = explained(error, action, &running);
+                if self.can_try_again(id, action, &error) {
+                    return;
+                }
+                self.fail(id, with_log(error, self.store, &running.log));
+            }
         }
+        let attempts = self.attempts.get(&id).copied();
+        let root = self.store.root();
+        if let Some(report) = self.reports.get_mut(&id) {
+            report.elapsed_s = Some(elapsed_s);
+            report.slots = Some(running.slots);
+            report.attempts = attempts;
+            report.between = Some((timestamp(running.since), timestamp(SystemTime::now())));
+            report.usage = (usage != Usage::default()).then_some(usage);
+            report.log = running.log.path_below(root);
+        }
+    }
+
+    /// Queues another try of an action that the machine failed, if the manifest allows one.
+    fn can_try_again(&mut self, id: ActionId, action: &PlannedAction, error: &StageError) -> bool {
+        let attempts = self.attempts.get(&id).copied().unwrap_or(1);
+        let allowed = attempts <= action.stage.patience.retries;
+        if !allowed || self.stopping || error.kind != FailureKind::Environment {
+            return false;
+        }
+        let factor = 2_u32.saturating_pow(attempts - 1);
+        let delay = self
+            .options
+            .first_delay
+            .saturating_mul(factor)
+            .min(LONGEST_DELAY);
+        self.tell(&Event::Retrying {
+            action: action.name(),
+            error: error.clone(),
+            attempts,
+            delay_s: delay.as_secs_f64(),
+        });
+        self.queue.try_again(id, Instant::now() + delay);
+        true
     }
 
     /// Looks at external inputs again: what changed while it was read must not be recorded.
@@ -415,121 +478,84 @@ impl Coordinator<'_> {
     fn settle(
         &mut self,
         id: ActionId,
-        document: &KeyDocument,
+        keyed: &Keyed,
         record: ActionRecord,
         outcome: ActionOutcome,
     ) {
-        self.last
-            .actions
-            .insert(self.plan.action(id).name(), document.clone());
+        self.last.note(self.plan.action(id).name(), keyed);
         self.outputs.insert(id, record.outputs.clone());
-        self.report(id, outcome, Some(document));
+        self.report(id, outcome, Some(keyed));
         if let Some(report) = self.reports.get_mut(&id) {
             report.record = Some(record);
         }
+        self.queue.settled(self.plan, id);
     }
 
     fn fail(&mut self, id: ActionId, error: StageError) {
         let action = self.plan.action(id).name();
-        (self.events)(&Event::Failed {
+        self.tell(&Event::Failed {
             action,
             error: error.clone(),
         });
         self.report(id, ActionOutcome::Failed { error }, None);
+        if self.options.fail_fast && !self.stopping {
+            self.stop_all();
+        }
+        self.queue.settled(self.plan, id);
     }
 
-    fn report(&mut self, id: ActionId, outcome: ActionOutcome, document: Option<&KeyDocument>) {
-        let action = self.plan.action(id);
-        self.reports.insert(
-            id,
-            ActionReport {
-                action: action.name(),
-                stage_name: action.stage_name.clone(),
-                stage: action.stage.stage.id().to_owned(),
-                split: action.split,
-                key: document.map(KeyDocument::key),
-                document: document.cloned(),
-                outcome,
-                elapsed_s: None,
-                slots: None,
-                items: None,
-                record: None,
-            },
-        );
+    fn report(&mut self, id: ActionId, outcome: ActionOutcome, keyed: Option<&Keyed>) {
+        let mut report = ActionReport::new(self.plan.action(id), outcome);
+        report.key = keyed.map(|keyed| keyed.key);
+        report.document = keyed.map(|keyed| keyed.document.clone());
+        self.reports.insert(id, report);
     }
 }
 
-/// What the thread of an action needs.
-struct Job {
-    id: ActionId,
-    spec: ActionSpec,
-    runs_in: RunsIn,
-    forced: bool,
-    registry: Registry,
-    store: Store,
-    worker: PathBuf,
-    interrupt: Interrupt,
-    cancelled: Arc<std::sync::atomic::AtomicBool>,
-    sender: Sender<Message>,
+fn vanished() -> StageError {
+    StageError::internal("an artifact vanished from the store during the run")
 }
 
-impl Job {
-    fn run(self) {
-        let result = self.locked();
-        // The coordinator outlives its threads, except when it panicked.
-        drop(self.sender.send(Message::Done(self.id, Box::new(result))));
-    }
+/// An action that was stopped because its time was over failed for that reason.
+fn explained(error: StageError, action: &PlannedAction, running: &Running) -> StageError {
+    let Some(limit) = action
+        .stage
+        .patience
+        .timeout
+        .filter(|_| running.timed_out.is_some())
+    else {
+        return error;
+    };
+    StageError::environment(format!(
+        "`{}` was not done within its `timeout` of {} s",
+        action.name(),
+        limit.as_secs()
+    ))
+    .hint("raise `timeout`, or give the stage less to do; finished epochs and images are kept")
+}
 
-    /// Computes the action unless another process is doing it: then waits, and takes its result.
-    fn locked(&self) -> Result<Done, StageError> {
-        let lock = self.store.lock_file(&self.spec.key)?;
-        let mut waited = false;
-        while let Err(error) = lock.try_lock() {
-            match error {
-                std::fs::TryLockError::WouldBlock => {}
-                // A file system without locks: the worst case is the same work done twice.
-                std::fs::TryLockError::Error(_) => break,
-            }
-            if !waited {
-                drop(self.sender.send(Message::Waiting(self.id)));
-                waited = true;
-            }
-            if self.interrupt.is_set() {
-                return Err(StageError::cancelled());
-            }
-            std::thread::sleep(TICK);
-        }
-        if waited
-            && !self.forced
-            && let Some(record) = self.store.record(&self.spec.key)
-        {
-            return Ok(Done::Elsewhere(record));
-        }
-        let sender = std::sync::Mutex::new(self.sender.clone());
-        let id = self.id;
-        let events: crate::context::EventSink = Arc::new(move |event| {
-            let sender = sender
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            drop(sender.send(Message::Event(id, event)));
-        });
-        match self.runs_in {
-            RunsIn::Engine => execute(
-                &self.spec,
-                self.registry,
-                &self.store,
-                events,
-                self.cancelled.clone(),
-            )
-            .map(|finished| Done::Ran(finished, None)),
-            RunsIn::Worker => run_in_worker(
-                &self.worker,
-                &self.spec,
-                &self.store,
-                &events,
-                &self.interrupt,
-            )
-            .map(|(finished, numerics)| Done::Ran(finished, Some(numerics))),
-        }
+/// A failure with the last lines of what was said, and where the rest is.
+fn with_log(error: StageError, store: &Store, log: &Log) -> StageError {
+    let Some(path) = log.path_below(store.root()) else {
+        return error;
+    };
+    let said = log.last_lines().join("\n        ");
+    let path = store.root().join(path);
+    error
+        .hint(format!("it last said:\n        {said}"))
+        .hint(format!("its log is `{}`", path.display()))
+}
+
+/// A line of the log for what a stage tells.
+fn told(event: &StageEvent) -> Option<String> {
+    match event {
+        StageEvent::Progress {
+            done,
+            total,
+            detail,
+        } => Some(format!("{done}/{total} {detail}")),
+        StageEvent::Info { message } => Some(message.clone()),
+        StageEvent::Warning { message } => Some(format!("warning: {message}")),
+        StageEvent::Items { .. } => None,
     }
 }

@@ -53,6 +53,17 @@ pub enum Event {
         /// Why.
         error: StageError,
     },
+    /// An action failed and will be tried again.
+    Retrying {
+        /// The action.
+        action: String,
+        /// Why it failed.
+        error: StageError,
+        /// Tries so far.
+        attempts: u32,
+        /// Seconds until the next try.
+        delay_s: f64,
+    },
     /// An action cannot run because of an earlier failure.
     Skipped {
         /// The action.

@@ -12,20 +12,30 @@
 //! are free. Independent branches go on after a failure; dependants are skipped.
 
 mod action;
+pub(crate) mod child;
 mod coordinator;
 mod event;
+mod job;
+mod journal;
+mod log;
 mod numerics;
 mod process;
+mod queue;
 mod report;
 mod slots;
+mod stop;
 mod worker;
 
-pub use action::{ActionSpec, Finished, OutputSpec, execute};
-pub use coordinator::{Interrupt, RunError, RunOptions, run};
+pub use action::{ActionSpec, Finished, OutputSpec, Surroundings, execute, execute_in};
+pub use child::{Ended, Gently, Supervision, Usage};
+pub use coordinator::{RunError, RunOptions, run};
 pub use event::{Event, EventHandler};
+pub use journal::{journal_path, log_path};
+pub use log::Log;
 pub use numerics::NumericsClasses;
 pub use report::{ActionOutcome, ActionReport, RunReport};
 pub use slots::Machine;
+pub use stop::{Interrupt, Stop};
 pub use worker::{print_numerics, worker_main};
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 
+use super::child::Usage;
 use crate::context::Slots;
 use crate::error::StageError;
 use crate::key::{ActionKey, KeyDocument, Reason};
+use crate::plan::PlannedAction;
 use crate::store::ActionRecord;
 
 /// The account of a run, action by action.
@@ -43,6 +45,18 @@ pub struct ActionReport {
     /// What it was allowed to use, of an action that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<Slots>,
+    /// How often it was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<u32>,
+    /// When its last try started and ended (RFC 3339).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub between: Option<(String, String)>,
+    /// What its processes used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Its log, relative to the store, if anything was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
     /// Items reused from the store and items computed, of a stage that maps over images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<(u64, u64)>,
@@ -74,6 +88,29 @@ pub enum ActionOutcome {
     },
     /// The run was interrupted first.
     NotReached,
+}
+
+impl ActionReport {
+    /// A report of an action that has not run.
+    pub(super) fn new(action: &PlannedAction, outcome: ActionOutcome) -> Self {
+        Self {
+            action: action.name(),
+            stage_name: action.stage_name.clone(),
+            stage: action.stage.stage.id().to_owned(),
+            split: action.split,
+            key: None,
+            document: None,
+            outcome,
+            elapsed_s: None,
+            slots: None,
+            attempts: None,
+            between: None,
+            usage: None,
+            log: None,
+            items: None,
+            record: None,
+        }
+    }
 }
 
 impl RunReport {

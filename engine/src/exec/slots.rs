@@ -71,22 +71,31 @@ impl Free {
         }
     }
 
-    /// Takes the slots of an action, if they are free. An action alone always fits.
-    pub(super) fn take(&mut self, wanted: &Resources) -> bool {
+    /// Whether nothing can be started at all before something ends.
+    pub(super) fn is_full(&self) -> bool {
+        self.running > 0 && self.free.cpus == 0
+    }
+
+    /// Whether the slots of an action are free. An action alone always fits.
+    pub(super) fn fits(&self, wanted: &Resources) -> bool {
         let slots = self.slots(wanted);
         let gpus = slots.gpus.min(self.machine.gpus);
         let memory = wanted.memory_bytes().unwrap_or(0);
-        let fits = slots.cpus <= self.free.cpus
-            && gpus <= self.free.gpus
-            && self.free.memory.is_none_or(|free| memory <= free);
-        if !fits && self.running > 0 {
-            return false;
-        }
+        self.running == 0
+            || slots.cpus <= self.free.cpus
+                && gpus <= self.free.gpus
+                && self.free.memory.is_none_or(|free| memory <= free)
+    }
+
+    /// Takes the slots of an action.
+    pub(super) fn take(&mut self, wanted: &Resources) {
+        let slots = self.slots(wanted);
+        let gpus = slots.gpus.min(self.machine.gpus);
+        let memory = wanted.memory_bytes().unwrap_or(0);
         self.running += 1;
         self.free.cpus = self.free.cpus.saturating_sub(slots.cpus);
         self.free.gpus = self.free.gpus.saturating_sub(gpus);
         self.free.memory = self.free.memory.map(|free| free.saturating_sub(memory));
-        true
     }
 
     /// Gives the slots of an action back.
@@ -123,12 +132,14 @@ mod tests {
             gpus: 0,
             memory: Some(8 << 30),
         });
-        assert!(free.take(&wants(3, Some("6GiB"))));
-        assert!(!free.take(&wants(2, None)));
-        assert!(!free.take(&wants(1, Some("4GiB"))));
-        assert!(free.take(&wants(1, Some("1GiB"))));
+        free.take(&wants(3, Some("6GiB")));
+        assert!(!free.fits(&wants(2, None)));
+        assert!(!free.fits(&wants(1, Some("4GiB"))));
+        assert!(free.fits(&wants(1, Some("1GiB"))) && !free.is_full());
+        free.take(&wants(1, Some("1GiB")));
+        assert!(free.is_full());
         free.give_back(&wants(3, Some("6GiB")));
         free.give_back(&wants(1, Some("1GiB")));
-        assert!(free.take(&wants(99, Some("99TiB"))));
+        assert!(free.fits(&wants(99, Some("99TiB"))));
     }
 }

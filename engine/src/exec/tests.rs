@@ -62,6 +62,8 @@ stages:
             },
             worker: PathBuf::from("none"),
             interrupt: Interrupt::default(),
+            fail_fast: false,
+            first_delay: std::time::Duration::ZERO,
         };
         run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap()
     }

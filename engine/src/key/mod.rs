@@ -45,7 +45,7 @@ pub struct ActionKey(Digest);
 
 impl ActionKey {
     /// The key of a document.
-    pub fn of_document(document: &Value) -> Self {
+    pub fn of_document(document: &impl Serialize) -> Self {
         let hash = blake3::derive_key(CONTEXT, canonical(document).as_bytes());
         Self(Digest::from_bytes(hash))
     }
@@ -87,11 +87,12 @@ impl<'de> Deserialize<'de> for ActionKey {
     }
 }
 
-/// The canonical text (RFC 8785) of a JSON value.
+/// The canonical text (RFC 8785) of a JSON value, or of what is made of JSON values, text and integers.
 ///
 /// # Panics
-/// Never: what canonical JSON cannot express (numbers that are not finite) a [`Value`] cannot hold.
-pub fn canonical(value: &Value) -> String {
+/// Never for those: what canonical JSON cannot express (numbers that are not finite) a [`Value`] cannot
+/// hold.
+pub fn canonical(value: &impl Serialize) -> String {
     serde_json_canonicalizer::to_string(value).expect("a JSON value holds finite numbers only")
 }
 
@@ -138,8 +139,25 @@ impl KeyDocument {
 
     /// The key.
     pub fn key(&self) -> ActionKey {
-        ActionKey::of_document(&self.to_value())
+        ActionKey::of_document(self)
     }
+
+    /// The document together with its key, which takes time to compute.
+    pub fn keyed(self) -> Keyed {
+        Keyed {
+            key: self.key(),
+            document: self,
+        }
+    }
+}
+
+/// A document with its key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Keyed {
+    /// The key.
+    pub key: ActionKey,
+    /// The document that it names.
+    pub document: KeyDocument,
 }
 
 #[cfg(test)]

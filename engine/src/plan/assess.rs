@@ -1,17 +1,16 @@
 //! What a plan finds in the store: which actions are hits, which will run, and why.
 
 use std::collections::BTreeMap;
-use std::fs;
 
-use serde::{Deserialize, Serialize};
-
-use super::{ActionId, Plan, PlannedAction, PlannedInput};
+use super::{ActionId, LastRun, Plan, PlannedAction, PlannedInput};
 use crate::context::{Input, InputFile};
 use crate::exec::NumericsClasses;
 use crate::inputs::{input_of, tree_of};
-use crate::key::{ActionKey, Change, FileChanges, KEY_FORMAT, KeyDocument, KeyInput, Reason, diff};
+use crate::key::{
+    ActionKey, Change, FileChanges, KEY_FORMAT, KeyDocument, KeyInput, Keyed, Reason, diff,
+};
 use crate::manifest::Manifest;
-use crate::store::{ActionRecord, Artifact, Store, write_atomically};
+use crate::store::{ActionRecord, Artifact, Store};
 
 /// The state of an action before a run.
 #[derive(Debug, Clone)]
@@ -67,44 +66,6 @@ impl Assessment {
     }
 }
 
-/// The key documents of the last run of a manifest, by action name: what reasons are compared with.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct LastRun {
-    /// Key documents by action name.
-    pub actions: BTreeMap<String, KeyDocument>,
-}
-
-impl LastRun {
-    /// Reads what the last run of this manifest did; nothing known is an empty answer.
-    pub fn load(store: &Store, manifest: &Manifest) -> Self {
-        fs::read(path(store, manifest))
-            .ok()
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
-    }
-
-    /// Keeps it for the next run.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn save(&self, store: &Store, manifest: &Manifest) -> std::io::Result<()> {
-        write_atomically(&path(store, manifest), &serde_json::to_vec(self)?)
-    }
-}
-
-fn path(store: &Store, manifest: &Manifest) -> std::path::PathBuf {
-    let path = manifest
-        .path
-        .canonicalize()
-        .unwrap_or_else(|_| manifest.path.clone());
-    let digest = crate::digest::Digest::of(path.as_os_str().as_encoded_bytes());
-    store
-        .root()
-        .join("runs")
-        .join(digest.short())
-        .join("last.json")
-}
-
 /// What makes a stored result unwelcome.
 #[derive(Debug, Clone, Default)]
 pub struct Conditions {
@@ -121,25 +82,22 @@ pub fn assess(
     store: &Store,
     conditions: &Conditions,
 ) -> Assessment {
-    let last = LastRun::load(store, manifest);
+    let last = LastRun::of(store, manifest);
     let mut records: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>> = BTreeMap::new();
     let mut states = Vec::with_capacity(plan.order().len());
     let mut places = vec![usize::MAX; plan.order().len()];
     for &id in plan.order() {
         let action = plan.action(id);
-        let upstream = plan
-            .dependencies(id)
-            .into_iter()
-            .find(|d| !records.contains_key(d));
-        let state = match upstream {
-            Some(upstream) => State::Pending {
+        let mut upstream = plan.dependencies(id).iter();
+        let state = match upstream.find(|d| !records.contains_key(d)) {
+            Some(&upstream) => State::Pending {
                 upstream,
                 besides: known_changes(plan, action, &records, store, &last),
             },
             None => match inputs_of(plan, action, &records, store) {
                 Some(inputs) => {
-                    let document = key_document(action, &inputs);
-                    examine(action, &inputs, &document, store, &last, conditions)
+                    let keyed = key_document(action, &inputs).keyed();
+                    examine(action, &inputs, &keyed, store, &last, conditions)
                 }
                 // What a hit named is gone: the action that made it runs again.
                 None => State::Pending {
@@ -161,12 +119,13 @@ pub fn assess(
 pub(crate) fn examine(
     action: &PlannedAction,
     inputs: &BTreeMap<String, Input>,
-    document: &KeyDocument,
+    keyed: &Keyed,
     store: &Store,
     last: &LastRun,
     conditions: &Conditions,
 ) -> State {
-    let key = document.key();
+    let Keyed { key, document } = keyed;
+    let key = *key;
     if conditions.forced.contains(&action.stage_name) {
         return State::Run {
             key,
@@ -184,7 +143,7 @@ pub(crate) fn examine(
             }
         }
         None => {
-            let reason = match last.actions.get(&action.name()) {
+            let reason = match last.get(&action.name()) {
                 None => Reason::New,
                 Some(old) if old == document => Reason::RecordMissing,
                 Some(old) => Reason::Changed {
@@ -240,7 +199,7 @@ fn known_changes(
     store: &Store,
     last: &LastRun,
 ) -> Vec<Change> {
-    let Some(old) = last.actions.get(&action.name()) else {
+    let Some(old) = last.get(&action.name()) else {
         return Vec::new();
     };
     let known = known_inputs(plan, action, outputs, store);

@@ -48,8 +48,8 @@ pub struct Earlier {
 impl Earlier {
     /// What this action was in the last run of the manifest.
     pub fn last_run(plan: &Plan, manifest: &Manifest, store: &Store, id: ActionId) -> Option<Self> {
-        let mut last = LastRun::load(store, manifest);
-        let document = last.actions.remove(&plan.action(id).name())?;
+        let last = LastRun::of(store, manifest);
+        let document = last.get(&plan.action(id).name())?.clone();
         Some(Self {
             name: "its last run".to_owned(),
             document,

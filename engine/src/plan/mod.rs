@@ -7,24 +7,29 @@
 mod assess;
 mod draw;
 mod explain;
+mod last_run;
 #[cfg(test)]
 mod model;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use petgraph::Direction;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-pub use assess::{Assessment, Conditions, LastRun, State, assess, inputs_of, key_document};
+pub use assess::{Assessment, Conditions, State, assess, inputs_of, key_document};
 pub(crate) use assess::{examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
 pub use explain::{Earlier, Explanation, explain};
+pub use last_run::LastRun;
 
 use crate::context::Input;
 use crate::error::StageError;
-use crate::inputs::{read_external, split_view, splits_of};
+use crate::inputs::{Listing, split_view, splits_of};
 use crate::manifest::{Manifest, ResolvedStage, Source};
-use crate::stage::{InputPort, OutputPort};
+use crate::stage::{InputPort, OutputPort, Ports};
 use crate::store::Store;
 
 /// Names an action of a plan.
@@ -35,6 +40,10 @@ pub type ActionId = NodeIndex<u32>;
 pub struct Plan {
     graph: DiGraph<PlannedAction, ()>,
     order: Vec<ActionId>,
+    /// By action, sorted.
+    dependencies: Vec<Vec<ActionId>>,
+    /// By action, sorted.
+    dependents: Vec<Vec<ActionId>>,
 }
 
 /// One action.
@@ -43,7 +52,7 @@ pub struct PlannedAction {
     /// The stage's name in the manifest.
     pub stage_name: String,
     /// The stage as resolved.
-    pub stage: ResolvedStage,
+    pub stage: Arc<ResolvedStage>,
     /// The split, for a stage that runs once per split.
     pub split: Option<usize>,
     /// Inputs by port.
@@ -122,11 +131,13 @@ impl Plan {
         let mut graph = DiGraph::new();
         let mut order = Vec::new();
         let mut actions: BTreeMap<&str, Vec<ActionId>> = BTreeMap::new();
+        let mut reader = Reader::new(manifest, store);
         for name in stage_order(manifest)? {
-            let stage = &manifest.stages[name];
-            let sources = read_sources(manifest, store, name, stage)?;
-            let splits = splits_for(&graph, &actions, name, stage, &sources)?;
+            let stage = Arc::new(manifest.stages[name].clone());
             let ports = stage.stage.ports(&stage.params);
+            let resolved = &manifest.stages[name];
+            let sources = reader.sources(name, resolved, &ports)?;
+            let splits = splits_for(&graph, &actions, name, resolved, &ports, &sources)?;
             let mut added = Vec::new();
             for split in splits {
                 let mut inputs = BTreeMap::new();
@@ -162,7 +173,20 @@ impl Plan {
             }
             actions.insert(name, added);
         }
-        Ok(Self { graph, order })
+        let neighbours = |direction| {
+            let of = |id| {
+                let mut found: Vec<ActionId> = graph.neighbors_directed(id, direction).collect();
+                found.sort();
+                found
+            };
+            graph.node_indices().map(of).collect()
+        };
+        Ok(Self {
+            dependencies: neighbours(Direction::Incoming),
+            dependents: neighbours(Direction::Outgoing),
+            graph,
+            order,
+        })
     }
 
     /// Every action, each after those it depends on.
@@ -176,13 +200,13 @@ impl Plan {
     }
 
     /// The actions that an action reads from, in order of the plan.
-    pub fn dependencies(&self, id: ActionId) -> Vec<ActionId> {
-        let mut found: Vec<_> = self
-            .graph
-            .neighbors_directed(id, petgraph::Direction::Incoming)
-            .collect();
-        found.sort();
-        found
+    pub fn dependencies(&self, id: ActionId) -> &[ActionId] {
+        &self.dependencies[id.index()]
+    }
+
+    /// The actions that read from an action, in order of the plan.
+    pub fn dependents(&self, id: ActionId) -> &[ActionId] {
+        &self.dependents[id.index()]
     }
 }
 
@@ -210,16 +234,22 @@ fn stage_order(manifest: &Manifest) -> Result<Vec<&str>, PlanError> {
             return Err(PlanError::Cycle(cycle_path(&graph, &component)));
         }
     }
-    let mut order = Vec::new();
-    let mut placed = BTreeSet::new();
-    while order.len() < manifest.stages.len() {
-        for (name, stage) in &manifest.stages {
-            let ready = stage.inputs.values().all(|source| match source {
-                Source::Stage { stage, .. } => placed.contains(stage.as_str()),
-                Source::External { .. } => true,
-            });
-            if ready && placed.insert(name.as_str()) {
-                order.push(name.as_str());
+    // Of the stages that are ready, always the first of the manifest.
+    let mut missing: Vec<usize> = graph
+        .node_indices()
+        .map(|node| graph.neighbors_directed(node, Direction::Incoming).count())
+        .collect();
+    let mut ready: BTreeSet<NodeIndex> = graph
+        .node_indices()
+        .filter(|node| missing[node.index()] == 0)
+        .collect();
+    let mut order = Vec::with_capacity(graph.node_count());
+    while let Some(node) = ready.pop_first() {
+        order.push(graph[node]);
+        for next in graph.neighbors(node) {
+            missing[next.index()] -= 1;
+            if missing[next.index()] == 0 {
+                ready.insert(next);
             }
         }
     }
@@ -252,7 +282,7 @@ fn cycle_path(graph: &DiGraph<&str, ()>, component: &[NodeIndex]) -> Vec<String>
                 }
                 return path.into_iter().map(|n| graph[n].to_owned()).collect();
             }
-            if let std::collections::btree_map::Entry::Vacant(unseen) = previous.entry(neighbour) {
+            if let Entry::Vacant(unseen) = previous.entry(neighbour) {
                 unseen.insert(node);
                 queue.push_back(neighbour);
             }
@@ -267,42 +297,73 @@ enum ReadSource<'a> {
     Stage { stage: &'a str, port: &'a str },
 }
 
-fn read_sources<'a>(
-    manifest: &Manifest,
-    store: &Store,
-    name: &str,
-    stage: &'a ResolvedStage,
-) -> Result<BTreeMap<&'a str, ReadSource<'a>>, PlanError> {
-    let selector = stage.stage.selector(&stage.params);
-    let ports = stage.stage.ports(&stage.params);
-    let mut sources = BTreeMap::new();
-    for (port, source) in &stage.inputs {
-        let source = match source {
-            Source::Stage { stage, port } => ReadSource::Stage { stage, port },
-            Source::External { name: input, kind } => {
-                let per_split = ports.inputs.iter().any(|p| p.name == *port && p.per_split);
-                let selects = |path: &str| match path.split_once('/') {
-                    // A stage that runs per split selects among the files that its split shows it.
-                    Some((folder, inside)) if per_split && folder.starts_with("split-") => {
-                        selector(port, inside)
-                    }
-                    _ => selector(port, path),
-                };
-                let path = manifest.input_path(input);
-                let shown = manifest
-                    .inputs
-                    .get(input)
-                    .map_or(input.as_str(), String::as_str);
-                let read = read_external(&path, kind, shown, &selects, store.stats());
-                ReadSource::External(read.map_err(|source| PlanError::Input {
-                    stage: name.to_owned(),
-                    source,
-                })?)
-            }
-        };
-        sources.insert(port.as_str(), source);
+/// Reads external inputs; a folder that many stages read is listed once.
+struct Reader<'a> {
+    manifest: &'a Manifest,
+    store: &'a Store,
+    listed: BTreeMap<&'a str, Listing>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(manifest: &'a Manifest, store: &'a Store) -> Self {
+        Self {
+            manifest,
+            store,
+            listed: BTreeMap::new(),
+        }
     }
-    Ok(sources)
+
+    fn sources(
+        &mut self,
+        name: &str,
+        stage: &'a ResolvedStage,
+        ports: &Ports,
+    ) -> Result<BTreeMap<&'a str, ReadSource<'a>>, PlanError> {
+        let mut sources = BTreeMap::new();
+        for (port, source) in &stage.inputs {
+            let source = match source {
+                Source::Stage { stage, port } => ReadSource::Stage { stage, port },
+                Source::External { name: input, kind } => {
+                    let read = self.external(stage, ports, port, input, kind);
+                    ReadSource::External(read.map_err(|source| PlanError::Input {
+                        stage: name.to_owned(),
+                        source,
+                    })?)
+                }
+            };
+            sources.insert(port.as_str(), source);
+        }
+        Ok(sources)
+    }
+
+    fn external(
+        &mut self,
+        stage: &ResolvedStage,
+        ports: &Ports,
+        port: &str,
+        input: &'a str,
+        kind: &str,
+    ) -> Result<Input, StageError> {
+        let selector = stage.stage.selector(&stage.params);
+        let per_split = ports.inputs.iter().any(|p| p.name == port && p.per_split);
+        let selects = |path: &str| match path.split_once('/') {
+            // A stage that runs per split selects among the files that its split shows it.
+            Some((folder, inside)) if per_split && folder.starts_with("split-") => {
+                selector(port, inside)
+            }
+            _ => selector(port, path),
+        };
+        let shown = self
+            .manifest
+            .inputs
+            .get(input)
+            .map_or(input, String::as_str);
+        let listing = match self.listed.entry(input) {
+            Entry::Occupied(listed) => listed.into_mut(),
+            Entry::Vacant(new) => new.insert(Listing::of(&self.manifest.input_path(input))?),
+        };
+        listing.read(kind, shown, &selects, self.store.stats())
+    }
 }
 
 /// The splits a stage runs for: `[None]` for one action.
@@ -311,13 +372,13 @@ fn splits_for(
     actions: &BTreeMap<&str, Vec<ActionId>>,
     name: &str,
     stage: &ResolvedStage,
+    ports: &Ports,
     sources: &BTreeMap<&str, ReadSource<'_>>,
 ) -> Result<Vec<Option<usize>>, PlanError> {
     let problem = |message: String| PlanError::Splits {
         stage: name.to_owned(),
         message,
     };
-    let ports = stage.stage.ports(&stage.params);
     let mut found: Option<(&InputPort, Vec<usize>)> = None;
     for port in ports.inputs.iter().filter(|port| port.per_split) {
         let Some(source) = sources.get(&*port.name) else {

@@ -197,6 +197,8 @@ stages:
             conditions,
             worker: PathBuf::from("none"),
             interrupt: Interrupt::default(),
+            fail_fast: false,
+            first_delay: std::time::Duration::ZERO,
         };
         let report = run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap();
         (report, told)

@@ -42,7 +42,7 @@ fn splits_expand_and_what_is_read_comes_first() {
     assert_eq!(names(&plan), expected);
     for (position, &id) in plan.order().iter().enumerate() {
         for dependency in plan.dependencies(id) {
-            assert!(plan.order()[..position].contains(&dependency));
+            assert!(plan.order()[..position].contains(dependency));
         }
     }
 }

@@ -1,14 +1,25 @@
-//! Finding a record by the first digits of its key, as people quote it.
+//! Finding what belongs to a manifest, and a record by the first digits of its key, as people quote it.
 
 use std::fs;
+use std::path::PathBuf;
 
 use super::{ActionRecord, Store};
+use crate::digest::Digest;
 use crate::key::ActionKey;
+use crate::manifest::Manifest;
 
 /// Fewer digits than this name too much by accident.
 const LEAST_DIGITS: usize = 4;
 
 impl Store {
+    /// The folder for what runs of a manifest leave: told apart by the manifest's place.
+    pub fn manifest_folder(&self, manifest: &Manifest) -> PathBuf {
+        let path = manifest.path.canonicalize();
+        let path = path.as_deref().unwrap_or(&manifest.path);
+        let digest = Digest::of(path.as_os_str().as_encoded_bytes());
+        self.root().join("runs").join(digest.short())
+    }
+
     /// The only undamaged record whose key starts with these hexadecimal digits.
     pub fn record_starting_with(&self, digits: &str) -> Option<ActionRecord> {
         if digits.len() < LEAST_DIGITS || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {

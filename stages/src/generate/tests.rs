@@ -94,6 +94,7 @@ impl World {
             split: None,
             seed,
             slots: engine::context::Slots { cpus, gpus: 0 },
+            memory_limit: None,
             store: self.path("store"),
         };
         let events = Arc::new(|_| {});

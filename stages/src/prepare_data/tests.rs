@@ -81,6 +81,7 @@ impl World {
             split: None,
             seed: 0,
             slots: engine::context::Slots { cpus, gpus: 0 },
+            memory_limit: None,
             store: self.path("store"),
         };
         let warnings = Arc::clone(&self.warnings);

@@ -424,6 +424,7 @@ fn the_stage_writes_the_same_partition_to_its_three_outputs() {
         split: None,
         seed: 1,
         slots: Slots { cpus: 1, gpus: 0 },
+        memory_limit: None,
         store: store.root().to_owned(),
     };
     let registry = Registry::new(crate::STAGES);

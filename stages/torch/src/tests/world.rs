@@ -233,6 +233,7 @@ impl World {
             split: Some(0),
             seed: 42,
             slots: Slots { cpus: 1, gpus: 0 },
+            memory_limit: None,
             store: self.path("stores"),
         };
         let store = self.store(store);
