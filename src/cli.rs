@@ -47,6 +47,9 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// Draw the actions and what they read.
     Graph(GraphArgs),
+    /// Look after the store of results.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Show what the actions of the last run said.
     Logs(LogsArgs),
     /// Run one stage without a manifest.
@@ -139,6 +142,40 @@ pub(crate) struct ExplainArgs {
     /// Print the key document, from which the key is made.
     #[arg(long)]
     pub(crate) key: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Show how much each manifest holds.
+    Du(StoreArgs),
+    /// Read everything that is stored and put damaged files away.
+    Verify(StoreArgs),
+    /// Show what no manifest needs any more, and delete it if asked.
+    Gc(GcArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// The store.
+    #[arg(long, value_name = "FOLDER", default_value = ".clinicadl")]
+    pub(crate) store: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Delete; without it, only show.
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Spare what was made or used within this time, such as `30d` or `12h`.
+    #[arg(long, value_name = "TIME", default_value = "0d", value_parser = duration)]
+    pub(crate) keep: std::time::Duration,
+}
+
+fn duration(text: &str) -> Result<std::time::Duration, String> {
+    engine::manifest::duration(text)
+        .ok_or_else(|| "expected a number and a unit: 90s, 30min, 12h, 30d".to_owned())
 }
 
 #[derive(Debug, Args)]

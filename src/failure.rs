@@ -22,6 +22,8 @@ pub(crate) enum Code {
     NotUpToDate = 3,
     /// A published file was changed by hand.
     Tampered = 5,
+    /// Somebody else is using what is needed.
+    Busy = 6,
     /// Disk, permission or hardware.
     Environment = 7,
     /// A bug of this program.
@@ -43,8 +45,9 @@ Exit codes:
     1  an action failed
     2  the command line or the manifest is invalid
     3  not up to date (`status --check`, `plan --exit-code`, `run --frozen`)
-    5  a published file was changed by hand
-    7  environment: disk, permission, missing hardware
+    5  a published file was changed by hand, or a stored one is damaged
+    6  busy: a run is using the store
+    7  environment: disk, permission, missing hardware, time or memory limit
    70  a bug of this program
   130  interrupted";
 

@@ -180,7 +180,7 @@ pub fn finished_artifacts(
                     kind: artifact.kind.clone(),
                     split: action.split.or((list.len() > 1).then_some(index)),
                     params: stage.params.clone(),
-                    tree,
+                    tree: (*tree).clone(),
                 });
             }
         }

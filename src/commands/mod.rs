@@ -9,6 +9,7 @@ mod logs;
 mod plan;
 mod run;
 mod status;
+mod store;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -59,6 +60,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::explain(&session, &args),
         Command::Status(args) => status::status(&session, &args),
         Command::Graph(args) => graph::graph(&session, &args),
+        Command::Store(command) => store::store(&session, &command),
         Command::Logs(args) => logs::logs(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
@@ -126,8 +128,9 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
     let manifest = Manifest::load(&args.manifest, session.registry)?;
     let path = store_path(args);
     let mut empty = None;
-    let store = if path.is_dir() {
-        Store::open(&path)?
+    let exists = path.join("FORMAT").is_file();
+    let store = if exists {
+        Store::open_for_reading(&path)?
     } else {
         let folder = tempfile::tempdir()
             .map_err(|e| Failure::new(Code::Environment, format!("no temporary folder: {e}")))?;
@@ -141,7 +144,7 @@ fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
     let plan = Plan::build(&manifest, &store)?;
     let conditions = conditions(args, &plan, Machine::detect(), &[])?;
     let assessment = assess(&plan, &manifest, &store, &conditions);
-    if path.is_dir() {
+    if exists {
         store.save_stats();
     }
     Ok(Looked {

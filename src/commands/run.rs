@@ -9,7 +9,7 @@ use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance;
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
-use engine::store::Store;
+use engine::store::{Root, Store};
 use maps::Maps;
 use serde_json::{Map, Value, json};
 
@@ -59,8 +59,35 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         }
         None => None,
     };
+    keep(
+        &manifest,
+        &report,
+        &store,
+        published.as_ref().map(|(path, _)| path),
+    );
     summarise(session, &report, published.as_ref());
     Ok(())
+}
+
+/// Says what this manifest needs of the store, so that nothing of it is collected.
+fn keep(manifest: &Manifest, report: &RunReport, store: &Store, maps: Option<&PathBuf>) {
+    let path = manifest.path.canonicalize();
+    let path = path.unwrap_or_else(|_| manifest.path.clone());
+    let mut lock = path.clone().into_os_string();
+    lock.push(".lock");
+    let root = Root {
+        lock: lock.into(),
+        manifest: path,
+        maps: maps.cloned().into_iter().collect(),
+        actions: report
+            .actions
+            .iter()
+            .filter_map(|action| action.key)
+            .collect(),
+    };
+    if let Err(error) = store.keep(&root) {
+        tracing::debug!(%error, "the store does not know what this manifest needs");
+    }
 }
 
 /// What may be used, from the command line or from the machine.

@@ -107,6 +107,8 @@ pub fn run(
     events: EventHandler<'_>,
 ) -> Result<RunReport, RunError> {
     let started = Instant::now();
+    // Nothing is collected until the run is over.
+    let _in_use = store.in_use();
     let (sender, receiver) = channel();
     let mut coordinator = Coordinator {
         manifest,

@@ -40,7 +40,7 @@ pub const KEY_FORMAT: u32 = 1;
 const CONTEXT: &str = "clinicadl 2026 action-key v1";
 
 /// The name of a computation. Not a content digest: see [`Digest`] for those.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActionKey(Digest);
 
 impl ActionKey {

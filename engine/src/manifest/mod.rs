@@ -23,7 +23,7 @@ use serde_json::Value;
 pub use issue::{Issue, Issues};
 pub use schema::manifest_schema;
 pub use source::yaml_value;
-pub use wire::{Expectation, MANIFEST_FORMAT, Resources};
+pub use wire::{Expectation, MANIFEST_FORMAT, Resources, duration};
 
 use crate::registry::{AnyStage, Registry};
 

@@ -116,7 +116,7 @@ impl Resources {
 }
 
 /// The duration written as `90min`; `None` if it is not one.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let unit = match text[digits..].trim() {
         "s" => 1,

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::digest::Digest;
 use crate::error::StageError;
+use crate::store::durable::step;
 use crate::store::{Store, TreeFile, walk_folder};
 
 /// Objects from this size on are hard-linked when they cannot be cloned; smaller ones are copied, so
@@ -54,7 +55,9 @@ pub fn publish(
         .prefix(&format!(".{name}.publishing-"))
         .tempdir_in(parent)
         .map_err(|e| StageError::io("create a folder in", parent, &e))?;
+    let staging_step = |what| step(what).map_err(|e| StageError::io("publish", target, &e));
     for file in &files {
+        staging_step("write a published file")?;
         write(staging.path(), file, store)?;
     }
     let text = serde_json::to_vec_pretty(&list).map_err(StageError::internal)?;
@@ -64,7 +67,9 @@ pub fn publish(
     };
     write(staging.path(), &path, store)?;
     readable_by_others(staging.path())?;
+    staging_step("exchange the published folder")?;
     exchange(staging.path(), target).map_err(|e| StageError::io("publish", target, &e))?;
+    staging_step("sync the parent of the published folder")?;
     sync(parent);
     for file in list.files.values() {
         // A hard link changed the object's ctime; its bytes are the same.
@@ -145,7 +150,10 @@ fn inspect(target: &Path, store: &Store) -> Result<Option<PublishedList>, Publis
         .files
         .iter()
         .filter(|(path, file)| {
-            store.stats().digest_of(&target.join(path)).ok() != Some((file.digest, file.size))
+            let path = target.join(path);
+            // What is gone can be published again without loss.
+            let is_gone = fs::symlink_metadata(&path).is_err();
+            !is_gone && store.stats().digest_of(&path).ok() != Some((file.digest, file.size))
         })
         .map(|(path, _)| path.clone())
         .collect();
@@ -155,6 +163,8 @@ fn inspect(target: &Path, store: &Store) -> Result<Option<PublishedList>, Publis
             files: tampered,
         });
     }
+    let mut list = list;
+    list.files.retain(|path, _| target.join(path).exists());
     Ok(Some(list))
 }
 

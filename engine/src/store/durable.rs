@@ -1,9 +1,52 @@
 //! File operations that survive a crash: what they made visible is whole.
+//!
+//! Every step that can fail passes [`step`], so that tests can make any of them fail, or end the
+//! process there, and look at what is left.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+
+/// Says that the next thing is about to be done. In debug builds a test may have it fail:
+/// `CLINICADL_FAULT=<n>:enospc|eio|abort` makes the n-th step of the process fail, or kills it there.
+pub(crate) fn step(what: &'static str) -> io::Result<()> {
+    #[cfg(debug_assertions)]
+    faults::at(what)?;
+    let _ = what;
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+mod faults {
+    use std::io;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(u64, String)>> = OnceLock::new();
+    static STEPS: AtomicU64 = AtomicU64::new(0);
+
+    fn wanted() -> Option<(u64, String)> {
+        let text = std::env::var("CLINICADL_FAULT").ok()?;
+        let (number, kind) = text.split_once(':')?;
+        Some((number.parse().ok()?, kind.to_owned()))
+    }
+
+    pub(super) fn at(what: &str) -> io::Result<()> {
+        let Some((number, kind)) = WANTED.get_or_init(wanted) else {
+            return Ok(());
+        };
+        if STEPS.fetch_add(1, Ordering::SeqCst) + 1 != *number {
+            return Ok(());
+        }
+        tracing::warn!(what, kind, "a test injects a fault");
+        match kind.as_str() {
+            "abort" => std::process::abort(),
+            "enospc" => Err(io::ErrorKind::StorageFull.into()),
+            _ => Err(io::Error::other("injected fault")),
+        }
+    }
+}
 
 /// Writes a file so that any reader, and any crash, sees the old content or the new one.
 ///
@@ -14,13 +57,19 @@ use std::path::Path;
 /// Any I/O error; the target is then as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    create_folders(folder)?;
+    step("create a temporary file")?;
+    let mode = if is_shared(folder) { 0o664 } else { 0o644 };
     let mut file = tempfile::Builder::new()
         .prefix(".write-")
-        .permissions(Permissions::from_mode(0o644))
         .tempfile_in(folder)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
+    step("write a temporary file")?;
     file.write_all(bytes)?;
+    step("sync a temporary file")?;
     file.as_file().sync_all()?;
+    step("rename a temporary file")?;
     file.persist(path).map_err(|e| e.error)?;
     sync_folder(folder)
 }
@@ -28,14 +77,46 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Makes a finished file the read-only object at `target`, on the same file system.
 pub(super) fn adopt(path: &Path, target: &Path) -> io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
+    create_folders(folder)?;
+    step("open a new object")?;
     let file = File::open(path)?;
     file.set_permissions(Permissions::from_mode(0o444))?;
+    step("sync a new object")?;
     file.sync_all()?;
+    step("rename a new object")?;
     fs::rename(path, target)?;
     sync_folder(folder)
 }
 
-fn sync_folder(folder: &Path) -> io::Result<()> {
+/// Creates a folder and those above it. Below a folder that its group may write, all are: a store that
+/// several users share stays writable for them, whatever their umask.
+pub(crate) fn create_folders(path: &Path) -> io::Result<()> {
+    if path.is_dir() || path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let parent = path.parent().unwrap_or(Path::new("."));
+    create_folders(parent)?;
+    step("create a folder")?;
+    match fs::create_dir(path) {
+        Ok(()) => {}
+        // Another process was faster.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
+        Err(e) => return Err(e),
+    }
+    if is_shared(parent) {
+        fs::set_permissions(path, Permissions::from_mode(0o2775))?;
+    }
+    Ok(())
+}
+
+/// Whether the group of a folder owns what is made in it, and may write there.
+fn is_shared(folder: &Path) -> bool {
+    const SETGID_AND_GROUP_WRITE: u32 = 0o2020;
+    fs::metadata(folder)
+        .is_ok_and(|metadata| metadata.mode() & SETGID_AND_GROUP_WRITE == SETGID_AND_GROUP_WRITE)
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    step("sync a folder")?;
     File::open(folder)?.sync_all()
 }

@@ -8,8 +8,10 @@
 //!   scratch/<action key>/      checkpoints of unfinished actions
 //!   locks/<action key>         held by the process that computes the action
 //!   tmp/                       unfinished writes; a crash leaves its litter here only
-//!   runs/<manifest digest>/    what the last run of a manifest did
-//!   stat-cache.json            digests of files whose stat has not changed
+//!   runs/<manifest digest>/    what the last run of a manifest did: its keys, journal and logs
+//!   roots/<manifest digest>    what a manifest needs: never collected while the manifest is there
+//!   quarantine/                what was found damaged
+//!   stat-cache                 digests of files whose stat has not changed
 //! ```
 //!
 //! A result becomes visible by one rename, that of its record; its objects were renamed into place
@@ -17,9 +19,13 @@
 //! the store holds is either whole or noticed: objects are re-hashed when their stat changed, records
 //! carry a digest of themselves. Absolute paths are never stored.
 
-mod durable;
+mod check;
+pub(crate) mod durable;
 mod find;
+mod gc;
+mod live;
 mod record;
+mod roots;
 mod stat_cache;
 mod tree;
 
@@ -27,12 +33,16 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
+pub use check::Damage;
 pub use durable::write_atomically;
+pub use gc::{Collected, Garbage};
+pub use live::{RootUsage, Usage};
 pub use record::{ActionRecord, Artifact};
+pub use roots::Root;
 pub use stat_cache::StatCache;
 pub(crate) use tree::walk as walk_folder;
 pub use tree::{Tree, TreeFile};
@@ -92,11 +102,20 @@ impl From<StoreError> for StageError {
     }
 }
 
+/// The file of the stat cache.
+const STAT_CACHE: &str = "stat-cache";
+
+fn expected_format() -> String {
+    json!({ "format": STORE_FORMAT, "hash": "blake3" }).to_string()
+}
+
 /// A store on disk. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Store {
     root: Arc<PathBuf>,
     stats: Arc<StatCache>,
+    /// Trees that were read, which never change.
+    trees: Arc<Mutex<BTreeMap<Digest, Arc<Tree>>>>,
 }
 
 impl Store {
@@ -107,31 +126,38 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         for folder in ["objects", "actions", "scratch", "locks", "tmp", "runs"] {
             let path = root.join(folder);
-            fs::create_dir_all(&path).map_err(StoreError::io("create store folder", &path))?;
+            durable::create_folders(&path).map_err(StoreError::io("create store folder", &path))?;
         }
+        let format = root.join("FORMAT");
+        if !format.exists() {
+            write_atomically(&format, expected_format().as_bytes())
+                .map_err(StoreError::io("write", &format))?;
+        }
+        Self::open_for_reading(root)
+    }
+
+    /// Opens a store that exists, without writing anything: it may belong to somebody else, or be on a
+    /// file system that is read-only.
+    ///
+    /// # Errors
+    /// There is no store, or one of another format.
+    pub fn open_for_reading(root: &Path) -> Result<Self, StoreError> {
         let root = root
             .canonicalize()
             .map_err(StoreError::io("open store", root))?;
         let format = root.join("FORMAT");
-        let expected = json!({ "format": STORE_FORMAT, "hash": "blake3" }).to_string();
-        match fs::read_to_string(&format) {
-            Ok(text) if text.trim() == expected => {}
-            Ok(text) => {
-                return Err(StoreError::Format {
-                    path: root,
-                    found: text.trim().to_owned(),
-                });
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                write_atomically(&format, expected.as_bytes())
-                    .map_err(StoreError::io("write", &format))?;
-            }
-            Err(e) => return Err(StoreError::io("read", &format)(e)),
+        let found = fs::read_to_string(&format).map_err(StoreError::io("read", &format))?;
+        if found.trim() != expected_format() {
+            return Err(StoreError::Format {
+                path: root,
+                found: found.trim().to_owned(),
+            });
         }
-        let stats = Arc::new(StatCache::load(&root.join("stat-cache.json")));
+        let stats = Arc::new(StatCache::load(&root.join(STAT_CACHE)));
         Ok(Self {
             root: Arc::new(root),
             stats,
+            trees: Arc::default(),
         })
     }
 
@@ -268,7 +294,7 @@ impl Store {
     }
 
     /// The tree with this digest, if it and all its files are stored and undamaged.
-    pub fn whole_tree(&self, digest: &Digest) -> Option<Tree> {
+    pub fn whole_tree(&self, digest: &Digest) -> Option<Arc<Tree>> {
         let tree = self.tree(digest)?;
         tree.files
             .values()
@@ -280,20 +306,25 @@ impl Store {
     /// them again.
     pub(crate) fn trust_artifact(&self, digest: &Digest) {
         self.stats.trust(&self.object_path(digest), *digest);
-        for file in self
-            .tree(digest)
-            .into_iter()
-            .flat_map(|tree| tree.files.into_values())
-        {
-            self.stats
-                .trust(&self.object_path(&file.digest), file.digest);
+        if let Some(tree) = self.tree(digest) {
+            for file in tree.files.values() {
+                self.stats
+                    .trust(&self.object_path(&file.digest), file.digest);
+            }
         }
     }
 
     /// The tree with this digest, without looking at its files.
-    pub fn tree(&self, digest: &Digest) -> Option<Tree> {
+    pub fn tree(&self, digest: &Digest) -> Option<Arc<Tree>> {
+        let trees = || self.trees.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = trees().get(digest) {
+            return Some(known.clone());
+        }
         let bytes = fs::read(self.object_path(digest)).ok()?;
-        (Digest::of(&bytes) == *digest).then(|| Tree::from_bytes(&bytes))?
+        let tree = (Digest::of(&bytes) == *digest).then(|| Tree::from_bytes(&bytes))??;
+        let tree = Arc::new(tree);
+        trees().insert(*digest, tree.clone());
+        Some(tree)
     }
 
     /// The record of an action, if there is one and it is undamaged.
@@ -314,7 +345,7 @@ impl Store {
 
     /// Keeps the stat cache for the next run. A failure costs time, not correctness.
     pub fn save_stats(&self) {
-        if let Err(error) = self.stats.save(&self.root.join("stat-cache.json")) {
+        if let Err(error) = self.stats.save(&self.root.join(STAT_CACHE)) {
             tracing::debug!(%error, "stat cache not saved");
         }
     }

@@ -6,10 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::digest::Digest;
-use crate::key::{ActionKey, canonical};
+use crate::key::ActionKey;
 
 /// Version of the record's format.
-const RECORD_FORMAT: u32 = 1;
+const RECORD_FORMAT: u32 = 2;
+
+/// Length of the seal that heads a record, with its line end.
+const SEAL: usize = 65;
 
 /// An artifact: what an output port holds after an action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +27,9 @@ pub struct Artifact {
 }
 
 /// The stored result of an action.
+///
+/// The file is one line with the digest of the rest, then JSON: a damaged or truncated record is
+/// noticed before it is believed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionRecord {
@@ -37,8 +43,6 @@ pub struct ActionRecord {
     /// The class of hardware and libraries that computed it, where that can change low bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numerics: Option<Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    self_digest: Option<Digest>,
 }
 
 impl ActionRecord {
@@ -50,28 +54,26 @@ impl ActionRecord {
             document,
             outputs,
             numerics: None,
-            self_digest: None,
         }
     }
 
+    /// The bytes of the record's file.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let mut sealed = self.clone();
-        sealed.self_digest = None;
-        sealed.self_digest = Some(Digest::of(sealed.text().as_bytes()));
-        sealed.text().into_bytes()
+        let text = serde_json::to_vec(self).expect("a record has string keys only");
+        let mut bytes = Digest::of(&text).to_string().into_bytes();
+        bytes.push(b'\n');
+        bytes.extend(text);
+        bytes
     }
 
     /// Reads a record; `None` when it is damaged or of another format: unknown is never fresh.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut record: Self = serde_json::from_slice(bytes).ok()?;
-        let seal = record.self_digest.take()?;
-        let intact =
-            record.record_format == RECORD_FORMAT && Digest::of(record.text().as_bytes()) == seal;
-        intact.then_some(record)
-    }
-
-    fn text(&self) -> String {
-        let value = serde_json::to_value(self).expect("a record has string keys only");
-        canonical(&value)
+        let (seal, text) = bytes.split_at_checked(SEAL)?;
+        let sealed: Digest = std::str::from_utf8(seal).ok()?.trim_end().parse().ok()?;
+        if Digest::of(text) != sealed {
+            return None;
+        }
+        let record: Self = serde_json::from_slice(text).ok()?;
+        (record.record_format == RECORD_FORMAT).then_some(record)
     }
 }

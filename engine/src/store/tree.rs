@@ -63,6 +63,9 @@ fn is_relative(path: &str) -> bool {
     !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
+/// Folders inside folders that are still listed.
+const DEEPEST: usize = 100;
+
 /// Every file below `folder` as a sorted relative path; symbolic links are followed.
 pub(crate) fn walk(folder: &Path) -> Result<Vec<String>, StoreError> {
     let mut found = Vec::new();
@@ -72,6 +75,11 @@ pub(crate) fn walk(folder: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 fn descend(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), StoreError> {
+    // A link to a folder above would never end; real trees are never this deep.
+    if prefix.bytes().filter(|&byte| byte == b'/').count() > DEEPEST {
+        let error = io::Error::other("folders are nested too deeply; does a link lead back up?");
+        return Err(StoreError::io("list", folder)(error));
+    }
     let entries = fs::read_dir(folder).map_err(StoreError::io("list", folder))?;
     for entry in entries {
         let entry = entry.map_err(StoreError::io("list", folder))?;
@@ -85,8 +93,14 @@ fn descend(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), S
         } else {
             format!("{prefix}/{name}")
         };
-        let metadata = fs::metadata(&path).map_err(StoreError::io("look at", &path))?;
-        if metadata.is_dir() {
+        // What the folder itself tells saves a look at every file; links have to be followed.
+        let is_folder = match entry.file_type() {
+            Ok(kind) if !kind.is_symlink() => kind.is_dir(),
+            _ => fs::metadata(&path)
+                .map_err(StoreError::io("look at", &path))?
+                .is_dir(),
+        };
+        if is_folder {
             descend(&path, &relative, found)?;
         } else {
             found.push(relative);

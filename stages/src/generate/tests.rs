@@ -111,6 +111,8 @@ impl World {
         self.store()
             .tree(&finished.outputs[port][0].digest)
             .unwrap()
+            .as_ref()
+            .clone()
     }
 
     fn labels(&self, finished: &Finished) -> Vec<Vec<String>> {

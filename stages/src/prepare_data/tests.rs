@@ -92,7 +92,7 @@ impl World {
         });
         let finished = execute(&spec, Registry::new(STAGES), &store, events, Arc::default())?;
         let tree = store.tree(&finished.outputs["images"][0].digest).unwrap();
-        Ok((finished, tree))
+        Ok((finished, tree.as_ref().clone()))
     }
 
     fn error(&self) -> StageError {

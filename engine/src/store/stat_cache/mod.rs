@@ -2,19 +2,20 @@
 //!
 //! An entry is trusted only while device, inode, size, mtime and ctime are the same, and only if the
 //! file was already older than the clock's granularity when it was hashed: a file written twice
-//! within one tick would otherwise keep its first digest (git calls such entries racy).
+//! within one tick would otherwise keep its first digest (git calls such entries racy). A clock that
+//! was set back makes files look newer than now: they are never remembered.
+
+mod file;
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
-
-use super::write_atomically;
 use crate::digest::Digest;
 
 /// Assumed granularity of timestamps, in nanoseconds, for file systems that are not known better.
@@ -31,7 +32,7 @@ const FINE_TYPES: [u64; 6] = [
     0x2FC1_2FC1,
 ];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stat {
     device: u64,
     inode: u64,
@@ -53,70 +54,83 @@ impl Stat {
     }
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Entry {
     stat: Stat,
     digest: Digest,
+    /// Whether this process has asked for it.
+    used: bool,
 }
+
+type Entries = BTreeMap<PathBuf, Entry>;
 
 /// The cache. One per store, shared by all threads.
 #[derive(Debug, Default)]
 pub struct StatCache {
-    entries: Mutex<BTreeMap<PathBuf, Entry>>,
-    paranoid: std::sync::atomic::AtomicBool,
+    entries: Mutex<Entries>,
+    paranoid: AtomicBool,
+    changed: AtomicBool,
 }
 
 impl StatCache {
     /// Reads a saved cache; a missing or damaged one is an empty one.
     pub fn load(path: &Path) -> Self {
-        let entries = fs::read(path)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Vec<(PathBuf, Entry)>>(&bytes).ok())
-            .unwrap_or_default();
         Self {
-            entries: Mutex::new(entries.into_iter().collect()),
+            entries: Mutex::new(file::read(path)),
             ..Self::default()
         }
     }
 
     /// From now on every file is read again.
     pub fn distrust(&self) {
-        self.paranoid
-            .store(true, std::sync::atomic::Ordering::Relaxed);
+        self.paranoid.store(true, Ordering::Relaxed);
     }
 
-    /// Saves the cache, without entries of files that are gone.
+    /// Saves the cache if it changed, together with what other processes have saved since, without
+    /// entries of files that are gone.
     ///
     /// # Errors
     /// Any I/O error of writing the file.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        let entries = self.lock().clone();
-        let kept: Vec<_> = entries
-            .into_iter()
-            .filter(|(path, _)| path.exists())
-            .collect();
-        write_atomically(path, &serde_json::to_vec(&kept)?)
+        if !self.changed.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut all = file::read(path);
+        all.extend(
+            self.lock()
+                .iter()
+                .map(|(path, entry)| (path.clone(), *entry)),
+        );
+        all.retain(|path, entry| entry.used || path.exists());
+        file::write(path, &all)
     }
 
     /// The digest and size of a file, from memory when its stat allows it.
     ///
     /// # Errors
-    /// Any I/O error of looking at or reading the file.
+    /// Any I/O error of looking at or reading the file, or something that is no regular file.
     pub fn digest_of(&self, path: &Path) -> io::Result<(Digest, u64)> {
-        let stat = Stat::of(&fs::metadata(path)?);
-        let known = self.lock().get(path).copied();
-        if let Some(entry) = known
+        let metadata = fs::metadata(path)?;
+        // Reading a pipe or a device might never end.
+        if !metadata.is_file() {
+            let message = "expected a regular file";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        let stat = Stat::of(&metadata);
+        if !self.paranoid.load(Ordering::Relaxed)
+            && let Some(entry) = self.lock().get_mut(path)
             && entry.stat == stat
-            && !self.paranoid.load(std::sync::atomic::Ordering::Relaxed)
         {
+            entry.used = true;
             return Ok((entry.digest, stat.size));
         }
         let started = now_ns();
         let (digest, size) = Digest::of_file(path)?;
         let unchanged = Stat::of(&fs::metadata(path)?) == stat;
         let settled = stat.mtime_ns.max(stat.ctime_ns) + granularity(path) < started;
+        self.changed.store(true, Ordering::Relaxed);
         if unchanged && settled {
-            self.lock().insert(path.to_owned(), Entry { stat, digest });
+            self.insert(path, stat, digest);
         } else {
             self.lock().remove(path);
         }
@@ -126,17 +140,21 @@ impl StatCache {
     /// Remembers a read-only file that this process has just made, or linked, knowing its digest.
     pub fn trust(&self, path: &Path, digest: Digest) {
         if let Ok(metadata) = fs::metadata(path) {
-            self.lock().insert(
-                path.to_owned(),
-                Entry {
-                    stat: Stat::of(&metadata),
-                    digest,
-                },
-            );
+            self.changed.store(true, Ordering::Relaxed);
+            self.insert(path, Stat::of(&metadata), digest);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Entry>> {
+    fn insert(&self, path: &Path, stat: Stat, digest: Digest) {
+        let entry = Entry {
+            stat,
+            digest,
+            used: true,
+        };
+        self.lock().insert(path.to_owned(), entry);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,12 +186,8 @@ mod tests {
         cache.trust(&path, Digest::of(b"one"));
         let mtime = fs::metadata(&path).unwrap().modified().unwrap();
         fs::write(&path, "two").unwrap();
-        fs::File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(mtime)
-            .unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(mtime).unwrap();
         assert_eq!(cache.digest_of(&path).unwrap().0, Digest::of(b"two"));
     }
 
@@ -185,5 +199,51 @@ mod tests {
         let cache = StatCache::default();
         cache.digest_of(&path).unwrap();
         assert!(cache.lock().is_empty());
+    }
+
+    #[test]
+    fn a_file_from_the_future_is_not_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        fs::write(&path, "one").unwrap();
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        // What a clock that was set back makes of every file.
+        let future = SystemTime::now() + std::time::Duration::from_secs(3600);
+        file.set_modified(future).unwrap();
+        let cache = StatCache::default();
+        cache.digest_of(&path).unwrap();
+        assert!(cache.lock().is_empty());
+    }
+
+    #[test]
+    fn two_processes_keep_what_both_learned() {
+        let folder = tempfile::tempdir().unwrap();
+        let saved = folder.path().join("cache");
+        let [a, b] = ["a", "b"].map(|name| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            path
+        });
+        let (first, second) = (StatCache::load(&saved), StatCache::load(&saved));
+        first.trust(&a, Digest::of(b"a"));
+        second.trust(&b, Digest::of(b"b"));
+        first.save(&saved).unwrap();
+        second.save(&saved).unwrap();
+        assert_eq!(StatCache::load(&saved).lock().len(), 2);
+        fs::remove_file(&a).unwrap();
+        let third = StatCache::load(&saved);
+        third.trust(&b, Digest::of(b"b"));
+        third.save(&saved).unwrap();
+        assert_eq!(StatCache::load(&saved).lock().len(), 1);
+    }
+
+    #[test]
+    fn a_pipe_is_refused_and_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let error = StatCache::default().digest_of(&path).unwrap_err();
+        assert_eq!(error.to_string(), "expected a regular file");
     }
 }
