@@ -14,3 +14,4 @@ mod interruption;
 mod items;
 mod peer;
 mod support;
+mod verify;

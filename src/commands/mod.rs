@@ -7,8 +7,10 @@ mod graph;
 mod list;
 mod logs;
 mod plan;
+mod results;
 mod run;
 mod status;
+mod verify;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -60,6 +62,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Status(args) => status::status(&session, &args),
         Command::Graph(args) => graph::graph(&session, &args),
         Command::Logs(args) => logs::logs(&session, &args),
+        Command::Verify(args) => verify::verify(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
         Command::Schema => {

@@ -13,7 +13,10 @@ use std::path::Path;
 /// # Errors
 /// Any I/O error; the target is then as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     fs::create_dir_all(folder)?;
     let mut file = tempfile::Builder::new()
         .prefix(".write-")

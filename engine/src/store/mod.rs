@@ -34,8 +34,8 @@ use serde_json::json;
 pub use durable::write_atomically;
 pub use record::{ActionRecord, Artifact};
 pub use stat_cache::StatCache;
-pub(crate) use tree::walk as walk_folder;
 pub use tree::{Tree, TreeFile};
+pub(crate) use tree::{is_relative, walk as walk_folder};
 
 use crate::digest::Digest;
 use crate::error::{FailureKind, StageError, classify};
