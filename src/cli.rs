@@ -52,6 +52,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Show what the actions of the last run said.
     Logs(LogsArgs),
+    /// Check that inputs, stored and published results still fit the lock file.
+    Verify(VerifyArgs),
     /// Run one stage without a manifest.
     Exec(ExecArgs),
     /// List the stages, or describe one.
@@ -109,6 +111,58 @@ pub(crate) struct RunArgs {
     /// After a failure go on with what does not depend on it (the default).
     #[arg(long, conflicts_with = "fail_fast")]
     pub(crate) keep_going: bool,
+    /// Fail if the lock file would change.
+    #[arg(long)]
+    pub(crate) locked: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) manifest: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// How much to verify. Default: outputs.
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<Tier>,
+    /// Run everything again in an empty store, and compare so; implies `--tier rerun`.
+    #[arg(long, value_enum)]
+    pub(crate) rerun: Option<Rerun>,
+    /// Run again even where libtorch, device or threads are not those of the lock.
+    #[arg(long)]
+    pub(crate) allow_other_numerics: bool,
+    /// Where to put the empty store. Default: on the disk of the store.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Refuse stages that run foreign programs, and files outside the project.
+    #[arg(long)]
+    pub(crate) untrusted: bool,
+    /// The project of an untrusted manifest. Default: the folder of the manifest.
+    #[arg(long, value_name = "FOLDER", requires = "untrusted")]
+    pub(crate) project: Option<PathBuf>,
+    /// Write the checks as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tier {
+    /// The manifest, the content of inputs, the keys of actions; nothing is executed.
+    Inputs,
+    /// And stored and published results, read again; nothing is executed.
+    Outputs,
+    /// The inputs, then everything again.
+    Rerun,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Rerun {
+    /// Every output bit for bit.
+    Bitwise,
+    /// Metrics within the tolerance that the manifest declares.
+    Tolerance,
+    /// Published metrics within the spread of other seeds.
+    Seeds,
 }
 
 #[derive(Debug, Args)]

@@ -20,12 +20,24 @@ pub(crate) enum Code {
     Invalid = 2,
     /// Something would have to run.
     NotUpToDate = 3,
+    /// Verification found faults of several kinds.
+    Mismatch = 4,
     /// A published file was changed by hand.
     Tampered = 5,
     /// Somebody else is using what is needed.
     Busy = 6,
     /// Disk, permission or hardware.
     Environment = 7,
+    /// Verification: the content of an input changed.
+    InputChanged = 40,
+    /// Verification: a stored or published output changed or is missing.
+    OutputChanged = 41,
+    /// Verification: a metric is outside its bounds, tolerance or spread.
+    MetricOutside = 42,
+    /// Verification: this machine has another numerics class than the lock.
+    OtherNumerics = 43,
+    /// Verification: the same action gave other bytes.
+    NotReproducible = 44,
     /// A bug of this program.
     Internal = 70,
     /// Interrupted.
@@ -44,10 +56,17 @@ Exit codes:
     0  done, or up to date
     1  an action failed
     2  the command line or the manifest is invalid
-    3  not up to date (`status --check`, `plan --exit-code`, `run --frozen`)
+    3  not up to date (`status --check`, `plan --exit-code`, `run --frozen`, `run --locked`,
+       `verify` of a changed manifest or without a lock)
+    4  `verify`: several of 40 to 44
     5  a published file was changed by hand, or a stored one is damaged
     6  busy: a run is using the store
     7  environment: disk, permission, missing hardware, time or memory limit
+   40  `verify`: an input changed
+   41  `verify`: a stored or published output changed or is missing
+   42  `verify`: a metric is outside its bounds, tolerance or spread of seeds
+   43  `verify`: this machine computes with another numerics class than the lock's
+   44  `verify`: a stage is not reproducible
    70  a bug of this program
   130  interrupted";
 
@@ -91,6 +110,15 @@ impl Failure {
                 drop(writeln!(stderr, "  \x1b[1;36mhint\x1b[0m: {hint}"));
             }
         }
+    }
+}
+
+/// Tells something that needs attention and stops nothing.
+pub(crate) fn warn(message: &str, hint: &str) {
+    let mut stderr = anstream::stderr().lock();
+    drop(writeln!(stderr, "\x1b[1;33mwarning\x1b[0m: {message}"));
+    if !hint.is_empty() {
+        drop(writeln!(stderr, "  \x1b[1;36mhint\x1b[0m: {hint}"));
     }
 }
 

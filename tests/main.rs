@@ -15,3 +15,4 @@ mod items;
 mod peer;
 mod store;
 mod support;
+mod verify;

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod inputs;
 pub mod items;
 pub mod key;
+pub mod lock;
 pub mod manifest;
 pub mod params;
 pub mod plan;
@@ -26,6 +27,7 @@ pub mod stage;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod verify;
 
 pub use context::{Context, Input, InputFile, Output, StageEvent};
 pub use digest::Digest;

@@ -4,7 +4,6 @@
 //! None of it is an input of anything, so that times may appear here and nowhere else. No absolute
 //! path, host or user name is recorded.
 
-use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -12,10 +11,8 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::digest::Digest;
 use crate::error::StageError;
 use crate::exec::{Machine, RunReport};
-use crate::key::{ActionKey, canonical};
 use crate::manifest::Manifest;
 use crate::publish::{Content, FinishedArtifact, PublishedFile};
 use crate::store::Store;
@@ -23,79 +20,11 @@ use crate::store::Store;
 /// Version of the files written here.
 const FORMAT: u32 = 1;
 
-/// What identifies a finished experiment: inputs, keys and results by digest, nothing about the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Lock {
-    lock_format: u32,
-    experiment: String,
-    seed: u64,
-    manifest: Digest,
-    actions: Vec<LockedAction>,
-}
-
-/// One action of a [`Lock`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LockedAction {
-    action: String,
-    stage: String,
-    version: u32,
-    key: ActionKey,
-    inputs: BTreeMap<String, Digest>,
-    outputs: BTreeMap<String, Vec<Digest>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    numerics: Option<Value>,
-}
-
-/// The lock of a complete run.
-pub fn lock(manifest: &Manifest, report: &RunReport) -> Lock {
-    let actions = report
-        .actions
-        .iter()
-        .filter_map(|action| {
-            let (document, record) = (action.document.as_ref()?, action.record.as_ref()?);
-            Some(LockedAction {
-                action: action.action.clone(),
-                stage: document.stage.clone(),
-                version: document.version,
-                key: record.key,
-                inputs: document
-                    .inputs
-                    .iter()
-                    .map(|(p, i)| (p.clone(), i.digest))
-                    .collect(),
-                outputs: record
-                    .outputs
-                    .iter()
-                    .map(|(port, artifacts)| {
-                        (port.clone(), artifacts.iter().map(|a| a.digest).collect())
-                    })
-                    .collect(),
-                numerics: record.numerics.as_ref().map(sorted),
-            })
-        })
-        .collect();
-    Lock {
-        lock_format: FORMAT,
-        experiment: manifest.name.clone(),
-        seed: manifest.seed,
-        manifest: Digest::of(manifest.text.as_bytes()),
-        actions,
-    }
-}
-
-/// The same value with sorted keys, as a stored record has it: a lock is the same from either.
-fn sorted(value: &Value) -> Value {
-    serde_json::from_str(&canonical(value)).unwrap_or_default()
-}
-
-/// Files about the experiment: equal for equal results.
+/// Files about the experiment: equal for equal results. `lock` is the text of its lock.
 ///
 /// # Errors
 /// None in practice: every part has a JSON form.
-pub fn lasting_files(
-    manifest: &Manifest,
-    report: &RunReport,
-) -> Result<Vec<PublishedFile>, StageError> {
+pub fn lasting_files(manifest: &Manifest, lock: &str) -> Result<Vec<PublishedFile>, StageError> {
     let extension = manifest
         .path
         .extension()
@@ -106,7 +35,10 @@ pub fn lasting_files(
             path: format!("provenance/manifest.{extension}"),
             content: Content::Bytes(manifest.text.clone().into_bytes()),
         },
-        json_file("provenance/lock.json", &lock(manifest, report))?,
+        PublishedFile {
+            path: "provenance/lock.json".to_owned(),
+            content: Content::Bytes(lock.as_bytes().to_vec()),
+        },
     ])
 }
 

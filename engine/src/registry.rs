@@ -26,6 +26,8 @@ pub trait AnyStage: Send + Sync {
     fn seeded(&self) -> bool;
     /// [`Stage::RUNS_IN`].
     fn runs_in(&self) -> RunsIn;
+    /// [`Stage::RUNS_FOREIGN`].
+    fn is_foreign(&self) -> bool;
     /// JSON Schema of the parameters.
     fn schema(&self) -> Value;
     /// Fills in every default.
@@ -99,6 +101,9 @@ macro_rules! erase {
         }
         fn runs_in(&self) -> RunsIn {
             S::RUNS_IN
+        }
+        fn is_foreign(&self) -> bool {
+            S::RUNS_FOREIGN
         }
         fn schema(&self) -> Value {
             schemars::schema_for!(S::Params).to_value()

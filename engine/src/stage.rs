@@ -21,6 +21,8 @@ pub trait Stage: Send + Sync + 'static {
     const SEEDED: bool = false;
     /// Where its actions execute.
     const RUNS_IN: RunsIn = RunsIn::Engine;
+    /// Whether it runs programs that the manifest names: `verify --untrusted` refuses it then.
+    const RUNS_FOREIGN: bool = false;
     /// Typed parameters, declared with [`crate::params!`].
     type Params: StageParams;
 

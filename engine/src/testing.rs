@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::registry::{AnyStage, Native, Registry};
 use crate::stage::{InputPort, OutputPort, ParamIssue, Ports, Run, Stage};
@@ -11,6 +12,7 @@ pub(crate) static REGISTRY: Registry = Registry::new(STAGES);
 
 static STAGES: &[&dyn AnyStage] = &[
     &Native::<Count>::new(),
+    &Native::<Dice>::new(),
     &Native::<Fold>::new(),
     &Native::<Join>::new(),
 ];
@@ -169,5 +171,38 @@ impl Run for Join {
     fn run(_: &JoinParams, context: &Context) -> Result<(), StageError> {
         let part = std::fs::read(&context.input("part")?.require("part")?.path).unwrap_or_default();
         context.output("result")?.write("r", &part)
+    }
+}
+
+crate::params! {
+    /// Parameters of `dice`.
+    pub(crate) struct DiceParams {}
+}
+
+/// Gives other bytes each time, which no real stage may, and claims to run a foreign program.
+pub(crate) struct Dice;
+
+impl Stage for Dice {
+    const ID: &'static str = "dice";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Throws dice.";
+    const RUNS_FOREIGN: bool = true;
+    type Params = DiceParams;
+
+    fn ports(_: &DiceParams) -> Ports {
+        Ports {
+            inputs: vec![InputPort::new("count", &["number"], "A number.")],
+            outputs: vec![OutputPort::new("thrown", "number", "What was thrown.")],
+        }
+    }
+}
+
+impl Run for Dice {
+    fn run(_: &DiceParams, context: &Context) -> Result<(), StageError> {
+        static THROWS: AtomicU64 = AtomicU64::new(0);
+        let number = THROWS.fetch_add(1, Ordering::Relaxed);
+        let output = context.output("thrown")?;
+        output.write("always", b"the same")?;
+        output.write("n", number.to_string().as_bytes())
     }
 }

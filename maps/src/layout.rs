@@ -162,6 +162,19 @@ impl fmt::Display for SplitPath<'_> {
     }
 }
 
+/// The split, selection metric and data group of a metrics table, from its path in a MAPS.
+pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
+    let mut parts = path.split('/');
+    let split = split_of(parts.next()?)?;
+    let metric = selection_metric_of(parts.next()?)?;
+    let group = parts.next()?;
+    let expected = SplitPath::Metrics { metric, group }.to_string();
+    let is_it = path
+        .split_once('/')
+        .is_some_and(|(_, rest)| rest == expected);
+    is_it.then_some((split, metric, group))
+}
+
 /// Where a file of an artifact of one split is in a MAPS.
 pub fn published_path(path: &str, split: usize) -> String {
     if [MAPS_JSON, INFORMATION_LOG, TRAIN_VALIDATION].contains(&path) {

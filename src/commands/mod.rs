@@ -7,9 +7,11 @@ mod graph;
 mod list;
 mod logs;
 mod plan;
+mod results;
 mod run;
 mod status;
 mod store;
+mod verify;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -62,6 +64,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Graph(args) => graph::graph(&session, &args),
         Command::Store(command) => store::store(&session, &command),
         Command::Logs(args) => logs::logs(&session, &args),
+        Command::Verify(args) => verify::verify(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
         Command::Schema => {

@@ -2,17 +2,19 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance;
-use engine::publish::{PublishOutcome, Publisher, publish, read_object};
+use engine::publish::{PublishOutcome, publish};
 use engine::store::{Root, Store};
 use maps::Maps;
 use serde_json::{Map, Value, json};
 
+use super::results::{LockFile, Results};
 use super::{Session, conditions, store_path, worker_path};
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of};
@@ -41,6 +43,10 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         );
         return Err(failure.hint("`clinicadl plan` shows what would run"));
     }
+    let lock_file = LockFile::of(&manifest);
+    if args.locked {
+        lock_file.must_fit(&manifest, &plan, &store)?;
+    }
     let report = execute(
         session,
         &manifest,
@@ -51,21 +57,28 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         args.fail_fast,
     )?;
     finished(&report)?;
+    let results = Results::of(&manifest, &report, &store)?;
+    let lock = lock_file.settle(results.lock(&manifest, &plan, &report));
+    if args.locked {
+        lock_file.must_equal(&lock)?;
+    }
     let published = match manifest.maps_path() {
         Some(target) => {
-            let outcome = publish_maps(&manifest, &report, &store, machine, &target)?;
+            let outcome =
+                publish_maps(&manifest, &report, results, &lock, &store, machine, &target)?;
             // Without the `..` of a path that was relative to the manifest.
             Some((target.canonicalize().unwrap_or(target), outcome))
         }
         None => None,
     };
+    let lock_written = lock_file.write(&lock);
     keep(
         &manifest,
         &report,
         &store,
         published.as_ref().map(|(path, _)| path),
     );
-    summarise(session, &report, published.as_ref());
+    summarise(session, &report, published.as_ref(), lock_written);
     Ok(())
 }
 
@@ -110,16 +123,11 @@ pub(super) fn execute(
     conditions: Conditions,
     fail_fast: bool,
 ) -> Result<RunReport, Failure> {
-    let interrupt = Interrupt::default();
-    let asked = interrupt.clone();
-    if let Err(error) = ctrlc::set_handler(move || asked.ask()) {
-        tracing::debug!(%error, "no handler for Ctrl-C");
-    }
     let options = RunOptions {
         machine,
         conditions,
         worker: worker_path()?,
-        interrupt,
+        interrupt: interrupt(),
         fail_fast,
         first_delay: Duration::from_secs(1),
     };
@@ -136,6 +144,20 @@ pub(super) fn execute(
     );
     progress.finish();
     report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
+}
+
+/// The wish to stop, of all runs of this process.
+fn interrupt() -> Interrupt {
+    static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
+    let interrupt = INTERRUPT.get_or_init(|| {
+        let interrupt = Interrupt::default();
+        let asked = interrupt.clone();
+        if let Err(error) = ctrlc::set_handler(move || asked.ask()) {
+            tracing::debug!(%error, "no handler for Ctrl-C");
+        }
+        interrupt
+    });
+    interrupt.clone()
 }
 
 /// An error unless every action has its result.
@@ -172,20 +194,26 @@ pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
 fn publish_maps(
     manifest: &Manifest,
     report: &RunReport,
+    results: Results,
+    lock: &str,
     store: &Store,
     machine: Machine,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
-    let artifacts = provenance::finished_artifacts(manifest, report, store);
-    let mut files = maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
-    files.extend(provenance::lasting_files(manifest, report)?);
+    let mut files = results.files;
+    files.extend(provenance::lasting_files(manifest, lock)?);
     let records = provenance::run_files(report, machine)?;
     let outcome = publish(target, files, records, store)?;
     store.save_stats();
     Ok(outcome)
 }
 
-fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, PublishOutcome)>) {
+fn summarise(
+    session: &Session,
+    report: &RunReport,
+    maps: Option<&(PathBuf, PublishOutcome)>,
+    lock_written: bool,
+) {
     let mut text = String::new();
     let total = report.actions.len();
     // Writing to a String cannot fail.
@@ -208,12 +236,17 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
         // An experiment without training publishes a folder that is no MAPS.
         metrics = metrics_of(path, &mut text).unwrap_or_default();
     }
+    if lock_written {
+        text.push_str("lock file written: commit it with the manifest\n");
+    }
     let quiet = session.output.quiet && !session.output.json;
     if !quiet {
         let path = maps.map(|(path, _)| path);
         session.print(
             text,
-            &json!({ "run": report, "maps": path, "metrics": metrics }),
+            &json!({
+                "run": report, "maps": path, "metrics": metrics, "lock_written": lock_written,
+            }),
         );
     }
 }

@@ -20,12 +20,14 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+pub(crate) use issue::did_you_mean;
 pub use issue::{Issue, Issues};
 pub use schema::manifest_schema;
 pub use source::yaml_value;
 pub use wire::{Expectation, MANIFEST_FORMAT, Resources, duration};
 
 use crate::registry::{AnyStage, Registry};
+use crate::verify::VerifySettings;
 
 /// A manifest whose every name, type and connection was checked.
 #[derive(Debug, Clone)]
@@ -46,6 +48,8 @@ pub struct Manifest {
     pub maps: Option<String>,
     /// Bounds to verify.
     pub expect: Vec<Expectation>,
+    /// How to compare a second run.
+    pub verify: VerifySettings,
 }
 
 /// A stage of a manifest.

@@ -105,6 +105,7 @@ pub(super) fn resolve(
         stages,
         maps: doc.maps,
         expect: doc.expect,
+        verify: doc.verify,
     })
 }
 

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::verify::VerifySettings;
+
 /// Version of the manifest format that this program reads.
 pub const MANIFEST_FORMAT: u64 = 1;
 
@@ -38,6 +40,9 @@ pub(super) struct ManifestDoc {
     /// Bounds that the published metrics must keep.
     #[serde(default)]
     pub(super) expect: Vec<Expectation>,
+    /// How `clinicadl verify` compares a second run with the lock.
+    #[serde(default)]
+    pub(super) verify: VerifySettings,
 }
 
 /// One stage.
@@ -133,7 +138,9 @@ pub fn duration(text: &str) -> Option<Duration> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// `stage.metric`, such as `test.balanced_accuracy`.
+    /// `group.metric` or `stage.metric`, such as `test.balanced_accuracy`: the mean over the splits.
+    /// `test.split-0.balanced_accuracy` is one split, `test.best-loss.balanced_accuracy` the models
+    /// that one metric selected.
     pub metric: String,
     /// The least acceptable value.
     pub min: Option<f64>,

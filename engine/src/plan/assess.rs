@@ -170,7 +170,7 @@ fn other_class(
 }
 
 /// Every difference of key documents, with the files by which inputs differ.
-pub(super) fn changes(
+pub(crate) fn changes(
     old: &KeyDocument,
     new: &KeyDocument,
     inputs: &BTreeMap<String, Input>,

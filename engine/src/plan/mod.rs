@@ -20,7 +20,7 @@ use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
 
 pub use assess::{Assessment, Conditions, State, assess, inputs_of, key_document};
-pub(crate) use assess::{examine, remember_inputs};
+pub(crate) use assess::{changes, examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
 pub use explain::{Earlier, Explanation, explain};
 pub use last_run::LastRun;

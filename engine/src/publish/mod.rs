@@ -21,6 +21,11 @@ pub use swap::publish;
 /// Where the list of published files is, relative to the folder.
 pub const PUBLISHED: &str = "provenance/published.json";
 
+/// Whether a published file is a result, and not an account of how results were made.
+pub fn is_result(path: &str) -> bool {
+    !path.starts_with("provenance/") && path != "ro-crate-metadata.json"
+}
+
 /// An artifact that a publisher may put into the folder.
 #[derive(Debug, Clone)]
 pub struct FinishedArtifact {
@@ -156,6 +161,14 @@ pub(crate) fn read_list(folder: &Path) -> Option<PublishedList> {
     serde_json::from_slice::<PublishedList>(&bytes)
         .ok()
         .filter(|list| list.format == 1)
+}
+
+/// The list of files that are to be published.
+///
+/// # Errors
+/// An object is not in the store, or two files have one path.
+pub fn list(files: &[PublishedFile], store: &Store) -> Result<PublishedList, StageError> {
+    swap::list_of(files, store)
 }
 
 /// Bytes of an object, for publishers.

@@ -83,7 +83,7 @@ pub fn publish(
     Ok(PublishOutcome::Written)
 }
 
-fn list_of(files: &[PublishedFile], store: &Store) -> Result<PublishedList, StageError> {
+pub(super) fn list_of(files: &[PublishedFile], store: &Store) -> Result<PublishedList, StageError> {
     let mut list = PublishedList {
         format: 1,
         files: BTreeMap::new(),

@@ -56,7 +56,10 @@ mod faults {
 /// # Errors
 /// Any I/O error; the target is then as it was.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
     create_folders(folder)?;
     step("create a temporary file")?;
     let mode = if is_shared(folder) { 0o664 } else { 0o644 };

@@ -44,8 +44,8 @@ pub use live::{RootUsage, Usage};
 pub use record::{ActionRecord, Artifact};
 pub use roots::Root;
 pub use stat_cache::StatCache;
-pub(crate) use tree::walk as walk_folder;
 pub use tree::{Tree, TreeFile};
+pub(crate) use tree::{is_relative, walk as walk_folder};
 
 use crate::digest::Digest;
 use crate::error::{FailureKind, StageError, classify};

@@ -59,7 +59,8 @@ impl Tree {
     }
 }
 
-fn is_relative(path: &str) -> bool {
+/// Whether a `/`-separated path stays below the folder it is relative to.
+pub(crate) fn is_relative(path: &str) -> bool {
     !path.is_empty() && path.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
