@@ -7,7 +7,7 @@ use std::time::Duration;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
-use engine::provenance;
+use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
 use engine::store::Store;
 use maps::Maps;
@@ -50,10 +50,12 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         conditions,
         args.fail_fast,
     )?;
+    let account = Account::new(&manifest, &plan, &report, machine, &store);
+    account.remember();
     finished(&report)?;
     let published = match manifest.maps_path() {
         Some(target) => {
-            let outcome = publish_maps(&manifest, &report, &store, machine, &target)?;
+            let outcome = publish_maps(&manifest, &report, &store, &account, &target)?;
             // Without the `..` of a path that was relative to the manifest.
             Some((target.canonicalize().unwrap_or(target), outcome))
         }
@@ -146,13 +148,16 @@ fn publish_maps(
     manifest: &Manifest,
     report: &RunReport,
     store: &Store,
-    machine: Machine,
+    account: &Account<'_>,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
     let artifacts = provenance::finished_artifacts(manifest, report, store);
     let mut files = maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
     files.extend(provenance::lasting_files(manifest, report)?);
-    let records = provenance::run_files(report, machine)?;
+    let records = match provenance::current_records(target, &files) {
+        Some(records) => records,
+        None => account.records(&files)?,
+    };
     let outcome = publish(target, files, records, store)?;
     store.save_stats();
     Ok(outcome)

@@ -1,24 +1,69 @@
-//! What is recorded beside the results: the manifest, the lock, the account of the run and the
-//! environment.
+//! What is recorded beside the results.
 //!
-//! None of it is an input of anything, so that times may appear here and nowhere else. No absolute
-//! path, host or user name is recorded.
+//! ```text
+//! provenance/manifest.<ext>   the experiment as written          lasting: equal for equal results
+//! provenance/lock.json        inputs, keys and results by digest
+//! provenance/run.json         every action: times, reasons       records of one run
+//! provenance/environment.json software and class of hardware
+//! provenance/prov.json        W3C PROV-JSON
+//! ro-crate-metadata.json      Workflow Run RO-Crate
+//! provenance/manifest-sha256.txt, manifest-blake3.txt   for `sha256sum -c` and `b3sum -c`
+//! ```
+//!
+//! None of it is an input of anything, so that times may appear here and nowhere else. The records hold
+//! no absolute path, host or user name, and no clinical column: inputs are named as in the manifest and
+//! told by digest, number of files and size.
+
+mod account;
+mod checksums;
+mod history;
+mod prov;
+mod refresh;
+mod ro_crate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+pub use account::Account;
+pub use checksums::{BLAKE3_SUMS, FileSums, SHA256_SUMS, checksum_files, sums_of};
+pub use refresh::{Renamed, refresh};
+
 use crate::digest::Digest;
 use crate::error::StageError;
-use crate::exec::{Machine, RunReport};
+use crate::exec::RunReport;
 use crate::key::{ActionKey, canonical};
 use crate::manifest::Manifest;
-use crate::publish::{Content, FinishedArtifact, PublishedFile};
-use crate::store::Store;
+use crate::publish::{Content, FinishedArtifact, PublishedFile, read_list};
+use crate::store::{Store, TreeFile};
+
+/// The account of the run, relative to the published folder.
+pub const RUN: &str = "provenance/run.json";
+/// Software and class of hardware.
+pub const ENVIRONMENT: &str = "provenance/environment.json";
+/// W3C PROV-JSON.
+pub const PROV: &str = "provenance/prov.json";
+/// The Workflow Run RO-Crate; its place is the root of the folder.
+pub const RO_CRATE: &str = "ro-crate-metadata.json";
+/// The lock.
+pub const LOCK: &str = "provenance/lock.json";
+
+/// The files that tell about a run rather than about its results.
+pub const RECORDS: [&str; 6] = [
+    RUN,
+    ENVIRONMENT,
+    PROV,
+    RO_CRATE,
+    SHA256_SUMS,
+    BLAKE3_SUMS,
+];
 
 /// Version of the files written here.
 const FORMAT: u32 = 1;
@@ -96,62 +141,47 @@ pub fn lasting_files(
     manifest: &Manifest,
     report: &RunReport,
 ) -> Result<Vec<PublishedFile>, StageError> {
-    let extension = manifest
-        .path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or("yaml");
     Ok(vec![
         PublishedFile {
-            path: format!("provenance/manifest.{extension}"),
+            path: manifest_path(manifest),
             content: Content::Bytes(manifest.text.clone().into_bytes()),
         },
-        json_file("provenance/lock.json", &lock(manifest, report))?,
+        json_file(LOCK, &lock(manifest, report))?,
     ])
 }
 
-/// Files about this run: they tell times and hardware.
+/// Where the manifest is published.
+fn manifest_path(manifest: &Manifest) -> String {
+    let extension = manifest.path.extension().and_then(|e| e.to_str());
+    format!("provenance/manifest.{}", extension.unwrap_or("yaml"))
+}
+
+/// The records that a folder already holds about exactly these results, if it does.
 ///
-/// # Errors
-/// None in practice: every part has a JSON form.
-pub fn run_files(report: &RunReport, machine: Machine) -> Result<Vec<PublishedFile>, StageError> {
-    let ended = SystemTime::now();
-    let started = ended - std::time::Duration::from_secs_f64(report.elapsed_s.max(0.0));
-    let run = json!({
-        "run_format": FORMAT,
-        "started": timestamp(started),
-        "ended": timestamp(ended),
-        "elapsed_s": report.elapsed_s,
-        "actions": report.actions,
-    });
-    Ok(vec![
-        json_file("provenance/run.json", &run)?,
-        json_file("provenance/environment.json", &environment(report, machine))?,
-    ])
-}
-
-fn environment(report: &RunReport, machine: Machine) -> Value {
-    let processor = std::fs::read_to_string("/proc/cpuinfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
-    let mut numerics: Vec<&Value> = report
-        .actions
-        .iter()
-        .filter_map(|a| a.record.as_ref()?.numerics.as_ref())
-        .collect();
-    numerics.dedup();
-    json!({
-        "clinicadl": env!("CARGO_PKG_VERSION"),
-        "system": std::env::consts::OS,
-        "architecture": std::env::consts::ARCH,
-        "processor": processor,
-        "cpus": machine.cpus,
-        "memory_bytes": machine.memory,
-        "numerics": numerics,
-    })
+/// Records are dear to make and are not written again while the results stay as they are.
+pub fn current_records(target: &Path, results: &[PublishedFile]) -> Option<Vec<PublishedFile>> {
+    let mut published = read_list(target)?.files;
+    let records = RECORDS.map(|path| published.remove(path).map(|_| path));
+    let is_same = |file: &PublishedFile| {
+        let digest = match &file.content {
+            Content::Object(digest) => *digest,
+            Content::Bytes(bytes) => Digest::of(bytes),
+        };
+        matches!(published.get(&file.path), Some(TreeFile { digest: old, .. }) if *old == digest)
+    };
+    if published.len() != results.len() || !results.iter().all(is_same) {
+        return None;
+    }
+    records
+        .into_iter()
+        .map(|path| {
+            let path = path?;
+            Some(PublishedFile {
+                path: path.to_owned(),
+                content: Content::Bytes(std::fs::read(target.join(path)).ok()?),
+            })
+        })
+        .collect()
 }
 
 /// Every artifact of a complete run, for a publisher.

@@ -1,0 +1,1 @@
+//! Provenance: see the tests of the whole program for files.
