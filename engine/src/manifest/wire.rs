@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::sharing::Redaction;
+
 /// Version of the manifest format that this program reads.
 pub const MANIFEST_FORMAT: u64 = 1;
 
@@ -38,6 +40,13 @@ pub(super) struct ManifestDoc {
     /// Bounds that the published metrics must keep.
     #[serde(default)]
     pub(super) expect: Vec<Expectation>,
+    /// What of the published MAPS may be shared: the policy of `clinicadl maps export`.
+    #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "the export reads it from the manifest that was published"
+    )]
+    pub(super) redact: Option<Redaction>,
 }
 
 /// One stage.

@@ -30,7 +30,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
 
 pub use account::Account;
 pub use checksums::{BLAKE3_SUMS, FileSums, SHA256_SUMS, checksum_files, sums_of};
@@ -227,9 +227,11 @@ fn json_file(path: &str, content: &impl Serialize) -> Result<PublishedFile, Stag
     })
 }
 
-/// A time as text (RFC 3339).
+/// An instant in UTC, to the millisecond, in the form that the profiles of RO-Crate recommend; it is
+/// RFC 3339 too.
 pub(crate) fn timestamp(at: SystemTime) -> String {
-    OffsetDateTime::from(at)
-        .format(&Rfc3339)
-        .unwrap_or_default()
+    let format = format_description!(
+        "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]+00:00"
+    );
+    OffsetDateTime::from(at).format(format).unwrap_or_default()
 }

@@ -14,6 +14,7 @@ use crate::provenance::history::{Done, ExternalInput, History, leaves, part, uri
 /// What the workflow gives: the folder.
 pub(super) const RESULTS: &str = "#workflow-output-results";
 const LANGUAGE: &str = "#manifest-language";
+const BIOSCHEMAS: &str = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE";
 
 pub(super) fn describe(graph: &mut Graph, history: &History<'_>, manifest: &str) {
     let mut steps: Vec<&Done<'_>> = Vec::new();
@@ -42,6 +43,7 @@ pub(super) fn describe(graph: &mut Graph, history: &History<'_>, manifest: &str)
         "name": history.account.manifest.name,
         "description": "The experiment: a manifest of stages and what they read.",
         "version": Digest::of(text).short(),
+        "conformsTo": reference(BIOSCHEMAS),
         "programmingLanguage": reference(LANGUAGE),
         "creator": reference(OPERATOR),
         "input": references(inputs),
