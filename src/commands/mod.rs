@@ -6,6 +6,7 @@ mod explain;
 mod graph;
 mod list;
 mod logs;
+mod maps;
 mod plan;
 mod run;
 mod status;
@@ -61,6 +62,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Graph(args) => graph::graph(&session, &args),
         Command::Logs(args) => logs::logs(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
+        Command::Maps { command } => maps::maps(&session, &command),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
         Command::Schema => {
             let schema = engine::manifest::manifest_schema(session.registry);

@@ -4,13 +4,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, Publisher, publish, read_object};
 use engine::store::Store;
-use maps::Maps;
 use serde_json::{Map, Value, json};
 
 use super::{Session, conditions, store_path, worker_path};
@@ -152,7 +152,8 @@ fn publish_maps(
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
     let artifacts = provenance::finished_artifacts(manifest, report, store);
-    let mut files = maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
+    let mut files =
+        ::maps::MapsPublisher.layout(&artifacts, &|digest| read_object(store, digest))?;
     files.extend(provenance::lasting_files(manifest, report)?);
     let records = match provenance::current_records(target, &files) {
         Some(records) => records,

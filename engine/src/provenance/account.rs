@@ -68,7 +68,11 @@ impl<'a> Account<'a> {
     ) -> Self {
         let ended = SystemTime::now();
         let started = ended - Duration::from_secs_f64(report.elapsed_s.max(0.0));
-        let name = format!("{} {}", Digest::of(manifest.text.as_bytes()), timestamp(started));
+        let name = format!(
+            "{} {}",
+            Digest::of(manifest.text.as_bytes()),
+            timestamp(started)
+        );
         Self {
             manifest,
             plan,

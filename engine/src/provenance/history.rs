@@ -1,6 +1,6 @@
 //! A complete run in the form that its records need: who read what, who made what.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -90,7 +90,7 @@ impl<'a> History<'a> {
             artifacts: BTreeMap::new(),
         };
         let mut slugs = BTreeSet::new();
-        let planned: HashMap<String, _> = account
+        let planned: BTreeMap<String, _> = account
             .plan
             .order()
             .iter()

@@ -56,14 +56,7 @@ pub const RO_CRATE: &str = "ro-crate-metadata.json";
 pub const LOCK: &str = "provenance/lock.json";
 
 /// The files that tell about a run rather than about its results.
-pub const RECORDS: [&str; 6] = [
-    RUN,
-    ENVIRONMENT,
-    PROV,
-    RO_CRATE,
-    SHA256_SUMS,
-    BLAKE3_SUMS,
-];
+pub const RECORDS: [&str; 6] = [RUN, ENVIRONMENT, PROV, RO_CRATE, SHA256_SUMS, BLAKE3_SUMS];
 
 /// Version of the files written here.
 const FORMAT: u32 = 1;

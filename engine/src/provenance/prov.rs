@@ -70,7 +70,6 @@ fn integer(number: impl TryInto<i64>) -> Value {
     json!({ "$": number.to_string(), "type": "xsd:long" })
 }
 
-
 fn add(records: &mut Records, kind: &str, record: Value) {
     records.insert(format!("_:{kind}{}", records.len() + 1), record);
 }
@@ -203,7 +202,8 @@ impl Prov {
         });
         add(&mut self.associated, "a", association);
         if let (Some(_), Some(version)) = (numerics, history.libtorch()) {
-            let association = json!({ "prov:activity": activity, "prov:agent": libtorch(&version) });
+            let association =
+                json!({ "prov:activity": activity, "prov:agent": libtorch(&version) });
             add(&mut self.associated, "a", association);
         }
     }

@@ -66,7 +66,12 @@ fn refresh_crate(record: &mut Value, renamed: &Renamed, sums: &BTreeMap<String, 
             id.clone_from(new);
         }
         if file {
-            let path = path_of(fields.get("@id").and_then(Value::as_str).unwrap_or_default());
+            let path = path_of(
+                fields
+                    .get("@id")
+                    .and_then(Value::as_str)
+                    .unwrap_or_default(),
+            );
             describe_again(fields, &path, sums.get(&path));
         }
     }
@@ -79,7 +84,10 @@ fn refresh_crate(record: &mut Value, renamed: &Renamed, sums: &BTreeMap<String, 
         }
         graph.push(entity);
     }
-    for entity in graph.iter_mut().filter(|entity| id_of(entity) == Some("./")) {
+    for entity in graph
+        .iter_mut()
+        .filter(|entity| id_of(entity) == Some("./"))
+    {
         let parts = entity["hasPart"].take();
         let parts = match parts {
             Value::Array(parts) => parts,

@@ -173,7 +173,11 @@ fn describe_usage(graph: &mut Graph, done: &Done<'_>) -> Vec<String> {
     let mut usage: Vec<(&str, &str, Value)> = vec![("wall_s", SECONDS, json!(computed.elapsed_s))];
     for name in MEASURED {
         if let Some(value) = computed.usage.get(name).filter(|value| value.is_number()) {
-            let unit = if name.ends_with("bytes") { BYTES } else { SECONDS };
+            let unit = if name.ends_with("bytes") {
+                BYTES
+            } else {
+                SECONDS
+            };
             usage.push((name, unit, value.clone()));
         }
     }

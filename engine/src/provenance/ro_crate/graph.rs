@@ -1,6 +1,6 @@
 //! A flat graph of entities that refer to one another by identifier.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 #[derive(Default)]
 pub(super) struct Graph {
     entities: Vec<Map<String, Value>>,
-    places: HashMap<String, usize>,
+    places: BTreeMap<String, usize>,
 }
 
 impl Graph {
@@ -21,7 +21,11 @@ impl Graph {
         entity.insert("@id".to_owned(), id.into());
         entity.insert("@type".to_owned(), kind.into());
         if let Value::Object(properties) = properties {
-            entity.extend(properties.into_iter().filter(|(_, value)| !is_nothing(value)));
+            entity.extend(
+                properties
+                    .into_iter()
+                    .filter(|(_, value)| !is_nothing(value)),
+            );
         }
         self.places.insert(id.to_owned(), self.entities.len());
         self.entities.push(entity);

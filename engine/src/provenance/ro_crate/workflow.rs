@@ -19,7 +19,10 @@ const BIOSCHEMAS: &str = "https://bioschemas.org/profiles/ComputationalWorkflow/
 pub(super) fn describe(graph: &mut Graph, history: &History<'_>, manifest: &str) {
     let mut steps: Vec<&Done<'_>> = Vec::new();
     for done in &history.actions {
-        if !steps.iter().any(|step| step.report.stage_name == done.report.stage_name) {
+        if !steps
+            .iter()
+            .any(|step| step.report.stage_name == done.report.stage_name)
+        {
             steps.push(done);
         }
     }
@@ -54,7 +57,12 @@ pub(super) fn describe(graph: &mut Graph, history: &History<'_>, manifest: &str)
     if let (Value::Object(all), Value::Object(own)) = (&mut properties, own) {
         all.extend(own);
     }
-    let kinds = json!(["File", "SoftwareSourceCode", "ComputationalWorkflow", "HowTo"]);
+    let kinds = json!([
+        "File",
+        "SoftwareSourceCode",
+        "ComputationalWorkflow",
+        "HowTo"
+    ]);
     graph.add(&uri(manifest), kinds, properties);
     graph.add(
         LANGUAGE,
@@ -207,12 +215,18 @@ fn type_of(value: &Value) -> &'static str {
 }
 
 fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The tool: a stage and its version.
 pub(super) fn tool_id(done: &Done<'_>) -> String {
-    format!("#stage-{}-v{}", part(&done.document.stage), done.document.version)
+    format!(
+        "#stage-{}-v{}",
+        part(&done.document.stage),
+        done.document.version
+    )
 }
 
 pub(super) fn step_id(name: &str) -> String {
