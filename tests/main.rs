@@ -13,4 +13,5 @@ mod golden;
 mod interruption;
 mod items;
 mod peer;
+mod provenance;
 mod support;

@@ -43,7 +43,7 @@ stages:
   saliency:
     uses: interpret
     inputs: { model: train, images: extract, participants: holdout.test }
-    with: { method: gradients, target: AD, data_group: test, save_individual: true }
+    with: { method: gradients, target: AD, data_group: test }
 maps: maps
 """
 

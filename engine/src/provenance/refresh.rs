@@ -143,6 +143,10 @@ fn rename_references(fields: &mut Map<String, Value>, ids: &BTreeMap<String, Opt
             },
             Value::Array(items) => {
                 let mut kept: Vec<Value> = items.iter().filter_map(renamed).collect();
+                let is_file = |item: &Value| id_of(item).is_some_and(|id| ids.contains_key(id));
+                if items.iter().any(is_file) {
+                    kept.sort_by(|a, b| id_of(a).cmp(&id_of(b)));
+                }
                 match kept.len() {
                     0 => empty.push(property.clone()),
                     1 => *value = kept.remove(0),
@@ -161,6 +165,7 @@ fn refresh_prov(record: &mut Value, renamed: &Renamed, sums: &BTreeMap<String, F
     let mut names: BTreeMap<String, Option<String>> = BTreeMap::new();
     if let Some(entities) = record.get_mut("entity").and_then(Value::as_object_mut) {
         let mut kept = Map::new();
+        let mut files = BTreeMap::new();
         for (name, entity) in std::mem::take(entities) {
             let Some(old) = name.strip_prefix(prov::PUBLISHED) else {
                 kept.insert(name, entity);
@@ -169,12 +174,13 @@ fn refresh_prov(record: &mut Value, renamed: &Renamed, sums: &BTreeMap<String, F
             let new = renamed.new_path(&path_of(old)).map(str::to_owned);
             if let Some((new, sums)) = new.as_ref().and_then(|new| Some((new, sums.get(new)?))) {
                 let id = format!("{}{}", prov::PUBLISHED, uri(new));
-                kept.insert(id.clone(), prov::file_entity(new, sums));
+                files.insert(id.clone(), prov::file_entity(new, sums));
                 names.insert(name, Some(id));
             } else {
                 names.insert(name, None);
             }
         }
+        kept.extend(files);
         *entities = kept;
     }
     for relation in ["used", "wasGeneratedBy", "wasDerivedFrom"] {
@@ -194,5 +200,18 @@ fn refresh_prov(record: &mut Value, renamed: &Renamed, sums: &BTreeMap<String, F
             }
             true
         });
+        // Named by number in order of what they say now.
+        let mut all: Vec<(String, Value)> = std::mem::take(records).into_iter().collect();
+        let Some(prefix) = all.first().map(|(name, _)| {
+            name.trim_end_matches(|c: char| c.is_ascii_digit())
+                .to_owned()
+        }) else {
+            continue;
+        };
+        all.sort_by_cached_key(|(_, fields)| fields.to_string());
+        let numbered = all.into_iter().enumerate();
+        records.extend(
+            numbered.map(|(number, (_, fields))| (format!("{prefix}{}", number + 1), fields)),
+        );
     }
 }

@@ -9,9 +9,8 @@ use crate::MapsError;
 
 const PARTICIPANT: &str = "participant_id";
 
-/// Columns without which a table cannot be read. The unnamed one is the row numbers of Pandas.
-const STRUCTURE: [&str; 9] = [
-    "",
+/// Columns without which a table cannot be read.
+const STRUCTURE: [&str; 8] = [
     PARTICIPANT,
     "session_id",
     "cohort",
@@ -99,15 +98,20 @@ impl Table {
                     || policy.columns.contains(name)
             })
             .collect();
+        // The unnamed column is the row numbers of Pandas: nothing that anybody would miss.
         let out = self.header.iter().zip(&keep).filter(|(_, keep)| !**keep);
-        left_out.extend(out.map(|(name, _)| name.clone()));
+        left_out.extend(
+            out.map(|(name, _)| name.clone())
+                .filter(|name| !name.is_empty()),
+        );
         for row in std::iter::once(&mut self.header).chain(&mut self.rows) {
             let mut keep = keep.iter();
             row.retain(|_| *keep.next().unwrap_or(&true));
         }
     }
 
-    /// Replaces IDs and absolute paths in every cell.
+    /// Replaces IDs and absolute paths in every cell, and orders the rows by the new IDs: the order of
+    /// rows would tell that of the old ones.
     pub(super) fn redact_cells(&mut self, names: &Names) {
         for cell in self.rows.iter_mut().flatten() {
             let redacted = names.replace(cell);
@@ -115,6 +119,11 @@ impl Table {
             if *redacted != **cell {
                 *cell = redacted.into_owned();
             }
+        }
+        if names.len() > 0 {
+            let column = self.header.iter().position(|name| name == PARTICIPANT);
+            let id = |row: &Vec<String>| column.and_then(|column| row.get(column).cloned());
+            self.rows.sort_by_cached_key(id);
         }
     }
 
