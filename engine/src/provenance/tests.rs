@@ -101,16 +101,18 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
     let plan = Plan::build(&manifest, &store).unwrap();
     let options = crate::exec::RunOptions {
         machine: MACHINE,
-        force: Vec::new(),
+        conditions: crate::plan::Conditions::default(),
         worker: "none".into(),
         interrupt: crate::exec::Interrupt::default(),
+        fail_fast: false,
+        first_delay: std::time::Duration::ZERO,
     };
     let mut report =
         crate::exec::run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| ()).unwrap();
     assert!(report.is_complete());
     if hit {
         report.actions[0].outcome = ActionOutcome::Hit;
-        report.actions[0].started = None;
+        report.actions[0].between = None;
     } else {
         let files = json!({ "added": ["sub-01/a.txt"], "changed": [], "removed": [] });
         let change = json!({
