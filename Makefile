@@ -1,6 +1,7 @@
 # make quickstart   builds everything and runs the first experiment on real anatomy
 # make test         the whole test suite
 # make peer-test    compares with ClinicaDL 1.6.1, which it installs
+# make provenance-test   has roc-validator and prov check the provenance; installs them
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ else
 GET_LIBTORCH := true
 endif
 
-.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test env
+.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test provenance-test env
 
 quickstart: build anatomy
 	target/release/clinicadl run pipelines/quickstart.yaml
@@ -55,6 +56,9 @@ unit: libtorch fetch
 
 peer-test: build
 	$(PYTHON) tests/peer/run.py target/release/clinicadl
+
+provenance-test: build
+	$(PYTHON) tests/provenance/run.py target/release/clinicadl
 
 env: libtorch
 ifeq ($(filter 1,$(LIBTORCH_USE_PYTORCH)),)

@@ -56,6 +56,12 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Run one stage without a manifest.
     Exec(ExecArgs),
+    /// Work with a published MAPS.
+    Maps {
+        /// What to do.
+        #[command(subcommand)]
+        command: MapsCommand,
+    },
     /// List the stages, or describe one.
     Stages {
         /// The stage to describe.
@@ -294,6 +300,31 @@ pub(crate) struct ExecArgs {
     pub(crate) store: PathBuf,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MapsCommand {
+    /// Copy what may be shared: without participant IDs, clinical columns and images of participants.
+    Export(MapsExportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapsExportArgs {
+    /// The MAPS folder.
+    pub(crate) maps: PathBuf,
+    /// The folder to make, or an archive if its name ends with `.zip`.
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: PathBuf,
+    /// What may be shared. Default: `redact:` of the experiment's manifest, else the least.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// A secret that the new participant IDs depend on; the same gives the same IDs. Default: drawn
+    /// at random and forgotten.
+    #[arg(long, value_name = "FILE", conflicts_with = "new_salt")]
+    pub(crate) salt_file: Option<PathBuf>,
+    /// Draw a secret at random and keep it in this file, for later exports.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) new_salt: Option<PathBuf>,
 }
 
 /// Reads the command line; prints help or usage errors and exits by itself.

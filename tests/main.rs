@@ -13,6 +13,7 @@ mod golden;
 mod interruption;
 mod items;
 mod peer;
+mod provenance;
 mod store;
 mod support;
 mod verify;

@@ -113,6 +113,13 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// Twelve hexadecimal digits that stand for a text, the same wherever the salt is, and that tell
+/// nothing of it to whoever lacks the salt.
+pub fn pseudonym(salt: &[u8], text: &str) -> String {
+    let key = blake3::derive_key("clinicadl 2026 pseudonym v1", salt);
+    Digest(*blake3::keyed_hash(&key, text.as_bytes()).as_bytes()).short()
+}
+
 /// The text is not 64 hexadecimal digits.
 #[derive(Debug, thiserror::Error)]
 #[error("`{0}` is not a digest: expected 64 hexadecimal digits")]
@@ -150,6 +157,15 @@ mod tests {
         let expected = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
         assert_eq!(Digest::of(b"").to_string(), expected);
         assert_eq!(expected.parse::<Digest>().unwrap(), Digest::of(b""));
+    }
+
+    #[test]
+    fn a_pseudonym_depends_on_text_and_salt_and_on_nothing_else() {
+        let of = |salt: &str, text: &str| pseudonym(salt.as_bytes(), text);
+        assert_eq!(of("s", "sub-001"), of("s", "sub-001"));
+        assert_ne!(of("s", "sub-001"), of("s", "sub-002"));
+        assert_ne!(of("s", "sub-001"), of("t", "sub-001"));
+        assert_ne!(of("s", "sub-001"), Digest::of(b"sub-001").short());
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! layout   where files are            files    what is in the tables and JSON files
 //! weights  what is in model files     folder   reading a MAPS: Maps
 //! publish  assembling a MAPS from artifacts     validate  all that is wrong with a MAPS
+//! export   a copy that may be shared
 //! ```
 //!
 //! The tree and files are those of ClinicaDL 1.6.1, so that either program reads the other's MAPS.
-//! Nothing here knows networks, images or libtorch, and nothing writes files: functions give bytes.
+//! Nothing here knows networks, images or libtorch, and nothing but [`export`] writes files:
+//! functions give bytes.
 
 mod error;
+pub mod export;
 pub mod files;
 mod folder;
 pub mod layout;

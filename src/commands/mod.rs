@@ -6,6 +6,7 @@ mod explain;
 mod graph;
 mod list;
 mod logs;
+mod maps;
 mod plan;
 mod results;
 mod run;
@@ -66,6 +67,7 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Logs(args) => logs::logs(&session, &args),
         Command::Verify(args) => verify::verify(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
+        Command::Maps { command } => maps::maps(&session, &command),
         Command::Stages { id } => list::stages(&session, id.as_deref()),
         Command::Schema => {
             let schema = engine::manifest::manifest_schema(session.registry);

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
-use engine::provenance;
+use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, publish};
 use engine::store::{Root, Store};
-use maps::Maps;
 use serde_json::{Map, Value, json};
 
 use super::results::{LockFile, Results};
@@ -56,6 +56,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         conditions,
         args.fail_fast,
     )?;
+    let account = Account::new(&manifest, &plan, &report, machine, &store);
+    account.remember();
     finished(&report)?;
     let results = Results::of(&manifest, &report, &store)?;
     let lock = lock_file.settle(results.lock(&manifest, &plan, &report));
@@ -64,8 +66,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let published = match manifest.maps_path() {
         Some(target) => {
-            let outcome =
-                publish_maps(&manifest, &report, results, &lock, &store, machine, &target)?;
+            let outcome = publish_maps(&manifest, results, &lock, &store, &account, &target)?;
             // Without the `..` of a path that was relative to the manifest.
             Some((target.canonicalize().unwrap_or(target), outcome))
         }
@@ -193,16 +194,18 @@ pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
 
 fn publish_maps(
     manifest: &Manifest,
-    report: &RunReport,
     results: Results,
     lock: &str,
     store: &Store,
-    machine: Machine,
+    account: &Account<'_>,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
     let mut files = results.files;
     files.extend(provenance::lasting_files(manifest, lock)?);
-    let records = provenance::run_files(report, machine)?;
+    let records = match provenance::current_records(target, &files) {
+        Some(records) => records,
+        None => account.records(&files)?,
+    };
     let outcome = publish(target, files, records, store)?;
     store.save_stats();
     Ok(outcome)

@@ -11,6 +11,7 @@
 mod issue;
 mod resolve;
 mod schema;
+mod sharing;
 mod source;
 mod wire;
 
@@ -23,6 +24,7 @@ use serde_json::Value;
 pub(crate) use issue::did_you_mean;
 pub use issue::{Issue, Issues};
 pub use schema::manifest_schema;
+pub use sharing::{Images, Participants, Redaction};
 pub use source::yaml_value;
 pub use wire::{Expectation, MANIFEST_FORMAT, Resources, duration};
 

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::sharing::Redaction;
 use crate::verify::VerifySettings;
 
 /// Version of the manifest format that this program reads.
@@ -43,6 +44,13 @@ pub(super) struct ManifestDoc {
     /// How `clinicadl verify` compares a second run with the lock.
     #[serde(default)]
     pub(super) verify: VerifySettings,
+    /// What of the published MAPS may be shared: the policy of `clinicadl maps export`.
+    #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "the export reads it from the manifest that was published"
+    )]
+    pub(super) redact: Option<Redaction>,
 }
 
 /// One stage.

@@ -20,6 +20,7 @@ pub use group_json::GroupJson;
 pub use maps_json::{ClassificationParams, MapsJson};
 pub use metrics_tsv::{Interval, MetricColumn, MetricsTable};
 pub use prediction_tsv::{PredictionRow, PredictionTable};
+pub(crate) use python::python_json;
 pub use python::python_repr;
 pub use sessions_tsv::{Session, SessionsTable};
 pub use training_tsv::{TrainingRow, TrainingTable};

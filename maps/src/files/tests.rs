@@ -5,7 +5,6 @@ use indexmap::IndexMap;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::python::python_json;
 use super::*;
 use crate::MapsError;
 
