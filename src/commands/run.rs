@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
+use engine::lock::Lock;
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
@@ -87,10 +88,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
 fn keep(manifest: &Manifest, report: &RunReport, store: &Store, maps: Option<&PathBuf>) {
     let path = manifest.path.canonicalize();
     let path = path.unwrap_or_else(|_| manifest.path.clone());
-    let mut lock = path.clone().into_os_string();
-    lock.push(".lock");
     let root = Root {
-        lock: lock.into(),
+        lock: Lock::path_of(&path),
         manifest: path,
         maps: maps.cloned().into_iter().collect(),
         actions: report

@@ -42,7 +42,7 @@ pub use durable::write_atomically;
 pub use gc::{Collected, Garbage};
 pub use live::{RootUsage, Usage};
 pub use record::{ActionRecord, Artifact};
-pub use roots::Root;
+pub use roots::{InUse, Root};
 pub use stat_cache::StatCache;
 pub use tree::{Tree, TreeFile};
 pub(crate) use tree::{is_relative, walk as walk_folder};

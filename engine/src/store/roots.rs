@@ -39,7 +39,7 @@ impl Root {
 
 /// Keeps the store from being collected while a run uses it; freed by the system with the process.
 #[derive(Debug)]
-pub(crate) struct InUse {
+pub struct InUse {
     _file: Option<File>,
 }
 
@@ -78,7 +78,7 @@ impl Store {
 
     /// Says that a run uses the store. A store that cannot be written, or is on a file system without
     /// locks, is used all the same: collecting then spares what is young.
-    pub(crate) fn in_use(&self) -> InUse {
+    pub fn in_use(&self) -> InUse {
         let file = self.use_lock().ok();
         InUse {
             _file: file.filter(|file| file.lock_shared().is_ok()),

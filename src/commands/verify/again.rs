@@ -49,6 +49,8 @@ pub(super) fn rerun(
         crate::failure::warn(&format!("{}: {}", check.name, check.message), "");
     }
     verified.checks.append(&mut checks);
+    // The empty store is in a folder of the usual one, which must not be collected meanwhile.
+    let _in_use = subject.store.as_ref().map(Store::in_use);
     let folder = scratch(args, subject)?;
     let fresh = Store::open(folder.path())?;
     let again = Again {
