@@ -1,0 +1,74 @@
+//! Names of what comes out differently in the cells of a matrix.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use super::matrix::{Cell, Matrix};
+
+/// Names the variants of one thing, each given by the cells it appears in.
+///
+/// A single variant keeps the plain name. Several are told apart by as few matrix params as it takes:
+/// `train [learning_rate=0.001]`. Params are tried from the last to the first, and those without which
+/// the others still tell which variant a cell has are left out.
+pub(super) fn names(plain: &str, variants: &[Vec<usize>], matrix: &Matrix) -> Vec<String> {
+    if variants.len() <= 1 {
+        return vec![plain.to_owned(); variants.len()];
+    }
+    let variant_of: Vec<(usize, usize)> = variants
+        .iter()
+        .enumerate()
+        .flat_map(|(variant, cells)| cells.iter().map(move |&cell| (cell, variant)))
+        .collect();
+    let mut sums: Vec<u64> = variant_of
+        .iter()
+        .map(|&(cell, _)| {
+            let cell = &matrix.cells[cell];
+            (0..matrix.keys.len()).fold(0, |sum, key| sum ^ mark(cell, key))
+        })
+        .collect();
+    let mut shown = vec![true; matrix.keys.len()];
+    for key in (0..matrix.keys.len()).rev() {
+        let without: Vec<u64> = variant_of
+            .iter()
+            .zip(&sums)
+            .map(|(&(cell, _), sum)| sum ^ mark(&matrix.cells[cell], key))
+            .collect();
+        if decides(&without, &variant_of) {
+            sums = without;
+            shown[key] = false;
+        }
+    }
+    let mut taken = HashSet::new();
+    variants
+        .iter()
+        .map(|cells| {
+            let first = cells.first().map(|&cell| &matrix.cells[cell]);
+            let label = first.map_or_else(String::new, |cell| matrix.label(cell, |key| shown[key]));
+            let name = match label.as_str() {
+                "" => plain.to_owned(),
+                label => format!("{plain} [{label}]"),
+            };
+            let mut unique = name.clone();
+            for number in 2.. {
+                if taken.insert(unique.clone()) {
+                    break;
+                }
+                unique = format!("{name} #{number}");
+            }
+            unique
+        })
+        .collect()
+}
+
+/// A number for a param's value in a cell; those of all params are combined by exclusive or.
+fn mark(cell: &Cell, key: usize) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one((key, cell.values[key]))
+}
+
+/// Whether equal sums always come with equal variants.
+fn decides(sums: &[u64], variant_of: &[(usize, usize)]) -> bool {
+    let mut seen: HashMap<u64, usize> = HashMap::with_capacity(sums.len());
+    sums.iter()
+        .zip(variant_of)
+        .all(|(&sum, &(_, variant))| *seen.entry(sum).or_insert(variant) == variant)
+}
