@@ -426,14 +426,13 @@ impl<'a> Inputs<'a> {
             tidy(&input.base.join(path)).to_string_lossy().into_owned()
         };
         let full = folder.join(&path);
-        let full = full.strip_prefix(".").unwrap_or(&full);
         if !full.exists() {
             let hint = if input.base.as_os_str().is_empty() {
                 "paths are relative to the manifest"
             } else {
                 "paths in a fragment are relative to the fragment"
             };
-            let shown = full.to_string_lossy();
+            let shown = full.strip_prefix(".").unwrap_or(&full).to_string_lossy();
             let message = format!("`{}` does not exist", shorten(&shown));
             collector.error(place, &key, message, Some(hint.to_owned()));
         }
