@@ -1,5 +1,6 @@
 //! `clinicadl run`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
@@ -12,19 +13,23 @@ use engine::store::Store;
 use maps::Maps;
 use serde_json::{Map, Value, json};
 
-use super::{Session, conditions, store_path, worker_path};
+use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of};
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
-    let manifest = Manifest::load(&args.manifest.manifest, session.registry)?;
+    let manifest = load(session, &args.manifest)?;
+    show_warnings(session, &manifest);
+    let mut force = Vec::new();
     for stage in &args.force {
-        if !manifest.stages.contains_key(stage) {
+        let called = manifest.stages_called(stage);
+        if called.is_empty() {
             let failure = Failure::new(Code::Invalid, format!("no stage `{stage}` to force"));
             let names: Vec<&str> = manifest.stages.keys().map(String::as_str).collect();
             return Err(failure.hint(format!("stages: {}", names.join(", "))));
         }
+        force.extend(called);
     }
     let store = Store::open(&store_path(&args.manifest))?;
     if args.manifest.paranoid {
@@ -32,7 +37,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let plan = Plan::build(&manifest, &store)?;
     let machine = machine(&args.machine);
-    let conditions = conditions(&args.manifest, &plan, machine, &args.force)?;
+    let conditions = conditions(&args.manifest, &plan, machine, &force)?;
     if args.frozen && !assess(&plan, &manifest, &store, &conditions).is_up_to_date() {
         let failure = Failure::new(
             Code::NotUpToDate,
@@ -42,16 +47,36 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let report = execute(session, &manifest, &plan, &store, machine, conditions)?;
     finished(&report)?;
-    let published = match manifest.maps_path() {
-        Some(target) => {
-            let outcome = publish_maps(&manifest, &report, &store, machine, &target)?;
-            // Without the `..` of a path that was relative to the manifest.
-            Some((target.canonicalize().unwrap_or(target), outcome))
-        }
-        None => None,
-    };
-    summarise(session, &report, published.as_ref());
+    let mut published = Vec::new();
+    for publication in manifest.publications() {
+        let Some(target) = publication.maps.clone() else {
+            continue;
+        };
+        let cell = manifest.of(publication);
+        let done = match manifest.publications() {
+            [_] => Cow::Borrowed(&report),
+            _ => Cow::Owned(of_cell(&report, &cell)),
+        };
+        let outcome = publish_maps(&cell, &done, &store, machine, &target)?;
+        // Without the `..` of a path that was relative to the manifest.
+        let folder = target.canonicalize().unwrap_or(target);
+        published.push((publication.label.clone(), folder, outcome));
+    }
+    summarise(session, &report, &published);
     Ok(())
+}
+
+/// What was done for one cell of a matrix.
+fn of_cell(report: &RunReport, cell: &Manifest) -> RunReport {
+    let actions = report.actions.iter();
+    RunReport {
+        actions: actions
+            .filter(|action| cell.stages.contains_key(&action.stage_name))
+            .cloned()
+            .collect(),
+        elapsed_s: report.elapsed_s,
+        interrupted: report.interrupted,
+    }
 }
 
 /// What may be used, from the command line or from the machine.
@@ -146,7 +171,10 @@ fn publish_maps(
     Ok(outcome)
 }
 
-fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, PublishOutcome)>) {
+/// A cell's label, its folder and what publishing did.
+type Published = (String, PathBuf, PublishOutcome);
+
+fn summarise(session: &Session, report: &RunReport, published: &[Published]) {
     let mut text = String::new();
     let total = report.actions.len();
     // Writing to a String cannot fail.
@@ -159,22 +187,28 @@ fn summarise(session: &Session, report: &RunReport, maps: Option<&(PathBuf, Publ
             report.elapsed_s
         ),
     };
-    let mut metrics = Value::Null;
-    if let Some((path, outcome)) = maps {
+    let mut publications = Vec::new();
+    for (label, path, outcome) in published {
         let word = match outcome {
             PublishOutcome::UpToDate => "unchanged",
             PublishOutcome::Written => "written",
         };
         let _ = writeln!(text, "MAPS {word}: {}", path.display());
         // An experiment without training publishes a folder that is no MAPS.
-        metrics = metrics_of(path, &mut text).unwrap_or_default();
+        let metrics = metrics_of(path, &mut text).unwrap_or_default();
+        publications.push(json!({ "cell": label, "maps": path, "metrics": metrics }));
     }
     let quiet = session.output.quiet && !session.output.json;
     if !quiet {
-        let path = maps.map(|(path, _)| path);
+        let first = |what: &str| publications.first().map(|p| p[what].clone());
         session.print(
             text,
-            &json!({ "run": report, "maps": path, "metrics": metrics }),
+            &json!({
+                "run": report,
+                "maps": first("maps"),
+                "metrics": first("metrics"),
+                "publications": publications,
+            }),
         );
     }
 }

@@ -1,9 +1,7 @@
 //! The stages of all cells together: what comes out the same in several is one stage.
 
-use std::collections::HashMap;
-use std::rc::Rc;
-
 use indexmap::IndexMap;
+use std::rc::Rc;
 
 use super::connect::{Link, Links};
 use super::files::Written;
@@ -36,10 +34,10 @@ struct Variant {
 pub(super) struct Cells<'a> {
     written: &'a Written,
     variants: Vec<Variant>,
-    known: HashMap<Identity, usize>,
+    known: IndexMap<Identity, usize>,
     /// Paths of inputs, each with the cells in which it is that path.
     inputs: Vec<(usize, String, Vec<usize>)>,
-    known_inputs: HashMap<(usize, String), usize>,
+    known_inputs: IndexMap<(usize, String), usize>,
     /// By cell: the variants of its stages.
     of_cells: Vec<Vec<(usize, usize)>>,
 }
@@ -57,9 +55,9 @@ impl<'a> Cells<'a> {
         Self {
             written,
             variants: Vec::new(),
-            known: HashMap::new(),
+            known: IndexMap::new(),
             inputs: Vec::new(),
-            known_inputs: HashMap::new(),
+            known_inputs: IndexMap::new(),
             of_cells: Vec::new(),
         }
     }
@@ -145,13 +143,23 @@ impl<'a> Cells<'a> {
         let of_inputs = self.inputs.iter().map(|(input, _, cells)| (*input, cells));
         let inputs = named(
             of_inputs,
-            |index| self.written.inputs.get_index(index).map_or("", |(name, _)| name),
+            |index| {
+                self.written
+                    .inputs
+                    .get_index(index)
+                    .map_or("", |(name, _)| name)
+            },
             matrix,
         );
         let of_variants = self.variants.iter().map(|v| (v.stage, &v.cells));
         let stages = named(
             of_variants,
-            |index| self.written.stages.get_index(index).map_or("", |(name, _)| name),
+            |index| {
+                self.written
+                    .stages
+                    .get_index(index)
+                    .map_or("", |(name, _)| name)
+            },
             matrix,
         );
         let mut order: Vec<usize> = (0..self.variants.len()).collect();
@@ -256,7 +264,9 @@ fn order(links: &[Links]) -> (Vec<usize>, usize) {
             }
         }
     }
-    let mut order: Vec<usize> = (0..links.len()).filter(|&stage| waits[stage] == 0).collect();
+    let mut order: Vec<usize> = (0..links.len())
+        .filter(|&stage| waits[stage] == 0)
+        .collect();
     let mut next = 0;
     while next < order.len() {
         for &reader in &readers[order[next]] {

@@ -1,6 +1,6 @@
 //! Gathering problems, each once and in bounded time.
 
-use std::collections::HashSet;
+use indexmap::IndexSet;
 use std::path::PathBuf;
 
 use super::issue::{Issue, Issues, Severity, suggest};
@@ -26,7 +26,7 @@ pub(super) struct Collector {
     pub(super) files: Vec<PathBuf>,
     errors: Vec<Issue>,
     warnings: Vec<Issue>,
-    seen: HashSet<(Severity, Place, String)>,
+    seen: IndexSet<(Severity, Place, String)>,
     untold: usize,
     spent: usize,
     made: Size,
@@ -59,7 +59,11 @@ impl Collector {
             return;
         }
         let is_error = severity == Severity::Error;
-        let told = if is_error { &self.errors } else { &self.warnings };
+        let told = if is_error {
+            &self.errors
+        } else {
+            &self.warnings
+        };
         if told.len() >= TOLD {
             self.untold += usize::from(is_error);
             return;
@@ -126,7 +130,9 @@ impl Collector {
         }
         let names: Vec<&str> = names.into_iter().collect();
         let letters: usize = names.iter().map(|name| name.len() + 1).sum();
-        self.spent = self.spent.saturating_add(letters.saturating_mul(wrong.len() + 1));
+        self.spent = self
+            .spent
+            .saturating_add(letters.saturating_mul(wrong.len() + 1));
         if self.spent > PATIENCE {
             return None;
         }

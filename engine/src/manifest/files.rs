@@ -24,13 +24,28 @@ const MAX_DEPTH: usize = 16;
 
 /// Keys of the manifest itself.
 const OF_MANIFEST: [&str; 11] = [
-    "clinicadl", "name", "seed", "include", "params", "matrix", "defaults", "inputs", "stages",
-    "maps", "expect",
+    "clinicadl",
+    "name",
+    "seed",
+    "include",
+    "params",
+    "matrix",
+    "defaults",
+    "inputs",
+    "stages",
+    "maps",
+    "expect",
 ];
 
 /// Those that a fragment may have too.
 const OF_FRAGMENT: [&str; 7] = [
-    "clinicadl", "include", "params", "defaults", "inputs", "stages", "expect",
+    "clinicadl",
+    "include",
+    "params",
+    "defaults",
+    "inputs",
+    "stages",
+    "expect",
 ];
 
 /// An external input as written.
@@ -315,11 +330,20 @@ impl Reader<'_> {
         };
         let name = Path::new(name);
         if name.is_absolute() || name.as_os_str().is_empty() {
-            let message = format!("`{}` is not a relative path", shorten(&name.to_string_lossy()));
-            return refuse(message, Some("fragments are relative to the file that names them"));
+            let message = format!(
+                "`{}` is not a relative path",
+                shorten(&name.to_string_lossy())
+            );
+            return refuse(
+                message,
+                Some("fragments are relative to the file that names them"),
+            );
         }
         if depth >= MAX_DEPTH {
-            return refuse(format!("fragments include fragments more than {MAX_DEPTH} deep"), None);
+            return refuse(
+                format!("fragments include fragments more than {MAX_DEPTH} deep"),
+                None,
+            );
         }
         if self.written.sources.len() >= MAX_FILES {
             return refuse(format!("more than {MAX_FILES} files"), None);
@@ -353,7 +377,10 @@ impl Reader<'_> {
         let text = match source::read(&shown) {
             Ok(text) => text,
             Err(error) => {
-                return refuse(format!("failed to read `{}`: {error}", shown.display()), None);
+                return refuse(
+                    format!("failed to read `{}`: {error}", shown.display()),
+                    None,
+                );
             }
         };
         let below = relative.parent().unwrap_or(Path::new("")).to_owned();

@@ -5,7 +5,7 @@
 //! holds the manifest, or else the manifest's own folder. Who runs it may choose any other folder on the
 //! command line.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::path::{Component, Path, PathBuf};
 
 use super::files::folder_of;
@@ -23,7 +23,7 @@ pub(super) struct Project {
     /// The project's root, without links.
     root: PathBuf,
     /// Existing folders without links, looked up once.
-    real: HashMap<PathBuf, Option<PathBuf>>,
+    real: IndexMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Project {
@@ -39,7 +39,7 @@ impl Project {
             folder,
             real_folder,
             root,
-            real: HashMap::new(),
+            real: IndexMap::new(),
         }
     }
 

@@ -66,6 +66,11 @@ impl Issues {
         }])
     }
 
+    /// A wrong argument of a command line.
+    pub fn of_argument(name: &str, message: String) -> Self {
+        Self::of_file(Path::new(name), message, None)
+    }
+
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let message = format!("failed to read the manifest: {error}");
         Self::of_file(path, message, None)

@@ -1,6 +1,6 @@
 //! Stages of one kind: their schema, prepared once, and what `defaults:` says about them.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::rc::Rc;
 
 use serde_json::{Map, Value};
@@ -22,14 +22,14 @@ pub(super) struct Kind {
 /// The kinds of stages by ID.
 pub(super) struct Kinds {
     registry: Registry,
-    known: HashMap<String, Option<Rc<Kind>>>,
+    known: IndexMap<String, Option<Rc<Kind>>>,
 }
 
 impl Kinds {
     pub(super) fn new(registry: Registry) -> Self {
         Self {
             registry,
-            known: HashMap::new(),
+            known: IndexMap::new(),
         }
     }
 
@@ -83,9 +83,9 @@ pub(super) fn defaults<'a>(
     params: &mut Params<'_>,
     kinds: &mut Kinds,
     collector: &mut Collector,
-) -> HashMap<&'a str, Default<'a>> {
+) -> IndexMap<&'a str, Default<'a>> {
     let schema = Validator::of::<DefaultsDoc>();
-    let mut all = HashMap::new();
+    let mut all = IndexMap::new();
     for (id, node) in &written.defaults {
         let name = format!("defaults.{}", shorten(id));
         let (keys, sound) = params.reach(node, &name, collector);

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 
 use super::collect::Collector;
@@ -308,7 +308,7 @@ impl Draft<'_, '_> {
             collector.error(list.place, &name, message, None);
             return 0;
         }
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = IndexSet::new();
         for (i, item) in items.into_iter().enumerate() {
             if !seen.insert(normal(&item)) {
                 let place = list.as_list().map_or(list.place, |items| items[i].place);
@@ -334,7 +334,10 @@ impl Draft<'_, '_> {
             return Vec::new();
         };
         if items.len() > MAX_ENTRIES {
-            let message = format!("expected at most {MAX_ENTRIES} entries, got {}", items.len());
+            let message = format!(
+                "expected at most {MAX_ENTRIES} entries, got {}",
+                items.len()
+            );
             collector.error(list.place, &name, message, None);
             return Vec::new();
         }

@@ -234,16 +234,24 @@ impl Manifest {
     /// The experiment of one cell by itself: its stages, seed, bounds and folder.
     #[must_use]
     pub fn of(&self, publication: &Publication) -> Self {
-        let mut one = self.clone();
-        if self.publications.len() > 1 {
-            let mine: std::collections::HashSet<&str> =
-                publication.stages.values().map(String::as_str).collect();
-            one.stages.retain(|name, _| mine.contains(name.as_str()));
-            one.publications = vec![publication.clone()];
+        let stages = publication.stages.values().filter_map(|name| {
+            let stage = self.stages.get(name)?;
+            Some((name.clone(), stage.clone()))
+        });
+        Self {
+            path: self.path.clone(),
+            text: self.text.clone(),
+            sources: self.sources.clone(),
+            name: self.name.clone(),
+            seed: publication.seed,
+            inputs: self.inputs.clone(),
+            stages: stages.collect(),
+            maps: self.maps.clone(),
+            expect: publication.expect.clone(),
+            overrides: self.overrides.clone(),
+            warnings: self.warnings.clone(),
+            publications: vec![publication.clone()],
         }
-        one.seed = publication.seed;
-        one.expect.clone_from(&publication.expect);
-        one
     }
 }
 

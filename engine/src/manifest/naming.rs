@@ -1,6 +1,6 @@
 //! Names of what comes out differently in the cells of a matrix.
 
-use std::collections::{HashMap, HashSet};
+use indexmap::{IndexMap, IndexSet};
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::matrix::{Cell, Matrix};
@@ -38,7 +38,7 @@ pub(super) fn names(plain: &str, variants: &[Vec<usize>], matrix: &Matrix) -> Ve
             shown[key] = false;
         }
     }
-    let mut taken = HashSet::new();
+    let mut taken = IndexSet::new();
     variants
         .iter()
         .map(|cells| {
@@ -67,7 +67,7 @@ fn mark(cell: &Cell, key: usize) -> u64 {
 
 /// Whether equal sums always come with equal variants.
 fn decides(sums: &[u64], variant_of: &[(usize, usize)]) -> bool {
-    let mut seen: HashMap<u64, usize> = HashMap::with_capacity(sums.len());
+    let mut seen: IndexMap<u64, usize> = IndexMap::with_capacity(sums.len());
     sums.iter()
         .zip(variant_of)
         .all(|(&sum, &(_, variant))| *seen.entry(sum).or_insert(variant) == variant)

@@ -7,10 +7,9 @@
 //! for the whole manifest ([`Params`]); values are looked up per cell ([`Scope`]), those that no matrix
 //! param reaches once for all.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::rc::Rc;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::collect::Collector;
@@ -56,7 +55,10 @@ fn pieces(text: &str) -> Result<Vec<Piece<'_>>, (String, Option<String>)> {
             return Err((message, Some("write `$${` for the text `${`".to_owned())));
         };
         let inside = rest[at + 2..at + end].trim();
-        let Some(name) = inside.strip_prefix("params.").filter(|name| !name.is_empty()) else {
+        let Some(name) = inside
+            .strip_prefix("params.")
+            .filter(|name| !name.is_empty())
+        else {
             let message = format!(
                 "`${{{}}}` is unknown, expected `${{params.<name>}}`",
                 shorten(inside)
@@ -260,13 +262,7 @@ impl<'a> Params<'a> {
         found
     }
 
-    fn look(
-        &mut self,
-        node: &Node,
-        key: &str,
-        found: &mut Vec<usize>,
-        collector: &mut Collector,
-    ) {
+    fn look(&mut self, node: &Node, key: &str, found: &mut Vec<usize>, collector: &mut Collector) {
         if !node.live {
             return;
         }
@@ -306,9 +302,7 @@ impl<'a> Params<'a> {
         let found = self.references(node, key, collector);
         let sound = collector.errors() == before;
         let broken = found.iter().any(|&index| self.broken[index]);
-        let keys = found
-            .iter()
-            .fold(0, |keys, &index| keys | self.keys[index]);
+        let keys = found.iter().fold(0, |keys, &index| keys | self.keys[index]);
         (keys, sound && !broken)
     }
 
@@ -342,7 +336,7 @@ pub(super) struct Scope<'p, 'a> {
     params: &'p Params<'a>,
     /// What the cell gives, by the numbers of matrix params.
     given: Vec<Option<Rc<Resolved>>>,
-    known: HashMap<usize, Option<Rc<Resolved>>>,
+    known: IndexMap<usize, Option<Rc<Resolved>>>,
 }
 
 impl<'p, 'a> Scope<'p, 'a> {
@@ -356,7 +350,7 @@ impl<'p, 'a> Scope<'p, 'a> {
         Self {
             params,
             given,
-            known: HashMap::new(),
+            known: IndexMap::new(),
         }
     }
 
@@ -510,9 +504,7 @@ fn descend<'v>(
         let Some(below) = below else {
             let message = format!("param `{walked}` has no `{}`", shorten(part));
             let hint = match value {
-                Value::Object(fields) => {
-                    collector.suggest(part, fields.keys().map(String::as_str))
-                }
+                Value::Object(fields) => collector.suggest(part, fields.keys().map(String::as_str)),
                 other => Some(format!("it is {}", describe(other))),
             };
             collector.error(place, "", message, hint);
@@ -559,7 +551,10 @@ mod tests {
 
     #[test]
     fn a_text_without_references_stays_as_it_is() {
-        assert_eq!(pieces("$HOME costs $5").unwrap(), [Piece::Text("$HOME costs $5")]);
+        assert_eq!(
+            pieces("$HOME costs $5").unwrap(),
+            [Piece::Text("$HOME costs $5")]
+        );
         assert_eq!(pieces("").unwrap(), []);
     }
 }

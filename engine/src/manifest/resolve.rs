@@ -1,10 +1,9 @@
 //! From what was written to a [`Manifest`]: params, cells, stages, connections, names and folders.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::cells::Cells;
@@ -108,13 +107,22 @@ fn build(
             matrix.cells.len(),
             written.stages.len() + written.inputs.len()
         );
-        let place = written.head.get("matrix").map_or(Place::of_file(0), |n| n.place);
+        let place = written
+            .head
+            .get("matrix")
+            .map_or(Place::of_file(0), |n| n.place);
         collector.error(place, "matrix", message, None);
         return None;
     }
     let mut heads = Heads::new(written, &mut params, collector);
     let inputs = Inputs::new(written, &mut params, collector);
-    let mut stages = Stages::new(written, &mut params, Kinds::new(registry), several, collector);
+    let mut stages = Stages::new(
+        written,
+        &mut params,
+        Kinds::new(registry),
+        several,
+        collector,
+    );
     params.warn_unused(collector);
 
     let mut cells = Cells::new(written);
@@ -175,7 +183,10 @@ fn build(
     }
     Some(Manifest {
         path: path.to_owned(),
-        text: written.sources.first().map_or_else(String::new, |s| s.text.clone()),
+        text: written
+            .sources
+            .first()
+            .map_or_else(String::new, |s| s.text.clone()),
         sources: Vec::new(),
         name: first.name.clone(),
         seed: first.seed,
@@ -210,7 +221,7 @@ struct Heads {
     /// The matrix params that reach the folder.
     keys_of_maps: Keys,
     validator: Validator,
-    known: HashMap<Vec<Option<usize>>, Option<Rc<Head>>>,
+    known: IndexMap<Vec<Option<usize>>, Option<Rc<Head>>>,
     name: Option<String>,
     stages: Vec<String>,
 }
@@ -248,7 +259,7 @@ impl Heads {
             sound,
             keys_of_maps,
             validator: Validator::of::<HeadDoc>(),
-            known: HashMap::new(),
+            known: IndexMap::new(),
             name: None,
             stages: written.stages.keys().cloned().collect(),
         }
@@ -344,7 +355,7 @@ impl Heads {
 struct Inputs<'a> {
     written: &'a Written,
     keys: Vec<(Keys, bool)>,
-    known: std::cell::RefCell<HashMap<(usize, Vec<Option<usize>>), Option<String>>>,
+    known: std::cell::RefCell<IndexMap<(usize, Vec<Option<usize>>), Option<String>>>,
 }
 
 impl<'a> Inputs<'a> {
@@ -451,10 +462,17 @@ fn folders(
     collector: &mut Collector,
 ) -> Option<Vec<Option<PathBuf>>> {
     let mut project = Project::of(path);
-    let every: Keys = matrix.keys.iter().enumerate().fold(0, |all, (key, _)| all | 1 << key);
+    let every: Keys = matrix
+        .keys
+        .iter()
+        .enumerate()
+        .fold(0, |all, (key, _)| all | 1 << key);
     // Decided by what is written, so that a folder does not change when a cell is added.
     let labelled = matrix.declared && (asked.maps.is_some() || heads.keys_of_maps != every);
-    let place = written.head.get("maps").map_or(Place::of_file(0), |n| n.place);
+    let place = written
+        .head
+        .get("maps")
+        .map_or(Place::of_file(0), |n| n.place);
     let mut folders = Vec::with_capacity(of_cells.len());
     for (head, cell) in of_cells.iter().zip(&matrix.cells) {
         let below = labelled.then(|| folder_name(&matrix.label(cell, |_| true)));

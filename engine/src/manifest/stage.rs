@@ -1,10 +1,9 @@
 //! One stage in one cell: conditions, substitution, defaults, parameters.
 
-use std::collections::HashMap;
+use indexmap::IndexMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::Patience;
@@ -55,11 +54,11 @@ struct Known<'a> {
 /// Reads stages, each once for all cells that do not differ in what reaches it.
 pub(super) struct Stages<'a> {
     known: Vec<Known<'a>>,
-    defaults: HashMap<&'a str, Default<'a>>,
+    defaults: IndexMap<&'a str, Default<'a>>,
     kinds: Kinds,
     schema: Validator,
-    outcomes: HashMap<(usize, Values), Outcome>,
-    contents: HashMap<String, usize>,
+    outcomes: IndexMap<(usize, Values), Outcome>,
+    contents: IndexMap<String, usize>,
     several: bool,
     newer: bool,
 }
@@ -112,8 +111,8 @@ impl<'a> Stages<'a> {
             defaults,
             kinds,
             schema: Validator::of::<StageDoc>(),
-            outcomes: HashMap::new(),
-            contents: HashMap::new(),
+            outcomes: IndexMap::new(),
+            contents: IndexMap::new(),
             several,
             newer: written.newer.is_some(),
         }
@@ -286,7 +285,10 @@ impl Teller<'_, '_> {
             }
         }
         let mut hint = finding.hint;
-        if finding.unknown && self.newer {
+        let guessed = hint
+            .as_deref()
+            .is_some_and(|hint| hint.starts_with("did you"));
+        if finding.unknown && self.newer && !guessed {
             hint = Some("the file is written for a newer minor version of the format".to_owned());
         }
         let key = key_path(&key, &finding.pointer);

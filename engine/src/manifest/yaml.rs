@@ -5,9 +5,8 @@
 //! documents and keys that are not scalars are refused. Aliases are expanded within a budget: a text of
 //! a few lines that stands for gigabytes is refused when it grows beyond it.
 
-use std::collections::HashMap;
-
 use indexmap::IndexMap;
+
 use indexmap::map::Entry;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::{Number, Value};
@@ -20,7 +19,7 @@ pub(super) fn parse(file: u32, text: &str) -> Result<Node, Refusal> {
     let mut builder = Builder {
         file,
         open: Vec::new(),
-        anchors: HashMap::new(),
+        anchors: IndexMap::new(),
         total: Size::default(),
         root: None,
     };
@@ -77,7 +76,7 @@ struct Builder {
     file: u32,
     open: Vec<Open>,
     /// Finished values that aliases may name.
-    anchors: HashMap<usize, Node>,
+    anchors: IndexMap<usize, Node>,
     /// Of everything that was kept so far, copies included.
     total: Size,
     root: Option<Node>,
@@ -265,10 +264,11 @@ fn too_deep() -> String {
 }
 
 fn not_allowed(tag: &saphyr_parser::Tag) -> String {
-    format!(
-        "tag `{}` is not allowed in a manifest",
-        shorten(&tag.to_string())
-    )
+    let name = match tag.handle.as_str() {
+        "tag:yaml.org,2002:" => format!("!!{}", tag.suffix),
+        handle => format!("{handle}{}", tag.suffix),
+    };
+    format!("tag `{}` is not allowed in a manifest", shorten(&name))
 }
 
 /// The value of a scalar without quotes: the core schema of YAML 1.2.
