@@ -83,6 +83,12 @@ pub(crate) struct ManifestArgs {
     /// The store of results. Default: `.clinicadl` beside the manifest.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) store: Option<PathBuf>,
+    /// Set a param, or the seed: NAME=VALUE, dots for what is inside, values in YAML; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The folder to publish to, instead of the manifest's; it may be anywhere.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) maps: Option<PathBuf>,
     /// Read every input again instead of trusting unchanged file stamps.
     #[arg(long)]
     pub(crate) paranoid: bool,

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::context::Context;
@@ -39,6 +40,18 @@ pub trait AnyStage: Send + Sync {
     fn ports(&self, params: &Value) -> Ports;
     /// [`Stage::check`] for resolved parameters.
     fn check(&self, params: &Value) -> Vec<ParamIssue>;
+    /// [`AnyStage::resolve`], [`AnyStage::check`] and [`AnyStage::ports`] at once.
+    ///
+    /// # Errors
+    /// The value does not fit the parameters' type.
+    fn prepare(&self, params: &Value) -> Result<Prepared, String> {
+        let params = self.resolve(params)?;
+        Ok(Prepared {
+            issues: self.check(&params),
+            ports: self.ports(&params),
+            params,
+        })
+    }
     /// [`Stage::selects`] for resolved parameters.
     fn selector(&self, params: &Value) -> Selector;
     /// The part of resolved parameters that belongs to the key.
@@ -48,6 +61,17 @@ pub trait AnyStage: Send + Sync {
     /// # Errors
     /// Those of the stage; a stage that is only declared cannot run here.
     fn run(&self, params: &Value, context: &Context) -> Result<(), StageError>;
+}
+
+/// Everything that a manifest needs to know about the parameters of a stage.
+#[derive(Debug)]
+pub struct Prepared {
+    /// With every default.
+    pub params: Value,
+    /// Problems across parameters.
+    pub issues: Vec<ParamIssue>,
+    /// The ports that they give the stage.
+    pub ports: Ports,
 }
 
 /// A stage whose implementation is in another program.
@@ -118,6 +142,14 @@ macro_rules! erase {
         }
         fn check(&self, params: &Value) -> Vec<ParamIssue> {
             S::check(&typed::<S>(params))
+        }
+        fn prepare(&self, params: &Value) -> Result<Prepared, String> {
+            let typed = S::Params::deserialize(params).map_err(|e| e.to_string())?;
+            Ok(Prepared {
+                issues: S::check(&typed),
+                ports: S::ports(&typed),
+                params: serde_json::to_value(typed).map_err(|e| e.to_string())?,
+            })
         }
         fn selector(&self, params: &Value) -> Selector {
             let params = typed::<S>(params);

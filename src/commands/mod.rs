@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use engine::Registry;
 use engine::exec::{Machine, NumericsClasses};
-use engine::manifest::Manifest;
+use engine::manifest::{Issues, Manifest, Overrides};
 use engine::plan::{Assessment, Conditions, Plan, assess};
 use engine::store::Store;
 use tracing_subscriber::EnvFilter;
@@ -118,6 +118,35 @@ fn store_path(args: &ManifestArgs) -> PathBuf {
     })
 }
 
+/// Reads a manifest with what the command line sets.
+fn load(session: &Session, args: &ManifestArgs) -> Result<Manifest, Issues> {
+    let mut overrides = Overrides {
+        maps: args.maps.clone(),
+        ..Overrides::default()
+    };
+    for text in &args.set {
+        if let Err(message) = overrides.set(text) {
+            return Err(Issues::of_argument("--set", message));
+        }
+    }
+    Manifest::load_with(&args.manifest, session.registry, &overrides)
+}
+
+/// Tells on standard error what may not be as it was meant; JSON has it in the result.
+fn show_warnings(session: &Session, manifest: &Manifest) {
+    if session.output.quiet || session.output.json {
+        return;
+    }
+    let mut stderr = anstream::stderr().lock();
+    for warning in &manifest.warnings {
+        // Nobody is left to tell when standard error is closed.
+        drop(writeln!(stderr, "\x1b[1;33mwarning\x1b[0m: {warning}"));
+        if let Some(hint) = &warning.hint {
+            drop(writeln!(stderr, "  \x1b[1;36mhint\x1b[0m: {hint}"));
+        }
+    }
+}
+
 /// A manifest looked up in its store, for the verbs that execute nothing.
 struct Looked {
     manifest: Manifest,
@@ -130,7 +159,7 @@ struct Looked {
 
 /// Plans a manifest and looks its actions up; makes no store where there is none.
 fn look(session: &Session, args: &ManifestArgs) -> Result<Looked, Failure> {
-    let manifest = Manifest::load(&args.manifest, session.registry)?;
+    let manifest = load(session, args)?;
     let path = store_path(args);
     let mut empty = None;
     let exists = path.join("FORMAT").is_file();

@@ -1,5 +1,6 @@
 //! `clinicadl run`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -8,27 +9,31 @@ use std::time::Duration;
 use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::lock::Lock;
-use engine::manifest::Manifest;
+use engine::manifest::{Manifest, Publication};
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
-use engine::publish::{PublishOutcome, publish};
+use engine::publish::{PublishOutcome, PublishedFile, publish};
 use engine::store::{Root, Store};
 use serde_json::{Map, Value, json};
 
 use super::results::{LockFile, Results};
-use super::{Session, conditions, store_path, worker_path};
+use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of};
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
-    let manifest = Manifest::load(&args.manifest.manifest, session.registry)?;
+    let manifest = load(session, &args.manifest)?;
+    show_warnings(session, &manifest);
+    let mut force = Vec::new();
     for stage in &args.force {
-        if !manifest.stages.contains_key(stage) {
+        let called = manifest.stages_called(stage);
+        if called.is_empty() {
             let failure = Failure::new(Code::Invalid, format!("no stage `{stage}` to force"));
             let names: Vec<&str> = manifest.stages.keys().map(String::as_str).collect();
             return Err(failure.hint(format!("stages: {}", names.join(", "))));
         }
+        force.extend(called);
     }
     let store = Store::open(&store_path(&args.manifest))?;
     if args.manifest.paranoid {
@@ -36,7 +41,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let plan = Plan::build(&manifest, &store)?;
     let machine = machine(&args.machine);
-    let conditions = conditions(&args.manifest, &plan, machine, &args.force)?;
+    let conditions = conditions(&args.manifest, &plan, machine, &force)?;
     if args.frozen && !assess(&plan, &manifest, &store, &conditions).is_up_to_date() {
         let failure = Failure::new(
             Code::NotUpToDate,
@@ -65,33 +70,57 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     if args.locked {
         lock_file.must_equal(&lock)?;
     }
-    let published = match manifest.maps_path() {
-        Some(target) => {
-            let outcome = publish_maps(&manifest, results, &lock, &store, &account, &target)?;
-            // Without the `..` of a path that was relative to the manifest.
-            Some((target.canonicalize().unwrap_or(target), outcome))
-        }
-        None => None,
-    };
+    let mut published = Vec::new();
+    for (publication, files) in manifest.publications().iter().zip(results.files) {
+        let Some(target) = publication.maps.clone() else {
+            continue;
+        };
+        let (cell, done) = cell_of(&manifest, publication, &report);
+        let account = Account::new(&cell, &plan, &done, machine, &store);
+        let outcome = publish_maps(&cell, files, &lock, &store, &account, &target)?;
+        // Without the `..` of a path that was relative to the manifest.
+        let folder = target.canonicalize().unwrap_or(target);
+        published.push((publication.label.clone(), folder, outcome));
+    }
     let lock_written = lock_file.write(&lock);
-    keep(
-        &manifest,
-        &report,
-        &store,
-        published.as_ref().map(|(path, _)| path),
-    );
-    summarise(session, &report, published.as_ref(), lock_written);
+    keep(&manifest, &report, &store, &published);
+    summarise(session, &report, &published, lock_written);
     Ok(())
 }
 
+/// What one cell of a matrix consists of, and what was done for it.
+pub(super) fn cell_of<'a>(
+    manifest: &'a Manifest,
+    publication: &Publication,
+    report: &'a RunReport,
+) -> (Cow<'a, Manifest>, Cow<'a, RunReport>) {
+    if let [_] = manifest.publications() {
+        return (Cow::Borrowed(manifest), Cow::Borrowed(report));
+    }
+    let cell = manifest.of(publication);
+    let actions = report.actions.iter();
+    let done = RunReport {
+        actions: actions
+            .filter(|action| cell.stages.contains_key(&action.stage_name))
+            .cloned()
+            .collect(),
+        elapsed_s: report.elapsed_s,
+        interrupted: report.interrupted,
+    };
+    (Cow::Owned(cell), Cow::Owned(done))
+}
+
 /// Says what this manifest needs of the store, so that nothing of it is collected.
-fn keep(manifest: &Manifest, report: &RunReport, store: &Store, maps: Option<&PathBuf>) {
+fn keep(manifest: &Manifest, report: &RunReport, store: &Store, published: &[Published]) {
     let path = manifest.path.canonicalize();
     let path = path.unwrap_or_else(|_| manifest.path.clone());
     let root = Root {
         lock: Lock::path_of(&path),
         manifest: path,
-        maps: maps.cloned().into_iter().collect(),
+        maps: published
+            .iter()
+            .map(|(_, folder, _)| folder.clone())
+            .collect(),
         actions: report
             .actions
             .iter()
@@ -193,13 +222,12 @@ pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
 
 fn publish_maps(
     manifest: &Manifest,
-    results: Results,
+    mut files: Vec<PublishedFile>,
     lock: &str,
     store: &Store,
     account: &Account<'_>,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
-    let mut files = results.files;
     files.extend(provenance::lasting_files(manifest, lock)?);
     let records = match provenance::current_records(target, &files) {
         Some(records) => records,
@@ -210,12 +238,10 @@ fn publish_maps(
     Ok(outcome)
 }
 
-fn summarise(
-    session: &Session,
-    report: &RunReport,
-    maps: Option<&(PathBuf, PublishOutcome)>,
-    lock_written: bool,
-) {
+/// A cell's label, its folder and what publishing did.
+type Published = (String, PathBuf, PublishOutcome);
+
+fn summarise(session: &Session, report: &RunReport, published: &[Published], lock_written: bool) {
     let mut text = String::new();
     let total = report.actions.len();
     // Writing to a String cannot fail.
@@ -228,26 +254,31 @@ fn summarise(
             report.elapsed_s
         ),
     };
-    let mut metrics = Value::Null;
-    if let Some((path, outcome)) = maps {
+    let mut publications = Vec::new();
+    for (label, path, outcome) in published {
         let word = match outcome {
             PublishOutcome::UpToDate => "unchanged",
             PublishOutcome::Written => "written",
         };
         let _ = writeln!(text, "MAPS {word}: {}", path.display());
         // An experiment without training publishes a folder that is no MAPS.
-        metrics = metrics_of(path, &mut text).unwrap_or_default();
+        let metrics = metrics_of(path, &mut text).unwrap_or_default();
+        publications.push(json!({ "cell": label, "maps": path, "metrics": metrics }));
     }
     if lock_written {
         text.push_str("lock file written: commit it with the manifest\n");
     }
     let quiet = session.output.quiet && !session.output.json;
     if !quiet {
-        let path = maps.map(|(path, _)| path);
+        let first = |what: &str| publications.first().map(|p| p[what].clone());
         session.print(
             text,
             &json!({
-                "run": report, "maps": path, "metrics": metrics, "lock_written": lock_written,
+                "run": report,
+                "maps": first("maps"),
+                "metrics": first("metrics"),
+                "publications": publications,
+                "lock_written": lock_written,
             }),
         );
     }

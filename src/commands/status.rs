@@ -37,7 +37,9 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
         let _ = writeln!(text, "  {word:>5}  {name}{size}");
         actions.push(json!({ "action": name, "state": word, "output_bytes": bytes }));
     }
-    let published = looked.manifest.maps_path().map(|path| {
+    let folders = looked.manifest.publications().iter();
+    let folders = folders.filter_map(|publication| {
+        let path = publication.maps.as_ref()?;
         let exists = path.join(engine::publish::PUBLISHED).is_file();
         let word = if exists {
             "published in"
@@ -45,12 +47,13 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
             "not published yet:"
         };
         let _ = writeln!(text, "{word} {}", path.display());
-        json!({ "path": path, "exists": exists })
+        Some(json!({ "cell": publication.label, "path": path, "exists": exists }))
     });
+    let published: Vec<Value> = folders.collect();
     let up_to_date = looked.assessment.is_up_to_date();
     session.print(
         text,
-        &json!({ "up_to_date": up_to_date, "actions": actions, "maps": published }),
+        &json!({ "up_to_date": up_to_date, "actions": actions, "maps": published.first(), "publications": published }),
     );
     if args.check && !up_to_date {
         return Err(Failure::silent(Code::NotUpToDate));

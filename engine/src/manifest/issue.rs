@@ -6,9 +6,21 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The manifest cannot be used.
+    Error,
+    /// It can, but may not say what was meant.
+    Warning,
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Issue {
+    /// How bad it is.
+    pub severity: Severity,
     /// The file.
     pub file: PathBuf,
     /// Line, from 1, where known.
@@ -36,21 +48,32 @@ impl fmt::Display for Issue {
     }
 }
 
-/// All problems of a manifest; never empty.
+/// Every reason for which a manifest cannot be used; never empty.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", list(.0))]
 pub struct Issues(pub Vec<Issue>);
 
 impl Issues {
-    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+    pub(super) fn of_file(path: &Path, message: String, hint: Option<String>) -> Self {
         Self(vec![Issue {
+            severity: Severity::Error,
             file: path.to_owned(),
             line: None,
             column: None,
             key: String::new(),
-            message: format!("failed to read the manifest: {error}"),
-            hint: None,
+            message,
+            hint,
         }])
+    }
+
+    /// A wrong argument of a command line.
+    pub fn of_argument(name: &str, message: String) -> Self {
+        Self::of_file(Path::new(name), message, None)
+    }
+
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        let message = format!("failed to read the manifest: {error}");
+        Self::of_file(path, message, None)
     }
 }
 
@@ -80,14 +103,24 @@ pub(crate) fn did_you_mean<'a>(
         .map(|(_, name)| name)
 }
 
+/// Names that a hint lists at most.
+const LISTED: usize = 20;
+
 /// A hint for an unknown name: the close one, else the list of known ones.
 pub(crate) fn suggest(wrong: &str, names: &[&str]) -> Option<String> {
     match did_you_mean(wrong, names.iter().copied()) {
         Some(name) => Some(format!("did you mean `{name}`?")),
         None if names.is_empty() => None,
         None => {
-            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            Some(format!("known: {}", names.join(", ")))
+            let mut listed: Vec<String> = names
+                .iter()
+                .take(LISTED)
+                .map(|name| format!("`{name}`"))
+                .collect();
+            if names.len() > LISTED {
+                listed.push(format!("and {} others", names.len() - LISTED));
+            }
+            Some(format!("known: {}", listed.join(", ")))
         }
     }
 }

@@ -1,34 +1,56 @@
-//! The manifest: an experiment as one file.
+//! The manifest: an experiment as one file, with the fragments it includes.
 //!
 //! ```text
-//! text ── source (YAML, TOML) ──▶ value + spans ── schema ──▶ wire ── resolve ──▶ Manifest
+//! texts ─ yaml, toml ─▶ nodes with places ─ files ─▶ sections ─ params, matrix ─▶ cells
+//!       ─ stage (defaults, schema) ─ connect ─▶ stages of a cell ─ cells, naming ─▶ Manifest
 //! ```
 //!
 //! Every step collects issues instead of stopping, so that all problems of a manifest are shown at
 //! once. There is no expression language and nothing in a manifest executes: checking one from an
-//! unknown source is safe.
+//! unknown source is safe. Its size, nesting and expansion are limited, and it publishes inside of its
+//! project only.
 
+mod cells;
+mod collect;
+mod connect;
+mod editor;
+mod files;
+mod folder;
 mod issue;
+mod kinds;
+mod matrix;
+mod names;
+mod naming;
+mod node;
+mod overrides;
+mod params;
 mod resolve;
 mod schema;
 mod sharing;
 mod source;
+mod stage;
+mod toml;
+mod version;
 mod wire;
+mod yaml;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indexmap::IndexMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+pub use editor::manifest_schema;
 pub(crate) use issue::did_you_mean;
-pub use issue::{Issue, Issues};
-pub use schema::manifest_schema;
+pub use issue::{Issue, Issues, Severity};
+pub use overrides::Overrides;
 pub use sharing::{Images, Participants, Redaction};
-pub use source::yaml_value;
-pub use wire::{Expectation, MANIFEST_FORMAT, Resources, duration};
+pub use wire::{Expectation, MANIFEST_FORMAT, MANIFEST_MINOR, Resources, duration};
+pub use yaml::yaml_value;
 
 use crate::registry::{AnyStage, Registry};
+use crate::stage::Ports;
 use crate::verify::VerifySettings;
 
 /// A manifest whose every name, type and connection was checked.
@@ -38,20 +60,53 @@ pub struct Manifest {
     pub path: PathBuf,
     /// The text as read, for provenance.
     pub text: String,
+    /// Every file it was read from, itself first, then fragments.
+    pub sources: Vec<SourceText>,
     /// The experiment's name.
     pub name: String,
-    /// The experiment's seed.
+    /// The experiment's seed; that of the first cell of a matrix.
     pub seed: u64,
     /// External inputs: path as written, by name.
     pub inputs: IndexMap<String, String>,
-    /// Stages by name, in order of the file.
+    /// Stages by name, in order of the file: those of every cell of a matrix.
     pub stages: IndexMap<String, ResolvedStage>,
-    /// The folder to publish, as written.
+    /// The folder to publish, as written; that of the first cell of a matrix.
     pub maps: Option<String>,
-    /// Bounds to verify.
+    /// Bounds to verify, of every cell.
     pub expect: Vec<Expectation>,
     /// How to compare a second run.
     pub verify: VerifySettings,
+    /// The params that were set on the command line.
+    pub overrides: Vec<(String, Value)>,
+    /// What may not be as it was meant.
+    pub warnings: Vec<Issue>,
+    publications: Vec<Publication>,
+}
+
+/// A file of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceText {
+    /// Where it is, relative to the manifest's folder.
+    pub path: String,
+    /// What it says.
+    pub text: String,
+}
+
+/// What is published together: a cell of the matrix, or the whole experiment if there is no matrix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publication {
+    /// `learning_rate=0.001, seed=1`; empty without a matrix.
+    pub label: String,
+    /// The params that the matrix gives to this cell.
+    pub params: Map<String, Value>,
+    /// The seed of this cell.
+    pub seed: u64,
+    /// Its stages: names in [`Manifest::stages`] by what the file calls them.
+    pub stages: IndexMap<String, String>,
+    /// Its bounds; their metrics name stages as the file does.
+    pub expect: Vec<Expectation>,
+    /// The folder to publish to.
+    pub maps: Option<PathBuf>,
 }
 
 /// A stage of a manifest.
@@ -61,6 +116,8 @@ pub struct ResolvedStage {
     pub stage: &'static dyn AnyStage,
     /// Parameters with every default.
     pub params: Value,
+    /// The ports that these parameters give it.
+    pub ports: Arc<Ports>,
     /// What is connected, by input port.
     pub inputs: IndexMap<String, Source>,
     /// The seed of its random draws.
@@ -117,8 +174,20 @@ impl Manifest {
     /// # Errors
     /// Every problem found, in order of the file.
     pub fn load(path: &Path, registry: Registry) -> Result<Self, Issues> {
-        let text = std::fs::read_to_string(path).map_err(|e| Issues::unreadable(path, &e))?;
-        Self::parse(path, text, registry)
+        Self::load_with(path, registry, &Overrides::default())
+    }
+
+    /// Reads and checks a manifest, some of whose params are set from outside.
+    ///
+    /// # Errors
+    /// Every problem found, in order of the file.
+    pub fn load_with(
+        path: &Path,
+        registry: Registry,
+        overrides: &Overrides,
+    ) -> Result<Self, Issues> {
+        let text = source::read(path).map_err(|e| Issues::unreadable(path, &e))?;
+        resolve::resolve(path, text, registry, overrides)
     }
 
     /// Checks a manifest's text; `path` tells the format by its extension and roots relative paths.
@@ -126,8 +195,7 @@ impl Manifest {
     /// # Errors
     /// Every problem found, in order of the file.
     pub fn parse(path: &Path, text: String, registry: Registry) -> Result<Self, Issues> {
-        let document = source::parse(path, &text)?;
-        resolve::resolve(path, text, document, registry)
+        resolve::resolve(path, text, registry, &Overrides::default())
     }
 
     /// The folder against which relative paths are meant.
@@ -144,9 +212,53 @@ impl Manifest {
             .join(self.inputs.get(name).map_or("", String::as_str))
     }
 
-    /// The folder to publish.
+    /// What is published: one folder for each cell of the matrix, one in all without a matrix.
+    pub fn publications(&self) -> &[Publication] {
+        &self.publications
+    }
+
+    /// The folder to publish; the first of them, of a manifest with a matrix.
     pub fn maps_path(&self) -> Option<PathBuf> {
-        self.maps.as_ref().map(|maps| self.folder().join(maps))
+        self.publications.first()?.maps.clone()
+    }
+
+    /// The names of the stages that a person means by `name`: one stage, or those of every cell that
+    /// the file calls so.
+    pub fn stages_called(&self, name: &str) -> Vec<String> {
+        if self.stages.contains_key(name) {
+            return vec![name.to_owned()];
+        }
+        let mut found: Vec<String> = Vec::new();
+        for publication in &self.publications {
+            found.extend(publication.stages.get(name).cloned());
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// The experiment of one cell by itself: its stages, seed, bounds and folder.
+    #[must_use]
+    pub fn of(&self, publication: &Publication) -> Self {
+        let stages = publication.stages.values().filter_map(|name| {
+            let stage = self.stages.get(name)?;
+            Some((name.clone(), stage.clone()))
+        });
+        Self {
+            path: self.path.clone(),
+            text: self.text.clone(),
+            sources: self.sources.clone(),
+            name: self.name.clone(),
+            seed: publication.seed,
+            inputs: self.inputs.clone(),
+            stages: stages.collect(),
+            maps: self.maps.clone(),
+            expect: publication.expect.clone(),
+            verify: self.verify.clone(),
+            overrides: self.overrides.clone(),
+            warnings: self.warnings.clone(),
+            publications: vec![publication.clone()],
+        }
     }
 }
 

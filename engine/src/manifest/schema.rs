@@ -1,11 +1,10 @@
 //! JSON Schemas: the one description that validates manifests, and that editors complete from.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::issue::{did_you_mean, suggest};
-use super::wire::ManifestDoc;
-use crate::registry::Registry;
+use super::node::{describe, shorten, unescape};
 
 /// A problem found by a schema: where, what, and advice.
 #[derive(Debug)]
@@ -14,64 +13,48 @@ pub(super) struct Finding {
     pub(super) pointer: String,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    /// Whether a key is unknown.
+    pub(super) unknown: bool,
+    /// Whether something is not there.
+    pub(super) missing: bool,
 }
 
-/// The schema of manifests for editors: the fixed part, and the parameters of every stage.
-pub fn manifest_schema(registry: Registry) -> Value {
-    let mut schema = wire_schema();
-    let mut definitions = serde_json::Map::new();
-    let branches: Vec<Value> = registry
-        .iter()
-        .map(|stage| {
-            let mut params = stage.schema();
-            lift_definitions(&mut params, &mut definitions);
-            json!({
-                "if": { "properties": { "uses": { "const": stage.id() } } },
-                "then": { "properties": { "with": params } },
-            })
-        })
-        .collect();
-    let ids: Vec<&str> = registry.iter().map(|stage| stage.id()).collect();
-    let stage = &mut schema["$defs"]["StageDoc"];
-    stage["properties"]["uses"]["enum"] = json!(ids);
-    stage["allOf"] = json!(branches);
-    if let Some(all) = schema["$defs"].as_object_mut() {
-        all.extend(definitions);
+/// A schema, ready to look at many values.
+#[derive(Debug)]
+pub(super) struct Validator {
+    schema: Value,
+    compiled: Result<jsonschema::Validator, String>,
+}
+
+impl Validator {
+    /// Prepares a schema, which is what takes time.
+    pub(super) fn new(schema: Value) -> Self {
+        let compiled = jsonschema::validator_for(&schema).map_err(|e| e.to_string());
+        Self { schema, compiled }
     }
-    schema
-}
 
-pub(super) fn wire_schema() -> Value {
-    schemars::schema_for!(ManifestDoc).to_value()
-}
-
-/// Moves `$defs` of a stage's schema to the top of the manifest's, where its references point.
-fn lift_definitions(params: &mut Value, all: &mut serde_json::Map<String, Value>) {
-    if let Some(object) = params.as_object_mut() {
-        object.remove("$schema");
-        if let Some(Value::Object(definitions)) = object.remove("$defs") {
-            all.extend(definitions);
-        }
+    /// That of a type.
+    pub(super) fn of<T: schemars::JsonSchema>() -> Self {
+        Self::new(schemars::schema_for!(T).to_value())
     }
-}
 
-/// Everything about `value` that `schema` refuses.
-pub(super) fn validate(schema: &Value, value: &Value) -> Vec<Finding> {
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        Err(error) => {
-            let message = format!("the schema itself is wrong, which is a bug: {error}");
-            return vec![Finding {
+    /// Everything about `value` that the schema refuses.
+    pub(super) fn findings(&self, value: &Value) -> Vec<Finding> {
+        match &self.compiled {
+            Ok(compiled) if compiled.is_valid(value) => Vec::new(),
+            Ok(compiled) => compiled
+                .iter_errors(value)
+                .flat_map(|error| explain(&self.schema, &error))
+                .collect(),
+            Err(error) => vec![Finding {
                 pointer: String::new(),
-                message,
+                message: format!("the schema itself is wrong, which is a bug: {error}"),
                 hint: None,
-            }];
+                unknown: false,
+                missing: false,
+            }],
         }
-    };
-    validator
-        .iter_errors(value)
-        .flat_map(|error| explain(schema, &error))
-        .collect()
+    }
 }
 
 fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Finding> {
@@ -82,6 +65,8 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
             pointer: pointer.clone(),
             message,
             hint: None,
+            unknown: false,
+            missing: false,
         }]
     };
     match error.kind() {
@@ -91,16 +76,20 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
             unexpected
                 .iter()
                 .map(|name| Finding {
-                    pointer: format!("{pointer}/{name}"),
-                    message: format!("unknown field `{name}`"),
+                    pointer: format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")),
+                    message: format!("unknown field `{}`", shorten(name)),
                     hint: suggest(name, &known),
+                    unknown: true,
+                    missing: false,
                 })
                 .collect()
         }
-        ValidationErrorKind::Required { property } => one(format!(
-            "field `{}` is missing",
-            property.as_str().unwrap_or_default()
-        )),
+        ValidationErrorKind::Required { property } => {
+            let name = property.as_str().unwrap_or_default();
+            let mut found = one(format!("field `{name}` is missing"));
+            found.iter_mut().for_each(|finding| finding.missing = true);
+            found
+        }
         ValidationErrorKind::Type { kind } => {
             let expected = match kind {
                 TypeKind::Single(kind) => kind.to_string(),
@@ -110,7 +99,9 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
                     .collect::<Vec<_>>()
                     .join(" or "),
             };
-            one(format!("expected {expected}, got {}", describe(got)))
+            let mut found = one(format!("expected {expected}, got {}", describe(got)));
+            found[0].hint = pitfall(&expected, got);
+            found
         }
         ValidationErrorKind::Enum { options } => choice(pointer, got, &strings(options)),
         ValidationErrorKind::OneOfNotValid { .. } | ValidationErrorKind::AnyOf { .. } => {
@@ -123,12 +114,12 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
             if got.is_string() && !options.is_empty() {
                 choice(pointer, got, &options)
             } else {
+                let hint = pitfall(&types.join(" or "), got);
                 types.extend(options.iter().map(|option| format!("`{option}`")));
-                one(format!(
-                    "expected {}, got {}",
-                    types.join(" or "),
-                    describe(got)
-                ))
+                let expected = types.join(" or ");
+                let mut found = one(format!("expected {expected}, got {}", describe(got)));
+                found[0].hint = hint;
+                found
             }
         }
         ValidationErrorKind::Minimum { limit } => {
@@ -147,7 +138,68 @@ fn explain(schema: &Value, error: &jsonschema::ValidationError<'_>) -> Vec<Findi
         ValidationErrorKind::MinItems { limit } => one(format!("expected at least {limit} items")),
         ValidationErrorKind::MaxItems { limit } => one(format!("expected at most {limit} items")),
         ValidationErrorKind::MinProperties { .. } => one("is empty".to_owned()),
-        _ => one(error.to_string()),
+        ValidationErrorKind::Pattern { pattern } => one(format!(
+            "{} does not have the form `{pattern}`",
+            describe(got)
+        )),
+        _ => one(shorten(&error.to_string())),
+    }
+}
+
+/// Advice where YAML reads a value otherwise than it looks.
+fn pitfall(expected: &str, got: &Value) -> Option<String> {
+    let wants = |kind: &str| expected.split(" or ").any(|word| word == kind);
+    let number = wants("integer") || wants("number");
+    match got {
+        Value::String(text) if wants("boolean") => {
+            let meant = match text.to_lowercase().as_str() {
+                "yes" | "on" | "y" => "true",
+                "no" | "off" | "n" => "false",
+                "true" => return Some("write `true` without quotes".to_owned()),
+                "false" => return Some("write `false` without quotes".to_owned()),
+                _ => return None,
+            };
+            Some(format!("write `{meant}`: `{text}` is a text in YAML 1.2"))
+        }
+        Value::String(text) if number => {
+            if text.parse::<f64>().is_ok_and(f64::is_finite) {
+                let trimmed = text.trim_start_matches(['+', '-']);
+                let leading = trimmed.len() > 1
+                    && trimmed.starts_with('0')
+                    && trimmed.bytes().all(|b| b.is_ascii_digit());
+                return Some(if leading {
+                    format!(
+                        "`{text}` is 8-based for some readers of YAML: write `{}`, or `0o{}`",
+                        trimmed.trim_start_matches('0'),
+                        trimmed.trim_start_matches('0')
+                    )
+                } else {
+                    "write the number without quotes".to_owned()
+                });
+            }
+            let plain = text.replace('_', "");
+            (text.contains('_') && plain.parse::<f64>().is_ok_and(f64::is_finite))
+                .then(|| format!("write `{plain}`: numbers have no underscores"))
+        }
+        Value::Number(_) | Value::Bool(_) if wants("string") => {
+            Some(format!("put it in quotes: \"{got}\""))
+        }
+        _ => None,
+    }
+}
+
+/// Takes out a value that was reported, so that what is sound can still be checked.
+pub(super) fn remove(value: &mut Value, pointer: &str) {
+    let Some((parent, key)) = pointer.rsplit_once('/') else {
+        return;
+    };
+    match value.pointer_mut(parent) {
+        Some(Value::Object(fields)) => drop(fields.shift_remove(&unescape(key))),
+        Some(Value::Array(items)) => {
+            let at = key.parse().ok().filter(|&at: &usize| at < items.len());
+            drop(at.map(|at| items.remove(at)));
+        }
+        _ => {}
     }
 }
 
@@ -161,6 +213,8 @@ fn choice(pointer: String, got: &Value, options: &[String]) -> Vec<Finding> {
         pointer,
         message,
         hint,
+        unknown: false,
+        missing: false,
     }]
 }
 
@@ -209,14 +263,4 @@ fn strings(list: &Value) -> Vec<String> {
                 .collect()
         })
         .unwrap_or_default()
-}
-
-fn describe(value: &Value) -> String {
-    match value {
-        Value::Null => "nothing".to_owned(),
-        Value::String(text) => format!("`{text}`"),
-        Value::Array(_) => "a list".to_owned(),
-        Value::Object(_) => "a mapping".to_owned(),
-        other => other.to_string(),
-    }
 }

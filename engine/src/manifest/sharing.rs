@@ -6,8 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::issue::{Issue, Issues};
-use super::{schema, source};
+use super::issue::{Issue, Issues, Severity};
+use super::node::{Node, Place, key_path};
+use super::schema::Validator;
+use super::source;
 
 /// What of a published folder may be shared. The default shares the least.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -50,8 +52,8 @@ impl Redaction {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn of_policy(path: &Path, text: &str) -> Result<Self, Issues> {
-        let document = source::parse(path, text)?;
-        Self::read(path, &document, &document.value, "")
+        let node = parsed(path, text)?;
+        Self::read(path, &node, "")
     }
 
     /// Reads `redact:` of a manifest, if it is there.
@@ -59,47 +61,54 @@ impl Redaction {
     /// # Errors
     /// The text is no manifest's, or the policy is wrong.
     pub fn of_manifest(path: &Path, text: &str) -> Result<Option<Self>, Issues> {
-        let document = source::parse(path, text)?;
-        match document.value.get("redact") {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => Self::read(path, &document, value, "/redact").map(Some),
+        let node = parsed(path, text)?;
+        match node.get("redact") {
+            None => Ok(None),
+            Some(node) if node.to_value().is_null() => Ok(None),
+            Some(node) => Self::read(path, node, "redact").map(Some),
         }
     }
 
-    fn read(
-        path: &Path,
-        document: &source::Document,
-        value: &Value,
-        at: &str,
-    ) -> Result<Self, Issues> {
-        let issue = |pointer: &str, message: String, hint: Option<String>| {
-            let pointer = format!("{at}{pointer}");
-            let place = document.place(&pointer);
-            Issue {
-                file: path.to_owned(),
-                line: place.map(|(line, _)| line),
-                column: place.map(|(_, column)| column),
-                key: pointer.trim_start_matches('/').replace('/', "."),
-                message,
-                hint,
-            }
-        };
+    fn read(path: &Path, node: &Node, key: &str) -> Result<Self, Issues> {
         // An empty file is the default policy.
-        let value = match value {
-            Value::Null => &Value::Object(serde_json::Map::new()),
+        let value = match node.to_value() {
+            Value::Null => Value::Object(serde_json::Map::new()),
             value => value,
         };
-        let findings = schema::validate(&schemars::schema_for!(Self).to_value(), value);
+        let findings = Validator::of::<Self>().findings(&value);
         if findings.is_empty() {
-            return serde_json::from_value(value.clone())
-                .map_err(|error| Issues(vec![issue("", error.to_string(), None)]));
+            return serde_json::from_value(value)
+                .map_err(|e| Issues(vec![issue(path, node.place, key, e.to_string(), None)]));
         }
-        let issues = findings.into_iter();
-        Err(Issues(
-            issues
-                .map(|found| issue(&found.pointer, found.message, found.hint))
-                .collect(),
-        ))
+        let issues = findings.into_iter().map(|found| {
+            let place = node.nearest(&found.pointer).0.place;
+            let key = key_path(key, &found.pointer);
+            issue(path, place, &key, found.message, found.hint)
+        });
+        Err(Issues(issues.collect()))
+    }
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Node, Issues> {
+    source::parse(0, path, text).map_err(|refusal| {
+        let source::Refusal {
+            place,
+            message,
+            hint,
+        } = refusal;
+        Issues(vec![issue(path, place, "", message, hint)])
+    })
+}
+
+fn issue(path: &Path, place: Place, key: &str, message: String, hint: Option<String>) -> Issue {
+    Issue {
+        severity: Severity::Error,
+        file: path.to_owned(),
+        line: (place.line > 0).then_some(place.line as usize),
+        column: (place.line > 0).then_some(place.column as usize),
+        key: key.to_owned(),
+        message,
+        hint,
     }
 }
 

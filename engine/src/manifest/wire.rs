@@ -10,35 +10,107 @@ use serde_json::{Map, Value};
 use super::sharing::Redaction;
 use crate::verify::VerifySettings;
 
-/// Version of the manifest format that this program reads.
+/// Major version of the manifest format that this program reads.
 pub const MANIFEST_FORMAT: u64 = 1;
 
+/// Minor version of the manifest format that this program knows completely.
+pub const MANIFEST_MINOR: u64 = 0;
+
 /// A ClinicaDL experiment.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(title = "ClinicaDL experiment manifest")]
+///
+/// The parts are read one by one, each after its own substitution; this type is their common schema.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "ClinicaDL experiment manifest")]
+#[expect(dead_code, reason = "describes the file for editors")]
 pub(super) struct ManifestDoc {
-    /// Version of the manifest format: 1.
-    #[schemars(range(min = 1))]
-    #[expect(dead_code, reason = "checked before the rest is read")]
-    pub(super) clinicadl: u64,
+    /// Version of the manifest format: 1, or a minor version in quotes such as "1.0".
+    clinicadl: FormatDoc,
     /// Name of the experiment.
     #[schemars(length(min = 1))]
-    pub(super) name: String,
+    name: String,
     /// Seed of every random draw of the experiment. Default: 0.
     #[serde(default)]
     #[schemars(range(max = 9_007_199_254_740_991_u64))]
-    pub(super) seed: u64,
-    /// Files and folders read from outside, by name; paths are relative to the manifest.
+    seed: u64,
+    /// Fragments of the manifest, relative to this file: they may hold `params`, `inputs`, `stages`,
+    /// `defaults`, `expect` and further fragments.
     #[serde(default)]
-    pub(super) inputs: IndexMap<String, String>,
+    include: Vec<String>,
+    /// Values to use as `${params.name}`, and to set with `--set name=value`.
+    #[serde(default)]
+    params: IndexMap<ParamName, Value>,
+    /// Run the experiment once per combination of these params.
+    #[serde(default)]
+    matrix: MatrixDoc,
+    /// What stages of a kind have in common; a stage's own values win.
+    #[serde(default)]
+    defaults: IndexMap<String, DefaultsDoc>,
+    /// Files and folders read from outside, by name; paths are relative to the file they are in.
+    #[serde(default)]
+    inputs: IndexMap<String, String>,
     /// The stages of the experiment, by a name of your choice.
-    #[schemars(length(min = 1))]
-    pub(super) stages: IndexMap<String, StageDoc>,
+    #[serde(default)]
+    stages: IndexMap<String, StageDoc>,
     /// Folder of the MAPS that this experiment publishes, relative to the manifest.
     #[serde(default)]
-    pub(super) maps: Option<String>,
+    maps: Option<String>,
     /// Bounds that the published metrics must keep.
+    #[serde(default)]
+    expect: Vec<Expectation>,
+    /// How `clinicadl verify` compares a second run with the lock.
+    #[serde(default)]
+    verify: VerifySettings,
+    /// What of the published MAPS may be shared: the policy of `clinicadl maps export`.
+    #[serde(default)]
+    redact: Option<Redaction>,
+}
+
+/// The version of the format.
+#[derive(Debug, JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the file for editors")]
+enum FormatDoc {
+    /// Any minor version of a format.
+    Major(#[schemars(range(min = 1, max = 1))] u64),
+    /// A minor version.
+    Minor(#[schemars(regex(pattern = r"^1(\.[0-9]+)?$"))] String),
+}
+
+/// A name of a param.
+#[derive(Debug, PartialEq, Eq, Hash, JsonSchema)]
+#[schemars(transparent)]
+struct ParamName(#[schemars(regex(pattern = r"^[A-Za-z0-9_-]{1,100}$"))] String);
+
+/// What a matrix varies: values by param.
+#[derive(Debug, Default, JsonSchema)]
+#[expect(dead_code, reason = "describes the file for editors")]
+struct MatrixDoc {
+    /// Params to set in the cells that agree with an entry, or cells of their own.
+    #[serde(default)]
+    include: Vec<Map<String, Value>>,
+    /// Cells to leave out.
+    #[serde(default)]
+    exclude: Vec<Map<String, Value>>,
+    /// The values of each param.
+    #[serde(flatten)]
+    params: IndexMap<String, Vec<Value>>,
+}
+
+/// The parts of a manifest that every cell reads as a whole.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadDoc {
+    /// See [`ManifestDoc`].
+    #[schemars(length(min = 1, max = 200))]
+    pub(super) name: String,
+    /// See [`ManifestDoc`].
+    #[serde(default)]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(super) seed: u64,
+    /// See [`ManifestDoc`].
+    #[serde(default)]
+    pub(super) maps: Option<String>,
+    /// See [`ManifestDoc`].
     #[serde(default)]
     pub(super) expect: Vec<Expectation>,
     /// How `clinicadl verify` compares a second run with the lock.
@@ -53,26 +125,43 @@ pub(super) struct ManifestDoc {
     pub(super) redact: Option<Redaction>,
 }
 
+/// What stages of a kind have in common.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "merged into stages as values")]
+pub(super) struct DefaultsDoc {
+    /// Parameters of the stages.
+    #[serde(default)]
+    with: Map<String, Value>,
+    /// What the stages may use of the machine.
+    #[serde(default)]
+    resources: Resources,
+    /// See [`StageDoc`].
+    #[serde(default)]
+    #[schemars(range(max = 100))]
+    retries: u32,
+    /// See [`StageDoc`].
+    #[schemars(regex(pattern = r"^[0-9]+ ?(s|min|h|d)$"))]
+    timeout: Option<String>,
+}
+
 /// One stage.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StageDoc {
     /// What the stage does: an ID of `clinicadl stages`.
-    #[expect(
-        dead_code,
-        reason = "read from the raw value, so that one wrong stage hides no other"
-    )]
+    #[expect(dead_code, reason = "looked up before the stage is read")]
     pub(super) uses: String,
     /// What each input port reads: a name under `inputs`, a stage, or `stage.port`.
     #[serde(default)]
     pub(super) inputs: IndexMap<String, String>,
     /// Parameters of the stage: see `clinicadl stages <id>`.
     #[serde(default)]
-    #[expect(
-        dead_code,
-        reason = "read from the raw value, so that one wrong stage hides no other"
-    )]
     pub(super) with: Map<String, Value>,
+    /// Only if these params have these values: `params.name` to a value or a list of values.
+    #[serde(default)]
+    #[expect(dead_code, reason = "decided before the stage is read")]
+    pub(super) when: IndexMap<String, Value>,
     /// What the stage may use of the machine; never changes a result.
     #[serde(default)]
     pub(super) resources: Resources,

@@ -67,7 +67,7 @@ impl ActionRecord {
     }
 
     /// Reads a record; `None` when it is damaged or of another format: unknown is never fresh.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (seal, text) = bytes.split_at_checked(SEAL)?;
         let sealed: Digest = std::str::from_utf8(seal).ok()?.trim_end().parse().ok()?;
         if Digest::of(text) != sealed {

@@ -166,10 +166,20 @@ fn outputs(subject: &Subject, checks: &mut Vec<Check>) -> Option<BTreeMap<String
     if let Some(store) = &subject.store {
         checks.extend(check_store(lock, store));
     }
-    let folder = subject.manifest.maps_path()?;
-    let shown = subject.manifest.maps.as_deref().unwrap_or_default();
-    checks.extend(check_published(lock, &folder, shown));
-    let metrics = published_metrics(&folder).ok()?;
+    let mut metrics = BTreeMap::new();
+    for publication in subject.manifest.publications() {
+        let folder = publication.maps.as_ref()?;
+        let shown = match publication.label.as_str() {
+            "" => subject.manifest.maps.as_deref().unwrap_or_default(),
+            label => label,
+        };
+        checks.extend(check_published(lock, folder, shown));
+        let found = published_metrics(folder).ok()?.into_iter();
+        metrics.extend(found.map(|(name, value)| match publication.label.as_str() {
+            "" => (name, value),
+            label => (format!("{label}/{name}"), value),
+        }));
+    }
     checks.push(check_same_metrics(&lock.metrics, &metrics));
     Some(metrics)
 }

@@ -1,3 +1,13 @@
+//! The language as a whole, on the engine's small stages.
+
+mod fragments;
+mod hostile;
+mod keys;
+mod language;
+mod matrix;
+mod speed;
+mod yaml;
+
 use super::*;
 use crate::testing::REGISTRY;
 
