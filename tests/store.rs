@@ -160,7 +160,7 @@ fn published(project: &Project) -> Value {
     let list = fs::read(project.path("tables/provenance/published.json")).unwrap();
     let list: Value = serde_json::from_slice(&list).unwrap();
     let mut files = list["files"].as_object().unwrap().clone();
-    files.retain(|path, _| !path.starts_with("provenance/") && path != "ro-crate-metadata.json");
+    files.retain(|path, _| engine::publish::is_result(path));
     Value::Object(files)
 }
 

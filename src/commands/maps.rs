@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ::maps::export::{ExportError, Exported, LEAST_SALT, export};
 use engine::manifest::{Participants, Redaction};
+use maps::export::{ExportError, Exported, LEAST_SALT, export};
 use serde_json::json;
 
 use super::Session;

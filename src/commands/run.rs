@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::lock::Lock;
 use engine::manifest::{Manifest, Publication};
@@ -14,6 +13,7 @@ use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, PublishedFile, publish};
 use engine::store::{Root, Store};
+use maps::Maps;
 use serde_json::{Map, Value, json};
 
 use super::results::{LockFile, Results};
@@ -228,7 +228,7 @@ fn publish_maps(
     account: &Account<'_>,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
-    files.extend(provenance::lasting_files(manifest, lock)?);
+    files.extend(provenance::lasting_files(manifest, lock));
     let records = match provenance::current_records(target, &files) {
         Some(records) => records,
         None => account.records(&files)?,

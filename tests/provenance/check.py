@@ -9,6 +9,7 @@ PROV document and writes it again; `sha256sum -c` and, where it is installed, `b
 import array
 import gzip
 import importlib.util
+import io
 import json
 import pathlib
 import shutil
@@ -84,6 +85,7 @@ def prime_cache(path):
     """Puts the context of RO-Crate 1.1 where roc-validator keeps what it fetched."""
     import requests
     import requests_cache
+    import urllib3
 
     package = pathlib.Path(importlib.util.find_spec("rocrate").submodule_search_locations[0])
     content = (package / "data" / "ro-crate.jsonld").read_bytes()
@@ -95,9 +97,8 @@ def prime_cache(path):
             response = requests.models.Response()
             response.status_code, response.url, response.request = 200, request.url, request
             response.headers["Content-Type"] = "application/ld+json"
-            response.raw = __import__("urllib3").HTTPResponse(
-                body=__import__("io").BytesIO(content), headers=response.headers, status=200, preload_content=False
-            )
+            body = io.BytesIO(content)
+            response.raw = urllib3.HTTPResponse(body=body, headers=response.headers, status=200, preload_content=False)
             return response
 
     session = requests_cache.CachedSession(cache_name=str(path), backend="sqlite", expire_after=-1)
@@ -105,22 +106,47 @@ def prime_cache(path):
     session.get(CONTEXT, headers={"Accept": "application/ld+json, application/json"})
 
 
-def check_crate(folder, cache):
+def issues(folder, cache, profile):
+    """What roc-validator finds wrong at the level REQUIRED."""
     validator = pathlib.Path(sys.executable).parent / "rocrate-validator"
+    with tempfile.NamedTemporaryFile(suffix=".json") as report:
+        command = [str(validator), "--no-interactive", "validate", "--offline", "--cache-path", str(cache)]
+        command += ["-np", "-p", profile, "-l", "required", "-f", "json", "-o", report.name, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            result = json.loads(pathlib.Path(report.name).read_text())
+        except ValueError:
+            sys.exit(f"error: rocrate-validator gave no report:\n{done.stdout}{done.stderr}")
+    if (done.returncode == 0) != result["passed"] or result["passed"] == bool(result["issues"]):
+        sys.exit(f"error: rocrate-validator contradicts itself:\n{done.stdout}{done.stderr}")
+    return result["issues"]
+
+
+def check_crate(folder, cache):
     for profile in PROFILES:
-        with tempfile.NamedTemporaryFile(suffix=".json") as report:
-            command = [str(validator), "--no-interactive", "validate", "--offline", "--cache-path", str(cache), "-np", "-p", profile]
-            command += ["-l", "required", "-f", "json", "-o", report.name, str(folder)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            try:
-                result = json.loads(pathlib.Path(report.name).read_text())
-            except ValueError:
-                sys.exit(f"error: rocrate-validator gave no report:\n{done.stdout}{done.stderr}")
-        if done.returncode or not result["passed"]:
-            for issue in result["issues"]:
-                print(f"  {issue.get('message')} ({issue.get('violatingEntity')})")
+        found = issues(folder, cache, profile)
+        for issue in found:
+            print(f"  {issue.get('message')} ({issue.get('violatingEntity')})")
+        if found:
             sys.exit(f"error: {folder.name} does not conform to {profile}")
         print(f"  {folder.name}: roc-validator accepts {profile} at level REQUIRED")
+
+
+def check_validator(folder, cache):
+    """That the validator would notice: a step that nobody controlled, a tool that is none."""
+    path = folder / "ro-crate-metadata.json"
+    text = path.read_text()
+    for profile, old, new in [
+        ("provenance-run-crate", '"ControlAction"', '"Action"'),
+        ("workflow-run-crate", '"additionalType"', '"alternateName"'),
+        ("process-run-crate", "wfrun/process/", "wfrun/processes/"),
+    ]:
+        assert old in text
+        path.write_text(text.replace(old, new))
+        if not issues(folder, cache, profile):
+            sys.exit(f"error: roc-validator accepts {profile} with {new} for {old}")
+    path.write_text(text)
+    print("  roc-validator refuses broken crates")
 
 
 def check_prov(folder):
@@ -172,6 +198,7 @@ def main():
             check_crate(published, cache)
             check_prov(published)
             check_sums(published)
+        check_validator(folders[-1], cache)
     print("the provenance conforms")
 
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::history::History;
+use super::places::scrubbed;
 use super::{
     ENVIRONMENT, FORMAT, PROV, RO_CRATE, RUN, checksum_files, json_file, prov, ro_crate, sums_of,
     timestamp,
@@ -226,32 +227,25 @@ pub(super) const MEASURED: [&str; 2] = ["cpu_s", "peak_memory_bytes"];
 
 /// The fields of an action's report, without what would name a person, a machine or a place.
 fn fields_of(action: &ActionReport) -> Map<String, Value> {
-    let mut value = serde_json::to_value(action).unwrap_or_default();
-    without_places(&mut value);
+    let value = serde_json::to_value(action).unwrap_or_default();
+    let mut value = scrubbed(value);
+    without_files(&mut value);
     match value {
         Value::Object(fields) => fields,
         _ => Map::new(),
     }
 }
 
-/// Drops the lists of changed input files, which name participants that the results may not be about,
-/// and texts that are absolute paths.
-fn without_places(value: &mut Value) {
+/// Drops the lists of changed input files, which name participants that the results may not be about.
+fn without_files(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.retain(|name, value| name != "files" && !is_absolute(value));
-            fields.values_mut().for_each(without_places);
+            fields.retain(|name, _| name != "files");
+            fields.values_mut().for_each(without_files);
         }
-        Value::Array(items) => {
-            items.retain(|item| !is_absolute(item));
-            items.iter_mut().for_each(without_places);
-        }
+        Value::Array(items) => items.iter_mut().for_each(without_files),
         _ => {}
     }
-}
-
-fn is_absolute(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.starts_with('/'))
 }
 
 /// The model of the processor, such as `Intel(R) Xeon(R) Gold 6430`.

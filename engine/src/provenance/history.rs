@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::account::{Account, Computed};
+use super::places::scrubbed;
 use crate::digest::Digest;
 use crate::exec::{ActionOutcome, ActionReport};
 use crate::key::KeyDocument;
@@ -295,7 +296,8 @@ fn encode(text: &str, also: &str) -> String {
     encoded
 }
 
-/// The parameters with nested names, `optimizer.learning_rate`, in order; lists as JSON text.
+/// The parameters with nested names, `optimizer.learning_rate`, in order; lists as JSON text, and absolute
+/// paths replaced.
 pub(super) fn leaves(params: &Value) -> Vec<(String, Value)> {
     fn descend(prefix: &str, value: &Value, found: &mut Vec<(String, Value)>) {
         match value {
@@ -314,6 +316,6 @@ pub(super) fn leaves(params: &Value) -> Vec<(String, Value)> {
         }
     }
     let mut found = Vec::new();
-    descend("", params, &mut found);
+    descend("", &scrubbed(params.clone()), &mut found);
     found
 }

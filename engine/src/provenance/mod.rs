@@ -17,6 +17,7 @@
 mod account;
 mod checksums;
 mod history;
+mod places;
 mod prov;
 mod refresh;
 mod ro_crate;
@@ -32,6 +33,7 @@ use time::macros::format_description;
 
 pub use account::Account;
 pub use checksums::{BLAKE3_SUMS, FileSums, SHA256_SUMS, checksum_files, sums_of};
+pub use places::{find_place, without_places};
 pub use refresh::{Renamed, refresh};
 
 use crate::digest::Digest;
@@ -59,11 +61,8 @@ pub const RECORDS: [&str; 6] = [RUN, ENVIRONMENT, PROV, RO_CRATE, SHA256_SUMS, B
 const FORMAT: u32 = 1;
 
 /// Files about the experiment: equal for equal results. `lock` is the text of its lock.
-///
-/// # Errors
-/// None in practice: every part has a JSON form.
-pub fn lasting_files(manifest: &Manifest, lock: &str) -> Result<Vec<PublishedFile>, StageError> {
-    Ok(vec![
+pub fn lasting_files(manifest: &Manifest, lock: &str) -> Vec<PublishedFile> {
+    vec![
         PublishedFile {
             path: manifest_path(manifest),
             content: Content::Bytes(manifest.text.clone().into_bytes()),
@@ -72,7 +71,7 @@ pub fn lasting_files(manifest: &Manifest, lock: &str) -> Result<Vec<PublishedFil
             path: LOCK.to_owned(),
             content: Content::Bytes(lock.as_bytes().to_vec()),
         },
-    ])
+    ]
 }
 
 /// Where the manifest is published.

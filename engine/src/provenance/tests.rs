@@ -81,11 +81,15 @@ fn any_path_survives_as_a_uri() {
 
 #[test]
 fn nested_parameters_have_dotted_names_and_unset_ones_none() {
-    let params = json!({ "a": { "b": 1, "c": null }, "d": [1, 2], "e": true });
+    let params = json!({ "a": { "b": 1, "c": null }, "d": [1, 2], "e": true, "f": ["/opt/a b", "--lib=/c"] });
     let expected = [
         ("a.b".to_owned(), json!(1)),
         ("d".to_owned(), json!("[1,2]")),
         ("e".to_owned(), json!(true)),
+        (
+            "f".to_owned(),
+            json!("[\"removed-path\",\"--lib=removed-path\"]"),
+        ),
     ];
     assert_eq!(leaves(&params), expected);
 }
@@ -214,5 +218,47 @@ fn only_what_was_computed_leaves_an_account() {
         assert!(!accounts.exists());
         account.remember();
         assert!(accounts.exists());
+        // No root needs the action: its account goes with it.
+        let found = store.collect(std::time::Duration::ZERO, true).unwrap();
+        assert!(found.leftovers > 0, "{found:?}");
+        let key = account.report.actions[0].key.unwrap().to_string();
+        assert!(!accounts.join(&key[..2]).join(&key[2..]).exists());
     });
+}
+
+#[test]
+fn absolute_paths_are_told_from_addresses_fractions_and_relative_paths() {
+    for (text, expected) in [
+        (
+            "caps: /data/my study/caps # here",
+            "caps: removed-path # here",
+        ),
+        ("{ a: /data/x, b: ../y }", "{ a: removed-path, b: ../y }"),
+        ("PATH=/usr/bin:/bin", "PATH=removed-path"),
+        (
+            "'~/caps' \"C:\\Users\\me\"",
+            "'removed-path' \"removed-path\"",
+        ),
+        ("see file:///home/me and", "see removed-path"),
+        ("\\\\server\\share", "removed-path"),
+        (
+            "one\n/two\nthree /four",
+            "one\nremoved-path\nthree removed-path",
+        ),
+    ] {
+        assert_eq!(without_places(text), expected, "{text}");
+        assert_eq!(find_place(expected), None, "{expected}");
+    }
+    for text in [
+        "https://w3id.org/ro/crate/1.1",
+        "s3://bucket/key",
+        "text/tab-separated-values",
+        "and/or 3/4 ./a ../b a/b",
+        "urn:blake3:ab",
+        "Intel / AMD",
+        "12:30:00",
+        "./",
+    ] {
+        assert_eq!(find_place(text), None, "{text}");
+    }
 }

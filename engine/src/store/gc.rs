@@ -90,6 +90,12 @@ impl Store {
                 garbage.add(path, |found| &mut found.records);
             }
         }
+        for (name, path) in sharded(&self.root().join("accounts")) {
+            let key = name.parse::<ActionKey>();
+            if !key.is_ok_and(|key| live.actions.contains(&key)) {
+                garbage.leftover(path, oldest);
+            }
+        }
         for (name, path) in sharded(&self.root().join("objects")) {
             let is_live = name
                 .parse::<Digest>()

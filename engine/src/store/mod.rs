@@ -10,8 +10,10 @@
 //!   tmp/                       unfinished writes; a crash leaves its litter here only
 //!   runs/<manifest digest>/    what the last run of a manifest did: its keys, journal and logs
 //!   roots/<manifest digest>    what a manifest needs: never collected while the manifest is there
+//!   accounts/ab/<62 digits>    when and where an action was computed: history, which no result needs
 //!   quarantine/                what was found damaged
 //!   stat-cache                 digests of files whose stat has not changed
+//!   sha256.json                SHA-256 of published objects
 //! ```
 //!
 //! A result becomes visible by one rename, that of its record; its objects were renamed into place

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use engine::manifest::Redaction;
+use engine::provenance::without_places;
 use serde_json::{Map, Value};
 
 use super::tables::Table;
-use super::{ExportError, Names, place, places};
+use super::{ExportError, Names, place};
 use crate::MapsError;
 use crate::files::python_json;
 use crate::layout::MAPS_JSON;
@@ -98,7 +99,7 @@ impl<'a> Redactor<'a> {
 }
 
 fn redact_text(text: &str, names: &Names) -> String {
-    places::replace(&names.replace(text)).into_owned()
+    without_places(&names.replace(text)).into_owned()
 }
 
 /// JSON is redacted string by string, keys included; what Python wrote without being JSON is text.

@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! files     what is in the MAPS        names    participant IDs and what stands for them
-//! content   one file, redacted         places   absolute paths
-//! tables    columns of tables          records  provenance made to fit again
-//! scan      what may not be left       package  a folder or a zip archive, whole or not at all
+//! content   one file, redacted         records  provenance made to fit again
+//! tables    columns of tables          package  a folder or a zip archive, whole or not at all
+//! scan      what may not be left
 //! ```
 //!
 //! Redacting is a list of what is known; that list may have a gap. The finished export is therefore
@@ -16,7 +16,6 @@ mod error;
 mod files;
 mod names;
 mod package;
-mod places;
 mod records;
 mod scan;
 mod tables;

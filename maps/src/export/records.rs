@@ -123,10 +123,13 @@ fn follow_manifest(source: &Path, bodies: &mut BTreeMap<String, Body>) -> Result
         if let Body::Bytes(bytes) = body
             && path.starts_with("provenance/")
             && path.ends_with(".json")
-            && let Ok(mut value) = serde_json::from_slice::<Value>(bytes)
+            && let Ok(before) = serde_json::from_slice::<Value>(bytes)
         {
+            let mut value = before.clone();
             follow(&mut value, &changed);
-            *bytes = json_bytes(path, &value);
+            if value != before {
+                *bytes = json_bytes(path, &value);
+            }
         }
     }
     Ok(())

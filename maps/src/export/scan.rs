@@ -5,11 +5,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use engine::provenance::find_place;
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::content::{Body, is_text};
-use super::{ExportError, Names, names, places};
+use super::{ExportError, Names, names};
 
 /// Bytes looked at together.
 const CHUNK: usize = 1 << 20;
@@ -74,7 +75,7 @@ fn in_text(text: &str, names: &Names) -> Option<String> {
     if let Some(label) = words.find(|word| names.hides_label(word)) {
         return Some(format!("`{label}`, which is part of a participant ID"));
     }
-    let path = places::find(text)?;
+    let path = find_place(text)?;
     Some(format!("the absolute path `{}`", &text[path]))
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use engine::manifest::Redaction;
+use engine::provenance::without_places;
 
-use super::{Names, places};
+use super::Names;
 use crate::MapsError;
 
 const PARTICIPANT: &str = "participant_id";
@@ -115,7 +116,7 @@ impl Table {
     pub(super) fn redact_cells(&mut self, names: &Names) {
         for cell in self.rows.iter_mut().flatten() {
             let redacted = names.replace(cell);
-            let redacted = places::replace(&redacted);
+            let redacted = without_places(&redacted);
             if *redacted != **cell {
                 *cell = redacted.into_owned();
             }

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use serde_json::Value;
+
 /// What stands in the place of a path.
-pub(super) const REMOVED: &str = "removed-path";
+const REMOVED: &str = "removed-path";
 
 /// The first absolute path, up to the end of the line or of what encloses it: a path may have spaces.
-pub(super) fn find(text: &str) -> Option<Range<usize>> {
+pub fn find_place(text: &str) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let start = (0..bytes.len()).find(|&at| begins(bytes, at))?;
     let rest = &bytes[start..];
@@ -27,8 +29,8 @@ pub(super) fn find(text: &str) -> Option<Range<usize>> {
 }
 
 /// The text with every absolute path replaced.
-pub(super) fn replace(text: &str) -> Cow<'_, str> {
-    let Some(mut range) = find(text) else {
+pub fn without_places(text: &str) -> Cow<'_, str> {
+    let Some(mut range) = find_place(text) else {
         return Cow::Borrowed(text);
     };
     let (mut replaced, mut rest) = (String::new(), text);
@@ -36,7 +38,7 @@ pub(super) fn replace(text: &str) -> Cow<'_, str> {
         replaced.push_str(&rest[..range.start]);
         replaced.push_str(REMOVED);
         rest = &rest[range.end..];
-        match find(rest) {
+        match find_place(rest) {
             Some(next) => range = next,
             None => break,
         }
@@ -76,5 +78,23 @@ fn begins(bytes: &[u8], at: usize) -> bool {
                 && is_name(after(3))
         }
         _ => false,
+    }
+}
+
+/// The value with every absolute path in its texts replaced.
+pub(super) fn scrubbed(value: Value) -> Value {
+    match value {
+        Value::String(text) => match without_places(&text) {
+            Cow::Borrowed(_) => Value::String(text),
+            Cow::Owned(text) => Value::String(text),
+        },
+        Value::Array(items) => items.into_iter().map(scrubbed).collect(),
+        Value::Object(fields) => Value::Object(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, scrubbed(value)))
+                .collect(),
+        ),
+        other => other,
     }
 }
