@@ -19,7 +19,13 @@ const LAYERS: [(&str, &[&str]); 4] = [
 const HOMES: [(&str, &[&str]); 8] = [
     ("tch::", &["stages/torch/"]),
     ("use nifti::", &["stages/src/io/nifti"]),
-    ("serde_yaml::", &["engine/src/manifest/source.rs"]),
+    (
+        "serde_yaml::",
+        &[
+            "engine/src/manifest/yaml.rs",
+            "engine/src/manifest/tests/yaml.rs",
+        ],
+    ),
     ("petgraph::", &["engine/src/plan/"]),
     (
         "blake3::",

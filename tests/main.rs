@@ -5,6 +5,7 @@
 mod architecture;
 mod bad_input;
 mod cli;
+mod command;
 mod conformance;
 mod documents;
 mod experiment;

@@ -266,6 +266,12 @@ impl Context {
         }
     }
 
+    /// The value of an environment variable, for the environment of a foreign process. A stage that
+    /// passes one on declares it among its needs, so that its value is in the key.
+    pub fn variable(&self, name: &str) -> Option<std::ffi::OsString> {
+        std::env::var_os(name)
+    }
+
     /// Runs a foreign process until it ends; what it says goes to the log of this action.
     ///
     /// It runs in a process group of its own, which is terminated when the action is stopped and killed

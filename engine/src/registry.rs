@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::error::StageError;
 use crate::params::{Fields, semantic};
-use crate::stage::{ParamIssue, Ports, Run, RunsIn, Stage};
+use crate::stage::{Need, ParamIssue, Ports, Run, RunsIn, Stage};
 
 /// Decides which files of an input port are used: `(port, path)`.
 pub type Selector = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -27,6 +27,8 @@ pub trait AnyStage: Send + Sync {
     fn seeded(&self) -> bool;
     /// [`Stage::RUNS_IN`].
     fn runs_in(&self) -> RunsIn;
+    /// [`Stage::needs`] for resolved parameters.
+    fn needs(&self, params: &Value) -> Vec<Need>;
     /// [`Stage::RUNS_FOREIGN`].
     fn is_foreign(&self) -> bool;
     /// JSON Schema of the parameters.
@@ -125,6 +127,9 @@ macro_rules! erase {
         }
         fn runs_in(&self) -> RunsIn {
             S::RUNS_IN
+        }
+        fn needs(&self, params: &Value) -> Vec<Need> {
+            S::needs(&typed::<S>(params))
         }
         fn is_foreign(&self) -> bool {
             S::RUNS_FOREIGN

@@ -35,6 +35,12 @@ pub trait Stage: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// What of the machine can change its result besides inputs and parameters.
+    fn needs(params: &Self::Params) -> Vec<Need> {
+        let _ = params;
+        Vec::new()
+    }
+
     /// Whether the file at `path` (`/`-separated, relative to the input's root) is used.
     ///
     /// Only selected files are hashed and visible: a neighbour's change then re-runs nothing.
@@ -63,6 +69,15 @@ pub enum RunsIn {
     Engine,
     /// In a process of its own that loads libtorch.
     Worker,
+}
+
+/// Something of the machine that belongs to the key of a stage's actions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// A program on PATH, or at an absolute path: its file by content.
+    Program(String),
+    /// An environment variable: its value.
+    Variable(String),
 }
 
 /// A problem with the parameters of a stage.

@@ -76,7 +76,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             continue;
         };
         let (cell, done) = cell_of(&manifest, publication, &report);
-        let account = Account::new(&cell, &plan, &done, machine, &store);
+        let account = account.of_part(&cell, &done);
         let outcome = publish_maps(&cell, files, &lock, &store, &account, &target)?;
         // Without the `..` of a path that was relative to the manifest.
         let folder = target.canonicalize().unwrap_or(target);

@@ -4,6 +4,7 @@
 
 pub mod caps;
 pub mod clinical;
+pub mod command;
 pub mod generate;
 pub mod io;
 pub mod learning;
@@ -21,6 +22,7 @@ use engine::registry::{AnyStage, Declared, Native};
 /// Every stage, sorted by ID.
 pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<clinical::Analysis>::new(),
+    &Native::<command::Command>::new(),
     &Native::<generate::Generate>::new(),
     &Native::<clinical::GetLabels>::new(),
     &Native::<clinical::GetMetadata>::new(),

@@ -12,6 +12,7 @@
 //! | outputs by port: kind | what is asked for |
 //! | seed, only of a stage that draws numbers; as text, since JSON numbers end at 2⁵³ | |
 //! | split | which part of a partition |
+//! | of a foreign program: its file, its tools and variables | they change what it does |
 //!
 //! | not in the document | why |
 //! |---|---|
@@ -117,6 +118,9 @@ pub struct KeyDocument {
     /// The split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<usize>,
+    /// Programs by content and variables by value, of a stage that runs foreign programs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub surroundings: BTreeMap<String, String>,
 }
 
 /// An input in a [`KeyDocument`].
@@ -184,6 +188,7 @@ mod tests {
             outputs: [("model".into(), "model".into())].into(),
             seed: Some("42".into()),
             split: Some(0),
+            surroundings: BTreeMap::new(),
         }
     }
 
@@ -199,13 +204,16 @@ mod tests {
     #[test]
     fn each_field_of_the_document_changes_the_key() {
         let key = document().key();
-        let mut others = vec![document(); 6];
+        let mut others = vec![document(); 7];
         others[0].stage = "predict".into();
         others[1].version = 4;
         others[2].params["epochs"] = json!(21);
         others[3].inputs.get_mut("images").unwrap().digest = Digest::of(b"y");
         others[4].seed = None;
         others[5].split = Some(1);
+        others[6]
+            .surroundings
+            .insert("program sh".into(), "x".into());
         for other in others {
             assert_ne!(other.key(), key);
         }

@@ -1,5 +1,6 @@
 //! Why an action has to run, as a structural difference of key documents.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,15 @@ pub enum Change {
         old: String,
         /// Stage ID now.
         new: String,
+    },
+    /// Another program, or another value of a variable that a program sees.
+    Surroundings {
+        /// `program sh`, `variable SUBJECTS_DIR`.
+        name: String,
+        /// Before: a digest.
+        old: Option<String>,
+        /// Now.
+        new: Option<String>,
     },
     /// Another set of outputs of an unchanged stage.
     Outputs,
@@ -226,6 +236,10 @@ impl fmt::Display for Change {
                 let show = |seed: &Option<String>| seed.clone().unwrap_or_else(|| "none".into());
                 write!(f, "seed changed from {} to {}", show(old), show(new))
             }
+            Self::Surroundings { name, .. } => {
+                let (kind, name) = name.split_once(' ').unwrap_or(("", name));
+                write!(f, "{kind} `{name}` changed")
+            }
             Self::Outputs => f.write_str("the set of outputs changed"),
             Self::Stage { old, new } => write!(f, "stage changed from `{old}` to `{new}`"),
             Self::KeyFormat => f.write_str("this version makes keys by other rules"),
@@ -261,7 +275,22 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
             new: new.seed.clone(),
         });
     }
-    let ports: std::collections::BTreeSet<_> = old.inputs.keys().chain(new.inputs.keys()).collect();
+    let names: BTreeSet<_> = old
+        .surroundings
+        .keys()
+        .chain(new.surroundings.keys())
+        .collect();
+    for name in names {
+        let (before, now) = (old.surroundings.get(name), new.surroundings.get(name));
+        if before != now {
+            changes.push(Change::Surroundings {
+                name: name.clone(),
+                old: before.cloned(),
+                new: now.cloned(),
+            });
+        }
+    }
+    let ports: BTreeSet<_> = old.inputs.keys().chain(new.inputs.keys()).collect();
     for port in ports {
         let digest =
             |document: &KeyDocument| document.inputs.get(port).map(|i| i.digest.to_string());
@@ -279,7 +308,7 @@ pub fn diff(old: &KeyDocument, new: &KeyDocument) -> Vec<Change> {
 
 fn diff_values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) {
     if let (Value::Object(old), Value::Object(new)) = (old, new) {
-        let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
         for name in names {
             let below = if path.is_empty() {
                 name.clone()
@@ -303,6 +332,8 @@ fn diff_values(path: &str, old: &Value, new: &Value, changes: &mut Vec<Change>) 
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde_json::json;
 
     use super::*;
@@ -327,6 +358,7 @@ mod tests {
             outputs: [].into(),
             seed: None,
             split: None,
+            surroundings: BTreeMap::new(),
         };
         let mut new = old.clone();
         new.params["optimizer"]["learning_rate"] = json!(0.0003);

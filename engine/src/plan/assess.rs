@@ -326,5 +326,6 @@ pub fn key_document(action: &PlannedAction, inputs: &BTreeMap<String, Input>) ->
             .collect(),
         seed: stage.seeded().then(|| action.stage.seed.to_string()),
         split: action.split,
+        surroundings: (*action.surroundings).clone(),
     }
 }

@@ -10,6 +10,7 @@ mod explain;
 mod last_run;
 #[cfg(test)]
 mod model;
+mod needs;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +60,8 @@ pub struct PlannedAction {
     pub inputs: BTreeMap<String, PlannedInput>,
     /// Output ports.
     pub outputs: Vec<OutputPort>,
+    /// What of the machine can change its result, by name.
+    pub surroundings: Arc<BTreeMap<String, String>>,
 }
 
 impl PlannedAction {
@@ -102,6 +105,14 @@ pub enum PlanError {
         /// What does not fit.
         message: String,
     },
+    /// A program is not there.
+    #[error("stage `{stage}`: program `{program}` is not on PATH")]
+    Program {
+        /// The stage's name.
+        stage: String,
+        /// The program.
+        program: String,
+    },
     /// An input cannot be read.
     #[error("input of stage `{stage}`: {source}")]
     Input {
@@ -117,6 +128,10 @@ impl PlanError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             Self::Input { source, .. } => source.hints.clone(),
+            Self::Program { .. } => vec![
+                "install it, or load its module; a script of your own is declared as an input"
+                    .to_owned(),
+            ],
             _ => Vec::new(),
         }
     }
@@ -138,6 +153,8 @@ impl Plan {
             let resolved = &manifest.stages[name];
             let sources = reader.sources(name, resolved, &ports)?;
             let splits = splits_for(&graph, &actions, name, resolved, &ports, &sources)?;
+            let needs = stage.stage.needs(&stage.params);
+            let surroundings = Arc::new(needs::resolve(name, needs, store.stats())?);
             let mut added = Vec::new();
             for split in splits {
                 let mut inputs = BTreeMap::new();
@@ -164,6 +181,7 @@ impl Plan {
                     split,
                     inputs,
                     outputs: ports.outputs.clone(),
+                    surroundings: surroundings.clone(),
                 });
                 for source in sources {
                     graph.add_edge(source, action, ());

@@ -59,6 +59,25 @@ pub struct Account<'a> {
 }
 
 impl<'a> Account<'a> {
+    /// The account of the same run for a part of its manifest: a cell of a matrix.
+    #[must_use]
+    pub fn of_part<'b>(&self, manifest: &'b Manifest, report: &'b RunReport) -> Account<'b>
+    where
+        'a: 'b,
+    {
+        Account {
+            manifest,
+            report,
+            plan: self.plan,
+            machine: self.machine,
+            store: self.store,
+            started: self.started,
+            ended: self.ended,
+            run: self.run.clone(),
+            processor: self.processor.clone(),
+        }
+    }
+
     /// The account of a run that has just ended.
     pub fn new(
         manifest: &'a Manifest,
