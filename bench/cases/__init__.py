@@ -66,9 +66,13 @@ class Case:
 
 def table() -> Dict[str, Case]:
     """Every case by name."""
-    from cases import noop_chain_1000, noop_fan_1000
+    from cases import execute_overhead, hash_2gib, noop_chain_1000, noop_chain_10000, noop_fan_1000, scaling_chain
 
     return {
         "noop-chain-1000": noop_chain_1000.CASE,
         "noop-fan-1000": noop_fan_1000.CASE,
+        "noop-chain-10000": noop_chain_10000.CASE,
+        "scaling-chain": scaling_chain.CASE,
+        "execute-overhead": execute_overhead.CASE,
+        "hash-2gib": hash_2gib.CASE,
     }
