@@ -1,6 +1,7 @@
 # make quickstart   builds everything and runs the first experiment on real anatomy
 # make test         the whole test suite
 # make peer-test    compares with ClinicaDL 1.6.1, which it installs
+# make bench        measures beside Snakemake, DVC and b3sum, which it installs; CASE=… RUNS=… choose
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
 SHELL := /bin/bash
@@ -17,7 +18,7 @@ else
 GET_LIBTORCH := true
 endif
 
-.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test env
+.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test bench env
 
 quickstart: build anatomy
 	target/release/clinicadl run pipelines/quickstart.yaml
@@ -43,6 +44,7 @@ lint: libtorch fetch
 
 tools-test:
 	$(PYTHON) -m unittest discover -s tools
+	$(PYTHON) -m unittest discover -s bench
 
 docs: libtorch fetch
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --quiet
@@ -55,6 +57,11 @@ unit: libtorch fetch
 
 peer-test: build
 	$(PYTHON) tests/peer/run.py target/release/clinicadl
+
+# Standard output is the table alone, for other programs: the build tells its steps elsewhere.
+bench:
+	@$(MAKE) --no-print-directory build >&2
+	@$(PYTHON) bench/run.py $(if $(RUNS),--runs $(RUNS)) target/release/clinicadl $(CASE)
 
 env: libtorch
 ifeq ($(filter 1,$(LIBTORCH_USE_PYTORCH)),)

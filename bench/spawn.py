@@ -9,7 +9,6 @@ its own size as the floor below which a peak cannot be told. One line of JSON go
 
 import json
 import os
-import resource
 import signal
 import sys
 import time
@@ -24,6 +23,15 @@ def read_so_far():
         return None
 
 
+def own_peak():
+    """The largest size of this process since it is this program, in KiB.
+
+    `getrusage` would not do: it still has the size of the harness, from before this program was loaded.
+    """
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+
+
 def main():
     cpus, limit, stdout, stderr, *command = sys.argv[1:]
     # Everything measured may use as many processors as the peers are told to use.
@@ -34,7 +42,7 @@ def main():
         (os.POSIX_SPAWN_OPEN, 1, stdout, new_file, 0o644),
         (os.POSIX_SPAWN_OPEN, 2, stderr, new_file, 0o644),
     ]
-    floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    floor = own_peak()
     before = read_so_far()
     started = time.perf_counter()
     child = os.posix_spawnp(command[0], command, os.environ, file_actions=files, setpgroup=0)
