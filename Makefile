@@ -58,9 +58,9 @@ unit: libtorch fetch
 peer-test: build
 	$(PYTHON) tests/peer/run.py target/release/clinicadl
 
-# Standard output is the table alone, for other programs: the build tells its steps elsewhere.
-bench:
-	@$(MAKE) --no-print-directory build >&2
+# Standard output is the table alone, for other programs: `build` would print its command there.
+bench: libtorch fetch
+	@cargo build --release --locked >&2
 	@$(PYTHON) bench/run.py $(if $(RUNS),--runs $(RUNS)) target/release/clinicadl $(CASE)
 
 env: libtorch
