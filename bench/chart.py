@@ -16,15 +16,27 @@ import math
 import pathlib
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results"
 # Case, its heading, and the bars: a name and where its value is. `ours` and `peer` are those of the row.
-GROUPS: List[Tuple[str, str, List[Tuple[str, str]]]] = [
-    ("noop-chain-1000", "Run without changes, chain of 1,000", [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.no_op")]),
-    ("noop-fan-1000", "Run without changes, fan of 1,000", [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.no_op")]),
+GROUPS: list[tuple[str, str, list[tuple[str, str]]]] = [
+    (
+        "noop-chain-1000",
+        "Run without changes, chain of 1,000",
+        [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.no_op")],
+    ),
+    (
+        "noop-fan-1000",
+        "Run without changes, fan of 1,000",
+        [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.no_op")],
+    ),
     ("noop-chain-10000", "Run without changes, chain of 10,000", [("clinicadl", "ours"), ("snakemake", "peer")]),
-    ("execute-overhead", "Overhead per executed action", [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.ms_per_action")]),
+    (
+        "execute-overhead",
+        "Overhead per executed action",
+        [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.ms_per_action")],
+    ),
     ("hash-2gib", "First hash of 2 GiB in 1,000 files", [("clinicadl", "ours"), ("b3sum", "peer")]),
 ]
 WIDTH, LEFT, RIGHT, BAR, HEADING, TOP, FOOT = 720, 96, 84, 18, 28, 12, 34
@@ -56,20 +68,24 @@ class Group:
     """The bars of one case."""
 
     heading: str
-    bars: List[Bar]
+    bars: list[Bar]
 
 
-def value(document: Dict[str, Any], where: str) -> Optional[float]:
+def value(document: dict[str, Any], where: str) -> float | None:
     """A value of a result in milliseconds; None if it was not measured."""
+    found: Any
     if where in ("ours", "peer"):
-        return document[where]
-    engine, what = where.split(".")
-    found = document["details"].get(engine, {}).get(what)
-    # Summaries are in seconds, all else is in milliseconds already.
-    return found["median_s"] * 1e3 if isinstance(found, dict) else found
+        found = document[where]
+    else:
+        engine, what = where.split(".")
+        found = document["details"].get(engine, {}).get(what)
+    if isinstance(found, dict):
+        # Summaries are in seconds, all else is in milliseconds already.
+        return float(found["median_s"]) * 1e3
+    return None if found is None else float(found)
 
 
-def groups(documents: Dict[str, Dict[str, Any]]) -> List[Group]:
+def groups(documents: dict[str, dict[str, Any]]) -> list[Group]:
     """What there is to draw: cases that were measured, bars that have a value."""
     found = []
     for case, heading, wanted in GROUPS:
@@ -86,10 +102,10 @@ def told(milliseconds: float) -> str:
     return f"{milliseconds / 1e3:.3g} s"
 
 
-def footer(documents: Dict[str, Dict[str, Any]]) -> str:
+def footer(documents: dict[str, dict[str, Any]]) -> str:
     """Versions and machine, of the newest result."""
     newest = max(documents.values(), key=lambda document: document["machine"]["date"])
-    versions: Dict[str, str] = {}
+    versions: dict[str, str] = {}
     for document in documents.values():
         versions.update(document["versions"])
     versions.pop("clinicadl", None)
@@ -98,12 +114,12 @@ def footer(documents: Dict[str, Dict[str, Any]]) -> str:
     return f"Logarithmic scale. {machine['processors_used']} threads, {machine['processor']}; {peers}"
 
 
-def draw(shown: List[Group], note: str) -> str:
+def draw(shown: list[Group], note: str) -> str:
     """The picture as text."""
     every = [bar.milliseconds for group in shown for bar in group.bars]
     least, most = math.log10(min(every) / 2), math.log10(max(every))
     scale = (WIDTH - LEFT - RIGHT) / max(most - least, 1e-9)
-    parts: List[str] = []
+    parts: list[str] = []
     y = TOP
     for group in shown:
         y += HEADING

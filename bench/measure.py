@@ -10,8 +10,9 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Callable
 
 SPAWN = pathlib.Path(__file__).resolve().parent / "spawn.py"
 # Processors that everything measured may use: `snakemake -c2`, `b3sum --num-threads 2`.
@@ -29,9 +30,9 @@ class Sample:
     seconds: float
     user: float
     system: float
-    peak_mib: Optional[float]
+    peak_mib: float | None
     """None if it was below what can be told (see spawn.py)."""
-    read_bytes: Optional[int]
+    read_bytes: int | None
     """Asked of the kernel by read calls; files mapped into memory do not count."""
     code: int
     stdout: str
@@ -42,7 +43,7 @@ class Sample:
         """All that it printed."""
         return self.stdout + self.stderr
 
-    def expect_success(self, what: str) -> "Sample":
+    def expect_success(self, what: str) -> Sample:
         """This sample, or an error with the end of what the program said."""
         if self.code != 0:
             tail = "\n".join(self.said.strip().splitlines()[-15:])
@@ -56,7 +57,7 @@ class Place:
 
     folder: pathlib.Path
 
-    def environment(self) -> Dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """A home of its own, so that neither settings nor caches of the user take part."""
         home = self.folder / "home"
         home.mkdir(parents=True, exist_ok=True)
@@ -96,9 +97,9 @@ class Place:
         )
 
 
-def in_turns(ways: Dict[str, Callable[[], Sample]], times: Dict[str, int]) -> Dict[str, List[Sample]]:
+def in_turns(ways: Mapping[str, Callable[[], Sample]], times: Mapping[str, int]) -> dict[str, list[Sample]]:
     """Runs every way as often as `times` says, A B A B …, so that a slow minute of the machine hits all."""
-    samples: Dict[str, List[Sample]] = {name: [] for name in ways}
+    samples: dict[str, list[Sample]] = {name: [] for name in ways}
     for turn in range(max(times.values(), default=0)):
         for name, way in ways.items():
             if turn < times[name]:
@@ -111,7 +112,7 @@ def median(samples: Sequence[Sample]) -> float:
     return statistics.median(sample.seconds for sample in samples)
 
 
-def summary(samples: Sequence[Sample]) -> Dict[str, object]:
+def summary(samples: Sequence[Sample]) -> dict[str, object]:
     """Everything about some samples that is kept: all numbers, not what was printed."""
     seconds = [sample.seconds for sample in samples]
     peaks = [sample.peak_mib for sample in samples if sample.peak_mib is not None]
@@ -125,7 +126,7 @@ def summary(samples: Sequence[Sample]) -> Dict[str, object]:
     }
 
 
-def machine() -> Dict[str, object]:
+def machine() -> dict[str, object]:
     """What numbers depend on."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -139,7 +140,7 @@ def machine() -> Dict[str, object]:
     }
 
 
-def _from_proc(path: str, field: str) -> Optional[str]:
+def _from_proc(path: str, field: str) -> str | None:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from functools import partial
 
 from cases import Bench, Result
 from engines import Engine, Graph
@@ -12,7 +12,7 @@ from engines.snakemake import Snakemake
 from measure import Sample, in_turns, median, summary
 
 
-def filled(engine: Engine, bench: Bench) -> Dict[str, object]:
+def filled(engine: Engine, bench: Bench) -> dict[str, object]:
     """Runs the graph for the first time, or pretends to; then once without changes, which nothing times."""
     engine.write()
     pretend = getattr(engine, "pretend", None) if engine.graph.stages > longest_first_run(engine.name) else None
@@ -34,7 +34,7 @@ def longest_first_run(engine: str) -> int:
     return {"dvc": 200, "snakemake": 2000}.get(engine, 1_000_000)
 
 
-def timed(engines: List[Engine], bench: Bench, most: Dict[str, int]) -> Dict[str, List[Sample]]:
+def timed(engines: list[Engine], bench: Bench, most: dict[str, int]) -> dict[str, list[Sample]]:
     """Runs without changes, in turns; every one of them is checked."""
 
     def one(engine: Engine) -> Sample:
@@ -43,7 +43,7 @@ def timed(engines: List[Engine], bench: Bench, most: Dict[str, int]) -> Dict[str
         bench.log(f"{label(engine)}: {sample.seconds:.4f} s")
         return sample
 
-    ways = {label(engine): (lambda engine=engine: one(engine)) for engine in engines}
+    ways = {label(engine): partial(one, engine) for engine in engines}
     times = {label(engine): bench.slow(most.get(label(engine), bench.runs)) for engine in engines}
     return in_turns(ways, times)
 
@@ -57,13 +57,13 @@ def compare(bench: Bench, graph: Graph) -> Result:
     """Ours, Snakemake in both ways of writing the graph, and DVC."""
     folder = bench.folder
     snakemake = bench.peer("snakemake")
-    engines: List[Engine] = [
+    engines: list[Engine] = [
         Clinicadl(bench.program, folder / "clinicadl", graph),
         Snakemake(snakemake, folder / "snakemake", graph),
         Snakemake(snakemake, folder / "snakemake-explicit", graph, explicit=True),
         Dvc(bench.peer("dvc"), folder / "dvc", graph),
     ]
-    details: Dict[str, object] = {}
+    details: dict[str, object] = {}
     for engine in engines:
         details[label(engine)] = filled(engine, bench)
     samples = timed(engines, bench, {"snakemake-explicit": 3, "dvc": 2})

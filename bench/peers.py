@@ -14,7 +14,8 @@ import pathlib
 import shutil
 import subprocess
 import sys
-from typing import Callable, Iterator, List
+from collections.abc import Iterator
+from typing import Callable
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONSTRAINTS = HERE / "constraints.txt"
@@ -84,7 +85,7 @@ def _from_crate(name: str, folder: pathlib.Path, log: Log) -> pathlib.Path:
     return path
 
 
-def _call(command: List[str], cwd: "pathlib.Path | None" = None) -> None:
+def _call(command: list[str], cwd: pathlib.Path | None = None) -> None:
     try:
         result = subprocess.run(command, cwd=cwd, stdout=sys.stderr.fileno(), check=False)
     except OSError as error:

@@ -16,7 +16,6 @@ import json
 import pathlib
 import sys
 import time
-from typing import Dict, List
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -35,7 +34,7 @@ def log(text: str) -> None:
     print(f"bench: {text}", file=sys.stderr, flush=True)
 
 
-def arguments(cases: Dict[str, Case]) -> argparse.Namespace:
+def arguments(cases: dict[str, Case]) -> argparse.Namespace:
     """The command line; cases are looked up before anything is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of everything quick (default: 5)")
@@ -59,7 +58,7 @@ def measure(name: str, case: Case, program: pathlib.Path, runs: int) -> Result:
     """One case: measured, and written down."""
     started = time.monotonic()
     about = machine()
-    used: Dict[str, str] = {}
+    used: dict[str, str] = {}
 
     def peer(wanted: str) -> pathlib.Path:
         used[wanted] = peers.VERSIONS[wanted]
@@ -93,7 +92,7 @@ def main() -> int:
     if args.list:
         print("\n".join(f"{name:18} {case.summary}" for name, case in cases.items()))
         return 0
-    failed: List[str] = []
+    failed: list[str] = []
     print(HEADER, flush=True)
     for name in args.cases or cases:
         try:

@@ -12,6 +12,8 @@ import sys
 import tempfile
 import unittest
 import xml.etree.ElementTree
+from functools import partial
+from typing import Any
 from unittest import mock
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,7 +32,9 @@ from engines.snakemake import Snakemake  # noqa: E402
 from measure import BenchError, Place, Sample  # noqa: E402
 
 
-def sample(seconds: float = 1.0, code: int = 0, stdout: str = "", stderr: str = "", peak: "float | None" = None) -> Sample:
+def sample(
+    seconds: float = 1.0, code: int = 0, stdout: str = "", stderr: str = "", peak: float | None = None
+) -> Sample:
     return Sample(seconds, seconds, 0.0, peak, None, code, stdout, stderr)
 
 
@@ -39,6 +43,11 @@ class InFolder(unittest.TestCase):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
+
+    def replace(self, where: Any, name: str, value: object) -> None:
+        patch = mock.patch.object(where, name, value)
+        patch.start()
+        self.addCleanup(patch.stop)
 
     def script(self, name: str, text: str) -> pathlib.Path:
         path = self.folder / name
@@ -87,12 +96,13 @@ class Measuring(InFolder):
             Place(self.folder).run(["/nowhere/at/all"])
 
     def test_ways_take_turns_until_each_had_its_number(self) -> None:
-        order = []
+        order: list[str] = []
 
-        def way(name: str):
-            return lambda: order.append(name) or sample()
+        def one(name: str) -> Sample:
+            order.append(name)
+            return sample()
 
-        found = measure.in_turns({"a": way("a"), "b": way("b")}, {"a": 3, "b": 1})
+        found = measure.in_turns({"a": partial(one, "a"), "b": partial(one, "b")}, {"a": 3, "b": 1})
         self.assertEqual(order, ["a", "b", "a", "a"])
         self.assertEqual({name: len(samples) for name, samples in found.items()}, {"a": 3, "b": 1})
 
@@ -128,14 +138,15 @@ class Rows(unittest.TestCase):
 
 
 class Harness(InFolder):
-    def main(self, cases: "dict[str, Case]") -> "tuple[int, list[str]]":
+    def main(self, cases: dict[str, Case]) -> tuple[int, list[str]]:
         program = self.script("clinicadl", "echo clinicadl 0.0.0\n")
-        said = []
-        with mock.patch.object(run, "table", lambda: cases), mock.patch.object(run, "log", lambda _: None), \
-                mock.patch.object(run, "RESULTS", self.folder / "results"), \
-                mock.patch.object(run, "WORK", self.folder / "work"), \
-                mock.patch.object(sys, "argv", ["run.py", str(program)]), \
-                mock.patch("builtins.print", lambda *text, **_: said.extend(text)):
+        said: list[str] = []
+        self.replace(run, "table", lambda: cases)
+        self.replace(run, "log", lambda _: None)
+        self.replace(run, "RESULTS", self.folder / "results")
+        self.replace(run, "WORK", self.folder / "work")
+        self.replace(sys, "argv", ["run.py", str(program)])
+        with mock.patch("builtins.print", lambda *text, **_: said.extend(text)):
             return run.main(), said
 
     def test_a_case_becomes_a_row_and_a_file(self) -> None:
@@ -238,17 +249,20 @@ class Peers(InFolder):
             self.assertEqual(pinned[name], peers.VERSIONS[name])
 
     def test_an_installation_is_made_once_and_again_for_other_versions(self) -> None:
-        calls = []
-        with mock.patch.object(peers, "_call", lambda command, cwd=None: calls.append(command)), \
-                mock.patch.object(peers, "cache_folder", lambda: self.folder), \
-                mock.patch.object(peers, "OLDEST_PYTHON", (3, 0)):
-            (self.folder / "python").mkdir()
-            with mock.patch("shutil.rmtree"):
-                peers.program("dvc", lambda _: None)
-                peers.program("snakemake", lambda _: None)
-                self.assertEqual(len(calls), 2, "one environment and one installation, for both")
-                with mock.patch.dict(peers.VERSIONS, {"dvc": "0.0.0"}):
-                    peers.program("dvc", lambda _: None)
+        calls: list[list[str]] = []
+
+        def call(command: list[str], cwd: pathlib.Path | None = None) -> None:
+            calls.append(command)
+            (self.folder / "python").mkdir(exist_ok=True)
+
+        self.replace(peers, "_call", call)
+        self.replace(peers, "cache_folder", lambda: self.folder)
+        self.replace(peers, "OLDEST_PYTHON", (3, 0))
+        peers.program("dvc", lambda _: None)
+        peers.program("snakemake", lambda _: None)
+        self.assertEqual(len(calls), 2, "one environment and one installation, for both")
+        with mock.patch.dict(peers.VERSIONS, {"dvc": "0.0.0"}):
+            peers.program("dvc", lambda _: None)
         self.assertEqual(len(calls), 4)
 
     def test_a_failing_installer_is_named(self) -> None:
@@ -259,9 +273,12 @@ class Peers(InFolder):
 class Chart(unittest.TestCase):
     def test_the_picture_is_an_svg_with_a_bar_for_each_value(self) -> None:
         machine = {"date": "2026", "processor": "a <b> & c", "processors_used": 2}
-        documents = {
+        documents: dict[str, dict[str, Any]] = {
             "noop-chain-1000": {
-                "ours": 20.0, "peer": 1100.0, "machine": machine, "versions": {"snakemake": "9"},
+                "ours": 20.0,
+                "peer": 1100.0,
+                "machine": machine,
+                "versions": {"snakemake": "9"},
                 "details": {"dvc": {"no_op": {"median_s": 20.0}}},
             },
             "hash-2gib": {"ours": 300.0, "peer": None, "machine": machine, "versions": {}, "details": {}},

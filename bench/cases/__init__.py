@@ -33,13 +33,13 @@ class Result:
     """What a case found: its row, and everything behind it."""
 
     ours: float
-    peer: Optional[float]
+    peer: float | None
     unit: str
     peer_name: str
-    details: Dict[str, object] = field(default_factory=dict)
+    details: dict[str, object] = field(default_factory=dict)
 
     @property
-    def ratio(self) -> Optional[float]:
+    def ratio(self) -> float | None:
         """How many times ours the peer's is."""
         if self.peer is None:
             return None
@@ -64,7 +64,7 @@ class Case:
     measure: Callable[[Bench], Result]
 
 
-def table() -> Dict[str, Case]:
+def table() -> dict[str, Case]:
     """Every case by name."""
     from cases import execute_overhead, hash_2gib, noop_chain_1000, noop_chain_10000, noop_fan_1000, scaling_chain
 

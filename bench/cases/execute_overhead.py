@@ -6,7 +6,7 @@ The stages do next to nothing, so the time of a first run by their number is the
 
 from __future__ import annotations
 
-from typing import Dict
+from functools import partial
 
 from cases import Bench, Case, Result
 from engines import Engine, Graph
@@ -21,7 +21,7 @@ STAGES, STAGES_OF_DVC = 200, 100
 def measure(bench: Bench) -> Result:
     chain, folder = Graph("chain", STAGES), bench.folder
     snakemake = bench.peer("snakemake")
-    engines: Dict[str, Engine] = {
+    engines: dict[str, Engine] = {
         "clinicadl": Clinicadl(bench.program, folder / "clinicadl", chain),
         "snakemake": Snakemake(snakemake, folder / "snakemake", chain),
         "clinicadl-fan": Clinicadl(bench.program, folder / "clinicadl-fan", Graph("fan", STAGES)),
@@ -39,9 +39,9 @@ def measure(bench: Bench) -> Result:
 
     most = {"snakemake": 3, "snakemake-fan": 2, "dvc": 1}
     times = {name: bench.slow(most.get(name, bench.runs)) for name in engines}
-    samples = in_turns({name: (lambda name=name: first_run(name)) for name in engines}, times)
-    details: Dict[str, object] = {}
-    per_action: Dict[str, float] = {}
+    samples = in_turns({name: partial(first_run, name) for name in engines}, times)
+    details: dict[str, object] = {}
+    per_action: dict[str, float] = {}
     for name, found in samples.items():
         per_action[name] = median(found) * 1e3 / engines[name].graph.stages
         details[name] = {"ms_per_action": per_action[name], "first_run": summary(found)}

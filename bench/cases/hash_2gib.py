@@ -14,7 +14,6 @@ import os
 import pathlib
 import shutil
 import struct
-from typing import Dict, List
 
 from cases import Bench, Case, Result
 from measure import CPUS, BenchError, Place, Sample, in_turns, median, summary
@@ -72,9 +71,9 @@ class Experiment:
     def run(self) -> Sample:
         return self.place.run([str(self.program), "run", "--cpus", str(CPUS), str(self.manifest)])
 
-    def action(self, plan: Sample) -> Dict[str, str]:
+    def action(self, plan: Sample) -> dict[str, str]:
         """The one action as `plan` tells of it."""
-        actions: List[Dict[str, str]] = json.loads(plan.expect_success("clinicadl plan").stdout)["actions"]
+        actions: list[dict[str, str]] = json.loads(plan.expect_success("clinicadl plan").stdout)["actions"]
         if len(actions) != 1:
             raise BenchError(f"one action was expected, not {len(actions)}")
         return actions[0]
@@ -134,7 +133,7 @@ def measure(bench: Bench) -> Result:
     samples = in_turns({"clinicadl": ours, "b3sum": theirs}, {"clinicadl": bench.runs, "b3sum": bench.runs})
     check_content_counts(experiment)
     no_op = [told(sample, "no-op run") for sample in no_ops(experiment, bench)]
-    details: Dict[str, object] = {name: summary(found) for name, found in samples.items()}
+    details: dict[str, object] = {name: summary(found) for name, found in samples.items()}
     details["no_op_after"] = {**summary(no_op), "median_ms": median(no_op) * 1e3}
     return Result(median(samples["clinicadl"]) * 1e3, median(samples["b3sum"]) * 1e3, "ms", "b3sum", details)
 
@@ -161,7 +160,7 @@ def flip(path: pathlib.Path) -> None:
         file.write(bytes([byte ^ 0xFF]))
 
 
-def no_ops(experiment: Experiment, bench: Bench) -> List[Sample]:
+def no_ops(experiment: Experiment, bench: Bench) -> list[Sample]:
     """Runs without changes after one that ran: none may read the images."""
     experiment.forget()
     experiment.run().expect_success("clinicadl run")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 from cases import Bench, Case, Result
 from engines import Graph
 from engines.clinicadl import Clinicadl
@@ -17,7 +15,7 @@ GRAPH = Graph("chain", 10_000)
 def measure(bench: Bench) -> Result:
     ours = Clinicadl(bench.program, bench.folder / "clinicadl", GRAPH)
     snakemake = Snakemake(bench.peer("snakemake"), bench.folder / "snakemake", GRAPH)
-    details: Dict[str, Dict[str, object]] = {e.name: filled(e, bench) for e in (ours, snakemake)}
+    details: dict[str, dict[str, object]] = {e.name: filled(e, bench) for e in (ours, snakemake)}
     samples = timed([ours, snakemake], bench, {"snakemake": 2})
     for name, found in samples.items():
         details[name]["no_op"] = summary(found)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from functools import partial
 
 from cases import Bench, Case, Result
 from engines import Engine, Graph
@@ -19,12 +19,12 @@ SHORT, LONG = 1000, 2000
 
 def measure(bench: Bench) -> Result:
     program = bench.peer("snakemake")
-    engines: Dict[str, Engine] = {}
+    engines: dict[str, Engine] = {}
     for stages in (SHORT, LONG):
         graph = Graph("chain", stages)
         engines[f"clinicadl-{stages}"] = Clinicadl(bench.program, bench.folder / f"clinicadl-{stages}", graph)
         engines[f"snakemake-{stages}"] = Snakemake(program, bench.folder / f"snakemake-{stages}", graph)
-    details: Dict[str, Dict[str, object]] = {name: filled(engine, bench) for name, engine in engines.items()}
+    details: dict[str, dict[str, object]] = {name: filled(engine, bench) for name, engine in engines.items()}
 
     def one(name: str) -> Sample:
         sample = engines[name].run()
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Result:
         return sample
 
     times = {name: bench.slow(3) if name.startswith("snakemake") else bench.runs for name in engines}
-    samples = in_turns({name: (lambda name=name: one(name)) for name in engines}, times)
+    samples = in_turns({name: partial(one, name) for name in engines}, times)
     for name, found in samples.items():
         details[name]["no_op"] = summary(found)
     growth = {
@@ -46,7 +46,7 @@ def measure(bench: Bench) -> Result:
     return Result(growth["clinicadl"], growth["snakemake"], "x", "snakemake", {**details, **memory})
 
 
-def _peak(samples: List[Sample]) -> Optional[float]:
+def _peak(samples: list[Sample]) -> float | None:
     return max((s.peak_mib for s in samples if s.peak_mib is not None), default=None)
 
 

@@ -18,7 +18,7 @@ class Graph:
     shape: str
     stages: int
 
-    def source(self, stage: int) -> Optional[int]:
+    def source(self, stage: int) -> int | None:
         """The stage that a stage reads, or None for the input."""
         return stage - 1 if self.shape == "chain" and stage > 0 else None
 

@@ -61,7 +61,7 @@ class Dvc:
         cached.write_bytes(CONTENT)
         cached.chmod(0o444)
 
-        def file(path: str) -> "dict[str, object]":
+        def file(path: str) -> dict[str, object]:
             return {"path": path, "hash": "md5", "md5": md5, "size": len(CONTENT)}
 
         stages = {}

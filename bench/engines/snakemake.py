@@ -62,7 +62,7 @@ class Snakemake:
     def run(self) -> Sample:
         return self.place.run([str(self.program), "--cores", str(CPUS)])
 
-    def _outputs(self) -> "list[pathlib.Path]":
+    def _outputs(self) -> list[pathlib.Path]:
         return [self.place.folder / "out" / f"{stage}.txt" for stage in range(self.graph.stages)]
 
     def pretend(self) -> None:
