@@ -6,7 +6,7 @@ One file per engine. What each does with a graph is small, so that the engine is
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Protocol
 
 from measure import Place, Sample
 
