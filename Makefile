@@ -2,6 +2,7 @@
 # make test         the whole test suite
 # make peer-test    compares with ClinicaDL 1.6.1, which it installs
 # make provenance-test   has roc-validator and prov check the provenance; installs them
+# make bench        measures beside Snakemake, DVC and b3sum, which it installs; CASE=… RUNS=… choose
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
 SHELL := /bin/bash
@@ -18,7 +19,7 @@ else
 GET_LIBTORCH := true
 endif
 
-.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test provenance-test env
+.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test provenance-test bench env
 
 quickstart: build anatomy
 	target/release/clinicadl run pipelines/quickstart.yaml
@@ -44,6 +45,7 @@ lint: libtorch fetch
 
 tools-test:
 	$(PYTHON) -m unittest discover -s tools
+	$(PYTHON) -m unittest discover -s bench
 
 docs: libtorch fetch
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --locked --no-deps --quiet
@@ -59,6 +61,10 @@ peer-test: build
 
 provenance-test: build
 	$(PYTHON) tests/provenance/run.py target/release/clinicadl
+# Standard output is the table alone, for other programs: `build` would print its command there.
+bench: libtorch fetch
+	@cargo build --release --locked >&2
+	@$(PYTHON) bench/run.py $(if $(RUNS),--runs $(RUNS)) target/release/clinicadl $(CASE)
 
 env: libtorch
 ifeq ($(filter 1,$(LIBTORCH_USE_PYTORCH)),)

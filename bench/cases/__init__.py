@@ -1,0 +1,78 @@
+"""The cases: one file and one line here for each."""
+
+from __future__ import annotations
+
+import pathlib
+from dataclasses import dataclass, field
+from typing import Callable
+
+from measure import BenchError
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a case has to work with."""
+
+    program: pathlib.Path
+    """The `clinicadl` measured."""
+    folder: pathlib.Path
+    """The case's own, kept between benches: what is costly to make stays there."""
+    runs: int
+    """How often everything quick is run."""
+    peer: Callable[[str], pathlib.Path]
+    """The program of a peer by name; installs it when it is first asked for."""
+    log: Callable[[str], None]
+
+    def slow(self, most: int) -> int:
+        """How often something slow is run: as everything else, but at most so often."""
+        return min(self.runs, most)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a case found: its row, and everything behind it."""
+
+    ours: float
+    peer: float | None
+    unit: str
+    peer_name: str
+    details: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times ours the peer's is."""
+        if self.peer is None:
+            return None
+        if self.ours <= 0:
+            raise BenchError(f"a measure of {self.ours} {self.unit} is none")
+        return self.peer / self.ours
+
+    def row(self, name: str) -> str:
+        """`case ours peer ratio unit`, separated by tabs; `-` where there is nothing to compare."""
+        shown = ["-" if value is None else f"{value:.4g}" for value in (self.ours, self.peer, self.ratio)]
+        return "\t".join([name, *shown, self.unit])
+
+
+HEADER = "\t".join(["case", "ours", "peer", "ratio", "unit"])
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case: its measure, and one sentence for `--list`."""
+
+    summary: str
+    measure: Callable[[Bench], Result]
+
+
+def table() -> dict[str, Case]:
+    """Every case by name."""
+    from cases import execute_overhead, hash_2gib, noop_chain_1000, noop_chain_10000, noop_fan_1000, scaling_chain
+
+    return {
+        "noop-chain-1000": noop_chain_1000.CASE,
+        "noop-fan-1000": noop_fan_1000.CASE,
+        "noop-chain-10000": noop_chain_10000.CASE,
+        "scaling-chain": scaling_chain.CASE,
+        "execute-overhead": execute_overhead.CASE,
+        "hash-2gib": hash_2gib.CASE,
+    }
