@@ -61,6 +61,7 @@ peer-test: build
 
 provenance-test: build
 	$(PYTHON) tests/provenance/run.py target/release/clinicadl
+
 # Standard output is the table alone, for other programs: `build` would print its command there.
 bench: libtorch fetch
 	@cargo build --release --locked >&2

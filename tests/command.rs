@@ -62,7 +62,7 @@ fn what_a_program_makes_is_an_input_of_what_follows() {
 
 /// F10: what a program is made of is an input of it.
 #[test]
-fn a_changed_script_runs_again() {
+fn f10_imported_helper_changes() {
     let project = project("cp \"$1\" \"$2\"");
     project.run().success();
     project.edit(
@@ -79,7 +79,7 @@ fn a_changed_script_runs_again() {
 
 /// F8: the order of arguments is theirs.
 #[test]
-fn another_order_of_arguments_runs_again() {
+fn f08_argument_order() {
     let project = project("cp labels.tsv out/labels.tsv 2>/dev/null || cp \"$1\" out/labels.tsv");
     project.edit("experiment.yaml", "'{outputs.table}']", "x, y]");
     project.run().success();
@@ -89,7 +89,7 @@ fn another_order_of_arguments_runs_again() {
 
 /// F9: a variable that is not declared cannot be seen; one that is belongs to the key.
 #[test]
-fn variables_are_invisible_or_belong_to_the_key() {
+fn f09_undeclared_environment_variable() {
     let project = project("cp \"$1\" \"$2\"; echo \"value <$SECRET>\" >&2; test -n \"$PATH\"");
     let with = |value: &str| {
         let arguments = ["run", "experiment.yaml", "--json"];
@@ -117,7 +117,7 @@ fn variables_are_invisible_or_belong_to_the_key() {
 
 /// F1: an input that changes while a program reads it is not recorded.
 #[test]
-fn an_input_rewritten_while_the_program_runs_is_not_recorded() {
+fn f01_input_rewritten_while_the_stage_runs() {
     let project = project("cp \"$1\" \"$2\"");
     let labels = project.path("labels.tsv");
     project.write(
@@ -137,7 +137,7 @@ fn an_input_rewritten_while_the_program_runs_is_not_recorded() {
 
 /// F6: an input is known by its name, not by its content alone.
 #[test]
-fn swapped_inputs_run_again() {
+fn f06_named_inputs_swapped() {
     let project = project("cat \"$1\" \"$2\" > out/labels.tsv");
     project.write("a.tsv", "participant_id\tsession_id\tdiagnosis\n");
     project.write("b.tsv", "sub-1\tses-1\tAD\nsub-2\tses-1\tCN\n");
@@ -167,7 +167,7 @@ stages:
 }
 
 #[test]
-fn a_failure_shows_what_was_said_and_nothing_of_it_is_stored() {
+fn a_stage_that_fails_after_writing() {
     let project = project("echo half > \"$2\"; echo 'no licence found' >&2; exit 3");
     let said = fails(&project, 1, "ended with code 3");
     assert!(said.stderr.contains("no licence found"), "{}", said.stderr);

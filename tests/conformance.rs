@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Project, files};
+use crate::support::{Project, command, files};
 
 /// Changes a file's bytes and puts its modification time back.
 fn rewrite_quietly(path: &Path, from: &str, to: &str) {
@@ -257,6 +260,223 @@ fn f18_the_plan_is_what_happens() {
     assert_eq!(plan["actions"][0]["why"]["changes"][0]["field"], "n_test");
     let first = &ran(&project.report(&[]))[0];
     assert_eq!(first.0, "holdout");
+}
+
+#[test]
+fn f12_hand_edited_output() {
+    let project = done();
+    let table = "tables/provenance/manifest.yaml";
+    project.edit(table, "tables", "edited");
+    project.edit("experiment.yaml", "{ n_splits: 2 }", "{ n_splits: 3 }");
+    let said = project.run();
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    assert!(said.stderr.contains("changed by hand"), "{}", said.stderr);
+    assert!(
+        project.read(table).contains("edited"),
+        "it is not overwritten"
+    );
+}
+
+#[test]
+fn f16_deleted_middle_output() {
+    let project = done();
+    let table = "tables/provenance/manifest.yaml";
+    fs::remove_file(project.path(table)).unwrap();
+    assert!(
+        ran(&project.report(&[])).is_empty(),
+        "it is published again from the store"
+    );
+    assert!(project.path(table).is_file());
+}
+
+/// A project whose first stage waits until a file appears beside it, then copies its input.
+fn waiting() -> Project {
+    let project = Project::with_tables(12);
+    let script = "#!/bin/sh\ntouch \"$3.started\"\nwhile ! test -e \"$3\"; do sleep 0.05; done\n\
+                  echo >> \"$3.count\"\ncp \"$1\" \"$2\"\n";
+    project.write("wait.sh", script);
+    let go = project.path("go");
+    project.write(
+        "experiment.yaml",
+        &format!(
+            "\
+clinicadl: 1
+name: waits
+inputs: {{ labels: labels.tsv, script: wait.sh }}
+stages:
+  first: {{ uses: split, inputs: {{ labels: labels }}, with: {{ n_test: 2, balance: [] }} }}
+  step:
+    uses: command
+    inputs: {{ labels: first.train, script: script }}
+    with:
+      argv: ['{{inputs.script}}', '{{inputs.labels}}', '{{outputs.table}}', '{}']
+      inputs: [labels, script]
+      outputs: {{ table: {{ path: t.tsv, kind: table }} }}
+  folds: {{ uses: kfold, inputs: {{ labels: step }}, with: {{ n_splits: 2 }} }}
+maps: out
+",
+            go.display()
+        ),
+    );
+    project
+}
+
+/// Starts a run that waits, in a process group of its own.
+fn start(project: &Project) -> Child {
+    let mut child = command(&project.path("."), &["run", "experiment.yaml"]);
+    let child = child
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !project.path("go.started").exists() {
+        assert!(Instant::now() < deadline, "the program never started");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+fn signal(target: &str, name: &str) {
+    let sent = std::process::Command::new("kill")
+        .args([name, "--", target])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// After whatever happened to a run: the first stage is a hit, and the next run does the rest alone.
+fn goes_on(project: &Project) {
+    assert!(
+        !project.path("out").exists(),
+        "nothing half-made is visible"
+    );
+    project.write("go", "");
+    let report = project.report(&[]);
+    assert_eq!(names(&ran(&report)), ["step", "folds"]);
+    project.clinicadl(&["store", "verify"]).success();
+}
+
+#[test]
+fn kill_9_of_the_engine() {
+    let project = waiting();
+    let mut engine = start(&project);
+    signal(&engine.id().to_string(), "-KILL");
+    engine.wait().unwrap();
+    goes_on(&project);
+}
+
+#[test]
+fn kill_9_of_the_whole_group() {
+    let project = waiting();
+    let mut engine = start(&project);
+    signal(&format!("-{}", engine.id()), "-KILL");
+    engine.wait().unwrap();
+    goes_on(&project);
+}
+
+#[test]
+fn sigint_to_the_engine_only() {
+    let project = waiting();
+    let mut engine = start(&project);
+    signal(&engine.id().to_string(), "-INT");
+    assert_eq!(engine.wait().unwrap().code(), Some(130));
+    goes_on(&project);
+}
+
+#[test]
+fn sigterm() {
+    let project = waiting();
+    let mut engine = start(&project);
+    signal(&engine.id().to_string(), "-TERM");
+    assert_eq!(engine.wait().unwrap().code(), Some(130));
+    goes_on(&project);
+}
+
+/// Rounds of the test below: a few in every test run, `CLINICADL_ROUNDS=200` for a crash test.
+fn rounds() -> u64 {
+    let asked = std::env::var("CLINICADL_ROUNDS").ok();
+    asked.and_then(|rounds| rounds.parse().ok()).unwrap_or(12)
+}
+
+#[test]
+fn kill_9_at_random_moments() {
+    let clean = done();
+    let published = |project: &Project| {
+        let list = fs::read(project.path("tables/provenance/published.json")).unwrap();
+        let list: Value = serde_json::from_slice(&list).unwrap();
+        let mut files = list["files"].as_object().unwrap().clone();
+        files.retain(|path, _| engine::publish::is_result(path));
+        files
+    };
+    let expected = published(&clean);
+    for round in 0..rounds() {
+        let project = Project::with_tables(24);
+        let mut engine = command(&project.path("."), &["run", "experiment.yaml"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Moments spread over the run by the golden ratio.
+        let moment = (round as f64 * 0.618).fract() * 120.0;
+        std::thread::sleep(Duration::from_micros((moment * 1000.0) as u64));
+        drop(engine.kill());
+        engine.wait().unwrap();
+        project.run().success();
+        assert_eq!(published(&project), expected, "round {round}, {moment} ms");
+        project.clinicadl(&["store", "verify"]).success();
+        assert!(ran(&project.report(&[])).is_empty(), "round {round}");
+    }
+}
+
+#[test]
+fn two_runs_in_one_folder() {
+    let project = waiting();
+    let mut first = start(&project);
+    let mut second = command(&project.path("."), &["run", "experiment.yaml"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    project.write("go", "");
+    assert!(first.wait().unwrap().success());
+    assert!(second.wait().unwrap().success());
+    assert_eq!(
+        project.read("go.count").lines().count(),
+        1,
+        "one of them waited"
+    );
+}
+
+#[test]
+fn a_damaged_lock_file() {
+    for garbage in ["", "{", "<<<<<<< ours\n{}\n", "\u{0}\u{1}"] {
+        let project = done();
+        let lock = project.read("experiment.yaml.lock");
+        project.write("experiment.yaml.lock", garbage);
+        let said = project.clinicadl(&["verify", "experiment.yaml"]);
+        assert!(matches!(said.code, Some(2 | 3)), "{}", said.stderr);
+        assert!(ran(&project.report(&[])).is_empty(), "it decides no result");
+        assert_eq!(
+            project.read("experiment.yaml.lock"),
+            lock,
+            "and is written anew"
+        );
+    }
+}
+
+/// Whoever may not write a store may look at it: nothing is written by looking.
+#[test]
+fn a_read_only_file_system() {
+    let project = done();
+    let before = project.files();
+    for verb in ["plan", "status", "explain", "graph", "verify", "check"] {
+        project.clinicadl(&[verb, "experiment.yaml"]).success();
+    }
+    assert_eq!(project.files(), before);
+    let store = engine::store::Store::open_for_reading(&project.path(".clinicadl")).unwrap();
+    assert!(store.root().is_absolute());
 }
 
 #[test]
