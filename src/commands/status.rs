@@ -53,7 +53,12 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
     let up_to_date = looked.assessment.is_up_to_date();
     session.print(
         text,
-        &json!({ "up_to_date": up_to_date, "actions": actions, "maps": published.first(), "publications": published }),
+        &json!({
+            "up_to_date": up_to_date,
+            "actions": actions,
+            "maps": published.first(),
+            "publications": published,
+        }),
     );
     if args.check && !up_to_date {
         return Err(Failure::silent(Code::NotUpToDate));

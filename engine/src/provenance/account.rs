@@ -87,6 +87,22 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// The account of a part of the run: one cell of a matrix.
+    #[must_use]
+    pub fn of_part(&self, manifest: &'a Manifest, report: &'a RunReport) -> Self {
+        Self {
+            manifest,
+            report,
+            plan: self.plan,
+            machine: self.machine,
+            store: self.store,
+            started: self.started,
+            ended: self.ended,
+            run: self.run.clone(),
+            processor: self.processor.clone(),
+        }
+    }
+
     /// Keeps the account of every action that this run computed. Call it whether or not the run was
     /// complete; a failure costs history, never a result.
     pub fn remember(&self) {
