@@ -13,6 +13,7 @@ mod explain;
 mod golden;
 mod interruption;
 mod items;
+mod manifest;
 mod peer;
 mod provenance;
 mod store;

@@ -1,5 +1,6 @@
 //! One file per verb: arguments in, engine calls, text or JSON out.
 
+mod cells;
 mod check;
 mod exec;
 mod explain;

@@ -5,27 +5,26 @@ use std::path::PathBuf;
 
 use engine::StageError;
 use engine::exec::RunReport;
-use engine::lock::{Lock, LockError, LockedFiles, published_digest};
+use engine::lock::{Lock, LockError};
 use engine::manifest::Manifest;
 use engine::plan::Plan;
 use engine::provenance::finished_artifacts;
-use engine::publish::{Content, PublishedFile, Publisher, list, read_object};
+use engine::publish::{Content, PublishedFile, Publisher, read_object};
 use engine::store::{Store, write_atomically};
 use engine::verify::check_inputs;
 use maps::files::MetricsTable;
 use maps::layout::metrics_table_of;
 
-use super::run::cell_of;
 use crate::failure::{Code, Failure, warn};
 
-/// What a complete run publishes, before it is published.
+/// What a complete run publishes, before it is published; empty for an experiment that publishes
+/// nothing.
 #[derive(Debug, Default)]
 pub(super) struct Results {
-    /// The files of each publication of the manifest; none where it publishes nothing.
-    pub(super) files: Vec<Vec<PublishedFile>>,
-    /// Metrics by `group/split-0/best-<metric>/metric`; of a matrix below the label of their cell.
+    /// The files of the folder.
+    pub(super) files: Vec<PublishedFile>,
+    /// Metrics by `group/split-0/best-<metric>/metric`.
     pub(super) metrics: BTreeMap<String, f64>,
-    listed: Option<LockedFiles>,
 }
 
 impl Results {
@@ -34,49 +33,20 @@ impl Results {
         report: &RunReport,
         store: &Store,
     ) -> Result<Self, Failure> {
-        let mut results = Self::default();
+        if manifest.maps_path().is_none() {
+            return Ok(Self::default());
+        }
+        let artifacts = finished_artifacts(manifest, report, store);
         let read = |digest: &engine::Digest| read_object(store, digest);
-        for publication in manifest.publications() {
-            if publication.maps.is_none() {
-                results.files.push(Vec::new());
-                continue;
-            }
-            let (cell, done) = cell_of(manifest, publication, report);
-            let artifacts = finished_artifacts(&cell, &done, store);
-            let files = maps::MapsPublisher.layout(&artifacts, &read)?;
-            let mut metrics = BTreeMap::new();
-            for file in &files {
-                add_metrics(&mut metrics, &file.path, || match &file.content {
-                    Content::Bytes(bytes) => Ok(bytes.clone()),
-                    Content::Object(digest) => read(digest),
-                })?;
-            }
-            let named = |name| match publication.label.as_str() {
-                "" => name,
-                label => format!("{label}/{name}"),
-            };
-            let metrics = metrics.into_iter();
-            results
-                .metrics
-                .extend(metrics.map(|(name, value)| (named(name), value)));
-            results.files.push(files);
+        let files = maps::MapsPublisher.layout(&artifacts, &read)?;
+        let mut metrics = BTreeMap::new();
+        for file in &files {
+            add_metrics(&mut metrics, &file.path, || match &file.content {
+                Content::Bytes(bytes) => Ok(bytes.clone()),
+                Content::Object(digest) => read(digest),
+            })?;
         }
-        // The folders of a matrix each hold the lock, and their actions are in it.
-        if let [files] = results.files.as_slice() {
-            results.listed = published_digest(&list(files, store)?);
-        }
-        Ok(results)
-    }
-
-    /// The lock of the run.
-    pub(super) fn lock(&self, manifest: &Manifest, plan: &Plan, report: &RunReport) -> Lock {
-        Lock::of(
-            manifest,
-            plan,
-            report,
-            self.metrics.clone(),
-            self.listed.clone(),
-        )
+        Ok(Self { files, metrics })
     }
 }
 

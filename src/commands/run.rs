@@ -1,22 +1,22 @@
 //! `clinicadl run`.
 
-use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
 use engine::lock::Lock;
-use engine::manifest::{Manifest, Publication};
+use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
-use engine::publish::{PublishOutcome, PublishedFile, publish};
+use engine::publish::{PublishOutcome, publish};
 use engine::store::{Root, Store};
-use maps::Maps;
 use serde_json::{Map, Value, json};
 
-use super::results::{LockFile, Results};
+use super::cells::{Cell, cells, lock as lock_of};
+use super::results::LockFile;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of};
@@ -65,49 +65,26 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let account = Account::new(&manifest, &plan, &report, machine, &store);
     account.remember();
     finished(&report)?;
-    let results = Results::of(&manifest, &report, &store)?;
-    let lock = lock_file.settle(results.lock(&manifest, &plan, &report));
+    let cells = cells(&manifest, &report, &store)?;
+    let lock = lock_file.settle(lock_of(&cells, &manifest, &plan, &report, &store)?);
     if args.locked {
         lock_file.must_equal(&lock)?;
     }
     let mut published = Vec::new();
-    for (publication, files) in manifest.publications().iter().zip(results.files) {
-        let Some(target) = publication.maps.clone() else {
+    for cell in &cells {
+        let Some(target) = cell.publication.maps.clone() else {
             continue;
         };
-        let (cell, done) = cell_of(&manifest, publication, &report);
-        let account = account.of_part(&cell, &done);
-        let outcome = publish_maps(&cell, files, &lock, &store, &account, &target)?;
+        let account = account.of_part(&cell.manifest, &cell.report);
+        let outcome = publish_maps(cell, &lock, &store, &account, &target)?;
         // Without the `..` of a path that was relative to the manifest.
         let folder = target.canonicalize().unwrap_or(target);
-        published.push((publication.label.clone(), folder, outcome));
+        published.push((cell.publication.label.clone(), folder, outcome));
     }
     let lock_written = lock_file.write(&lock);
     keep(&manifest, &report, &store, &published);
     summarise(session, &report, &published, lock_written);
     Ok(())
-}
-
-/// What one cell of a matrix consists of, and what was done for it.
-pub(super) fn cell_of<'a>(
-    manifest: &'a Manifest,
-    publication: &Publication,
-    report: &'a RunReport,
-) -> (Cow<'a, Manifest>, Cow<'a, RunReport>) {
-    if let [_] = manifest.publications() {
-        return (Cow::Borrowed(manifest), Cow::Borrowed(report));
-    }
-    let cell = manifest.of(publication);
-    let actions = report.actions.iter();
-    let done = RunReport {
-        actions: actions
-            .filter(|action| cell.stages.contains_key(&action.stage_name))
-            .cloned()
-            .collect(),
-        elapsed_s: report.elapsed_s,
-        interrupted: report.interrupted,
-    };
-    (Cow::Owned(cell), Cow::Owned(done))
 }
 
 /// Says what this manifest needs of the store, so that nothing of it is collected.
@@ -117,10 +94,7 @@ fn keep(manifest: &Manifest, report: &RunReport, store: &Store, published: &[Pub
     let root = Root {
         lock: Lock::path_of(&path),
         manifest: path,
-        maps: published
-            .iter()
-            .map(|(_, folder, _)| folder.clone())
-            .collect(),
+        maps: published.iter().map(|(_, path, _)| path.clone()).collect(),
         actions: report
             .actions
             .iter()
@@ -221,14 +195,14 @@ pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
 }
 
 fn publish_maps(
-    manifest: &Manifest,
-    mut files: Vec<PublishedFile>,
+    cell: &Cell<'_>,
     lock: &str,
     store: &Store,
     account: &Account<'_>,
     target: &Path,
 ) -> Result<PublishOutcome, Failure> {
-    files.extend(provenance::lasting_files(manifest, lock));
+    let mut files = cell.results.files.clone();
+    files.extend(provenance::lasting_files(&cell.manifest, lock));
     let records = match provenance::current_records(target, &files) {
         Some(records) => records,
         None => account.records(&files)?,
@@ -274,11 +248,8 @@ fn summarise(session: &Session, report: &RunReport, published: &[Published], loc
         session.print(
             text,
             &json!({
-                "run": report,
-                "maps": first("maps"),
-                "metrics": first("metrics"),
-                "publications": publications,
-                "lock_written": lock_written,
+                "run": report, "maps": first("maps"), "metrics": first("metrics"),
+                "publications": publications, "lock_written": lock_written,
             }),
         );
     }

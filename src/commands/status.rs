@@ -50,10 +50,18 @@ pub(super) fn status(session: &Session, args: &StatusArgs) -> Result<(), Failure
         Some(json!({ "cell": publication.label, "path": path, "exists": exists }))
     });
     let published: Vec<Value> = folders.collect();
+    let maps = published
+        .first()
+        .map(|first| json!({ "path": first["path"], "exists": first["exists"] }));
     let up_to_date = looked.assessment.is_up_to_date();
     session.print(
         text,
-        &json!({ "up_to_date": up_to_date, "actions": actions, "maps": published.first(), "publications": published }),
+        &json!({
+            "up_to_date": up_to_date,
+            "actions": actions,
+            "maps": maps,
+            "publications": published,
+        }),
     );
     if args.check && !up_to_date {
         return Err(Failure::silent(Code::NotUpToDate));

@@ -109,6 +109,13 @@ pub struct Publication {
     pub maps: Option<PathBuf>,
 }
 
+impl Publication {
+    /// The label as a part of a path.
+    pub fn mark(&self) -> String {
+        folder::folder_name(&self.label)
+    }
+}
+
 /// A stage of a manifest.
 #[derive(Clone)]
 pub struct ResolvedStage {

@@ -264,6 +264,10 @@ impl Heads {
             let (of_field, right) = params.reach(node, name, collector);
             keys |= of_field;
             sound &= right;
+            if name == "redact" && node.live {
+                let message = "cannot refer to params: it is read as it is written".to_owned();
+                collector.error(node.place, name, message, None);
+            }
             match name.as_str() {
                 "maps" => keys_of_maps = of_field,
                 "seed" => keys_of_seed = of_field,

@@ -27,7 +27,11 @@ pub(super) fn parse(file: u32, text: &str) -> Result<Node, Refusal> {
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
             let place = place(file, error.marker());
-            Refusal::at(place, format!("not valid YAML: {}", error.info()))
+            match error.info() {
+                // The parser has a limit of its own, further up.
+                "recursion limit exceeded" => Refusal::at(place, too_deep()),
+                info => Refusal::at(place, format!("not valid YAML: {info}")),
+            }
         })?;
         builder.event(event, span)?;
     }

@@ -27,7 +27,7 @@ pub use inputs::check_inputs;
 pub use metrics::{MetricNames, check_expectations, check_same_metrics};
 pub use numerics::check_numerics;
 pub use origin::refusals;
-pub use outputs::{check_published, check_store};
+pub use outputs::{check_published, check_published_cells, check_store, published_by_cell};
 pub use rerun::compare_rerun;
 pub use settings::{Distance, Tolerance, VerifySettings};
 pub use spread::{SpreadRow, check_seeds, check_tolerance, with_other_seed};

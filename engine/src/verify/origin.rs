@@ -28,8 +28,16 @@ pub fn refusals(manifest: &Manifest, project: &Path) -> Vec<String> {
         let what = format!("input `{name}` (`{written}`)");
         inspect(&manifest.input_path(name), &what, &root, &mut refused);
     }
-    if let (Some(path), Some(written)) = (manifest.maps_path(), &manifest.maps) {
-        let what = format!("published folder `{written}`");
+    for path in manifest
+        .publications()
+        .iter()
+        .filter_map(|p| p.maps.clone())
+    {
+        let shown = match (manifest.publications(), &manifest.maps) {
+            ([_], Some(written)) => written.clone(),
+            _ => path.display().to_string(),
+        };
+        let what = format!("published folder `{shown}`");
         // A folder that does not exist yet is as far inside as the nearest one that does.
         let existing = path.ancestors().find(|folder| folder.exists());
         if is_written_outside(&path, existing, &root) {

@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
 use super::check::{Check, Fault, Section};
 use super::inputs::{count, shorten};
 use crate::digest::Digest;
-use crate::lock::{Lock, LockedAction, published_digest};
-use crate::publish::{PUBLISHED, is_result, read_list};
+use crate::lock::{Lock, LockedAction, LockedFiles, published_digest};
+use crate::publish::{PUBLISHED, PublishedList, is_result, read_list};
 use crate::store::{Store, TreeFile, is_relative, walk_folder};
 
 /// Where the copy of the lock is in a published folder.
@@ -127,19 +127,74 @@ pub(super) fn prefix_of(port: &str, split: usize, artifacts: usize) -> String {
 
 /// Compares a published folder with its own list, and both with the lock. `shown` is what to call it.
 pub fn check_published(lock: &Lock, folder: &Path, shown: &str) -> Vec<Check> {
+    let whole = |list: &PublishedList| published_digest(list) == lock.published;
+    check_folder(lock, folder, shown, whole).0
+}
+
+/// The same of the folders of the cells of a matrix: what each cell is called in the lock, its folder
+/// and what to call that.
+pub fn check_published_cells(lock: &Lock, cells: &[(String, PathBuf, String)]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let mut lists = Vec::new();
+    for (mark, folder, shown) in cells {
+        let (found, list) = check_folder(lock, folder, shown, |_| true);
+        checks.extend(found);
+        lists.extend(list.map(|list| (mark.clone(), list)));
+    }
+    if lists.len() == cells.len() && published_by_cell(&lists) != lock.published {
+        checks.push(other_results("all cells"));
+    }
+    checks
+}
+
+/// The entry of a lock for several published folders: their files, each below the name of its cell; the
+/// name of a single folder is empty.
+pub fn published_by_cell(lists: &[(String, PublishedList)]) -> Option<LockedFiles> {
+    let mut all = PublishedList::default();
+    for (mark, list) in lists {
+        for (path, file) in list.files.iter().filter(|(path, _)| is_result(path)) {
+            let path = match mark.as_str() {
+                "" => path.clone(),
+                mark => format!("{mark}/{path}"),
+            };
+            all.files.insert(path, *file);
+        }
+    }
+    published_digest(&all)
+}
+
+fn other_results(name: &str) -> Check {
+    let message = "lists other results than the lock";
+    Check::failed(Section::Published, name, Fault::OutputChanged, message)
+        .hint("`clinicadl run` publishes it anew, from the store where it can")
+}
+
+/// Compares a published folder with its own list, and its copy of the lock with the lock.
+fn check_folder(
+    lock: &Lock,
+    folder: &Path,
+    shown: &str,
+    is_locked: impl Fn(&PublishedList) -> bool,
+) -> (Vec<Check>, Option<PublishedList>) {
     let failed = |name: &str, message: String| {
         Check::failed(Section::Published, name, Fault::OutputChanged, message)
     };
     let anew = "`clinicadl run` publishes it anew, from the store where it can";
     if !folder.is_dir() {
-        return vec![failed(shown, "the published folder is missing".to_owned()).hint(anew)];
+        return (
+            vec![failed(shown, "the published folder is missing".to_owned()).hint(anew)],
+            None,
+        );
     }
     let Some(list) = read_list(folder) else {
-        return vec![failed(PUBLISHED, "is missing or damaged".to_owned()).hint(anew)];
+        return (
+            vec![failed(PUBLISHED, "is missing or damaged".to_owned()).hint(anew)],
+            None,
+        );
     };
     let present = match walk_folder(folder) {
         Ok(present) => present,
-        Err(error) => return vec![failed(shown, error.to_string())],
+        Err(error) => return (vec![failed(shown, error.to_string())], None),
     };
     let mut checks = Vec::new();
     let outside: BTreeSet<&String> = list.files.keys().filter(|p| !is_relative(p)).collect();
@@ -166,10 +221,8 @@ pub fn check_published(lock: &Lock, folder: &Path, shown: &str) -> Vec<Check> {
             checks.push(failed(&path, "is no published file".to_owned()).hint("move it away"));
         }
     }
-    // A lock of several folders names their actions only.
-    if lock.published.is_some() && published_digest(&list) != lock.published {
-        let message = "lists other results than the lock".to_owned();
-        checks.push(failed(PUBLISHED, message).hint(anew));
+    if !is_locked(&list) {
+        checks.push(other_results(PUBLISHED));
     }
     if checks.is_empty() {
         let copy = folder.join(LOCK_COPY);
@@ -186,7 +239,7 @@ pub fn check_published(lock: &Lock, folder: &Path, shown: &str) -> Vec<Check> {
         );
         checks.push(Check::passed(Section::Published, shown, message));
     }
-    checks
+    (checks, Some(list))
 }
 
 /// What is wrong with a file; nothing if it has these bytes.

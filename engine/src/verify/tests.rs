@@ -8,10 +8,11 @@ use crate::Digest;
 use crate::exec::NumericsClasses;
 use crate::lock::testing::{Project, execute};
 use crate::lock::{Lock, LockedFiles};
-use crate::manifest::Expectation;
+use crate::manifest::{Expectation, Manifest, Overrides};
 use crate::plan::Plan;
 use crate::publish::{Content, PublishedFile, list, publish};
 use crate::store::Store;
+use crate::testing::REGISTRY;
 
 fn faults(checks: &[Check]) -> Vec<(String, Fault)> {
     let failed = checks.iter().filter(|check| check.fault().is_some());
@@ -336,6 +337,16 @@ fn a_manifest_of_unknown_origin_may_not_leave_its_project_or_run_programs() {
         refused(&foreign),
         ["stage `dice` runs a foreign program (`dice`)"]
     );
+    // A manifest cannot name a folder outside; whoever runs it could.
+    let overrides = Overrides {
+        maps: Some(outside.path().join("maps")),
+        ..Overrides::default()
+    };
+    project.write("m.yaml", &project.text(""));
+    let path = project.folder().join("m.yaml");
+    let elsewhere = Manifest::load_with(&path, REGISTRY, &overrides).unwrap();
+    let refusal = refusals(&elsewhere, project.folder());
+    assert!(refusal[0].contains("published folder"), "{refusal:?}");
     let inside = format!("{}maps: results/maps\n", project.text(""));
     assert_eq!(refused(&inside), Vec::<String>::new());
     std::os::unix::fs::symlink(outside.path(), project.folder().join("text/link")).unwrap();

@@ -10,7 +10,7 @@ use engine::verify::{
     Check, Section, check_numerics, check_seeds, check_tolerance, compare_rerun, with_other_seed,
 };
 
-use super::super::results::Results;
+use super::super::cells::{cells, metrics};
 use super::super::run::{execute, finished, machine};
 use super::super::{Session, worker_path};
 use super::{Subject, Verified, no_folder};
@@ -197,7 +197,8 @@ impl Again<'_> {
     ) -> Result<Option<BTreeMap<String, f64>>, Failure> {
         let report = &self.run(manifest)?;
         if report.is_complete() {
-            return Ok(Some(Results::of(manifest, report, self.fresh)?.metrics));
+            let cells = cells(manifest, report, self.fresh)?;
+            return Ok(Some(metrics(&cells)));
         }
         let compared = compare_rerun(&subject.lock, report, self.fresh, None);
         let failed = compared.into_iter();

@@ -13,12 +13,13 @@ use engine::plan::Plan;
 use engine::publish::PUBLISHED;
 use engine::store::Store;
 use engine::verify::{
-    Check, Fault, MetricNames, SpreadRow, check_expectations, check_inputs, check_published,
+    Check, Fault, MetricNames, SpreadRow, check_inputs, check_published, check_published_cells,
     check_same_metrics, check_store, refusals,
 };
 
+use super::cells::{check_bounds, groups, in_cell};
 use super::results::{add_metrics, missing, unusable};
-use super::{Session, store_path};
+use super::{Session, load, store_path};
 use crate::cli::{Rerun, Tier, VerifyArgs};
 use crate::failure::{Code, Failure};
 
@@ -81,7 +82,7 @@ pub(super) fn verify(session: &Session, args: &VerifyArgs) -> Result<(), Failure
 fn examine(session: &Session, args: &VerifyArgs) -> Result<Verified, Failure> {
     let tier = tier(args)?;
     let rerun = (tier == Tier::Rerun).then(|| args.rerun.unwrap_or(Rerun::Bitwise));
-    let manifest = Manifest::load(&args.manifest.manifest, session.registry)?;
+    let manifest = load(session, &args.manifest)?;
     if args.untrusted {
         let project = args.project.as_deref().unwrap_or(manifest.folder());
         refuse(&refusals(&manifest, project))?;
@@ -102,7 +103,11 @@ fn examine(session: &Session, args: &VerifyArgs) -> Result<Verified, Failure> {
         }
     };
     let subject = Subject {
-        groups: groups(&manifest),
+        groups: manifest
+            .publications()
+            .iter()
+            .flat_map(|cell| groups(&manifest, cell))
+            .collect(),
         manifest,
         plan,
         lock,
@@ -130,8 +135,7 @@ fn examine(session: &Session, args: &VerifyArgs) -> Result<Verified, Failure> {
         None => {}
         Some(rerun) => again::rerun(session, args, rerun, &subject, &mut verified)?,
     }
-    let expect = &subject.manifest.expect;
-    let expected = check_expectations(expect, subject.metrics(&metrics));
+    let expected = check_bounds(&subject.manifest, &metrics);
     verified.checks.extend(expected);
     Ok(verified)
 }
@@ -166,19 +170,24 @@ fn outputs(subject: &Subject, checks: &mut Vec<Check>) -> Option<BTreeMap<String
     if let Some(store) = &subject.store {
         checks.extend(check_store(lock, store));
     }
+    let manifest = &subject.manifest;
+    let folder = manifest.maps_path()?;
     let mut metrics = BTreeMap::new();
-    for publication in subject.manifest.publications() {
-        let folder = publication.maps.as_ref()?;
-        let shown = match publication.label.as_str() {
-            "" => subject.manifest.maps.as_deref().unwrap_or_default(),
-            label => label,
-        };
-        checks.extend(check_published(lock, folder, shown));
-        let found = published_metrics(folder).ok()?.into_iter();
-        metrics.extend(found.map(|(name, value)| match publication.label.as_str() {
-            "" => (name, value),
-            label => (format!("{label}/{name}"), value),
-        }));
+    if let [_] = manifest.publications() {
+        let shown = manifest.maps.as_deref().unwrap_or_default();
+        checks.extend(check_published(lock, &folder, shown));
+        metrics = published_metrics(&folder).ok()?;
+    } else {
+        let mut folders = Vec::new();
+        for cell in manifest.publications() {
+            let folder = cell.maps.clone()?;
+            if let Ok(found) = published_metrics(&folder) {
+                let found = found.into_iter();
+                metrics.extend(found.map(|(name, value)| (in_cell(&name, cell), value)));
+            }
+            folders.push((cell.mark(), folder, cell.label.clone()));
+        }
+        checks.extend(check_published_cells(lock, &folders));
     }
     checks.push(check_same_metrics(&lock.metrics, &metrics));
     Some(metrics)
@@ -196,17 +205,6 @@ fn published_metrics(folder: &Path) -> Result<BTreeMap<String, f64>, StageError>
         add_metrics(&mut metrics, path, || read(&folder.join(path)))?;
     }
     Ok(metrics)
-}
-
-/// The data group that each stage with a parameter `data_group` makes.
-fn groups(manifest: &Manifest) -> BTreeMap<String, String> {
-    let stages = manifest.stages.iter();
-    stages
-        .filter_map(|(name, stage)| {
-            let group = stage.params.get("data_group")?.as_str()?;
-            Some((name.clone(), group.to_owned()))
-        })
-        .collect()
 }
 
 fn no_folder(error: std::io::Error) -> Failure {

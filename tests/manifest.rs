@@ -1,0 +1,320 @@
+//! The manifest language through the built program.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Project, Said};
+
+/// Splits for two sizes of the test set and two seeds; the labels are read once.
+const SWEEP: &str = "\
+clinicadl: 1
+name: sweep
+seed: ${params.seed}
+include: [fragments/data.yaml]
+params: { seed: 1, n_test: 4, folds: true }
+matrix: { n_test: [4, 6], seed: [1, 2] }
+defaults: { split: { with: { balance: [] } } }
+stages:
+  holdout: { uses: split, inputs: { labels: labels }, with: { n_test: '${params.n_test}' } }
+  folds:
+    uses: kfold
+    inputs: { labels: holdout.train }
+    with: { n_splits: 2 }
+    when: { params.folds: true }
+  fixed: { uses: kfold, inputs: { labels: labels }, with: { n_splits: 3 } }
+maps: out
+";
+
+fn sweep() -> Project {
+    let project = Project::with_tables(24);
+    project.write("experiment.yaml", SWEEP);
+    project.write("fragments/data.yaml", "inputs: { labels: ../labels.tsv }\n");
+    project
+}
+
+fn json(said: Said) -> Value {
+    serde_json::from_str(&said.success().stdout).unwrap()
+}
+
+fn names(value: &Value) -> Vec<&str> {
+    let actions = value["actions"].as_array().unwrap();
+    actions
+        .iter()
+        .map(|a| a["action"].as_str().unwrap())
+        .collect()
+}
+
+#[track_caller]
+fn refused(said: &Said, parts: &[&str]) {
+    assert_eq!(said.code, Some(2), "{}{}", said.stdout, said.stderr);
+    for part in parts {
+        assert!(
+            said.stderr.contains(part),
+            "expected `{part}`:\n{}",
+            said.stderr
+        );
+    }
+    assert!(!said.stderr.contains("panicked"), "{}", said.stderr);
+}
+
+#[test]
+fn a_matrix_runs_shares_and_publishes_every_cell() {
+    let project = sweep();
+    let report = project.report(&[]);
+    let actions = report["run"]["actions"].as_array().unwrap();
+    assert_eq!(actions.len(), 4 + 4 + 1, "{report:#}");
+    let folders: Vec<&str> = report["publications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["cell"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "n_test=4, seed=1",
+        "n_test=4, seed=2",
+        "n_test=6, seed=1",
+        "n_test=6, seed=2",
+    ];
+    assert_eq!(folders, expected);
+    let run = project.read("out/n_test=6,seed=2/provenance/run.json");
+    let run: Value = serde_json::from_str(&run).unwrap();
+    assert_eq!(
+        names(&run),
+        [
+            "holdout [n_test=6, seed=2]",
+            "folds [n_test=6, seed=2]",
+            "fixed"
+        ]
+    );
+    let again = project.run().success();
+    assert!(
+        again.stdout.contains("all 9 actions were hits"),
+        "{}",
+        again.stdout
+    );
+    let status = json(project.clinicadl(&["status", "experiment.yaml", "--json"]));
+    let published = status["publications"].as_array().unwrap();
+    assert!(
+        published.iter().all(|p| p["exists"] == true),
+        "{published:#?}"
+    );
+    let said = project.clinicadl(&["verify", "experiment.yaml"]);
+    said.success();
+}
+
+#[test]
+fn one_cell_is_run_by_setting_its_params() {
+    let project = sweep();
+    project.run().success();
+    let set = ["--set", "n_test=6", "--set", "seed=2"];
+    let report = project.report(&set);
+    assert_eq!(report["run"]["actions"].as_array().unwrap().len(), 3);
+    let hits = report["run"]["actions"].as_array().unwrap();
+    assert!(
+        hits.iter().all(|a| a["outcome"]["outcome"] == "hit"),
+        "{report:#}"
+    );
+    let plan =
+        json(project.clinicadl(&[&["plan", "experiment.yaml", "--json"], &set[..]].concat()));
+    assert_eq!(names(&plan), ["holdout", "folds", "fixed"]);
+    let without = [
+        &["plan", "experiment.yaml", "--json", "--set", "folds=false"],
+        &set[..],
+    ]
+    .concat();
+    assert_eq!(
+        names(&json(project.clinicadl(&without))),
+        ["holdout", "fixed"]
+    );
+    let said = project.clinicadl(&["run", "experiment.yaml", "--set", "n_tset=3"]);
+    refused(&said, &["unknown param `n_tset`", "did you mean `n_test`?"]);
+    let said = project.clinicadl(&["plan", "experiment.yaml", "--set", "n_test"]);
+    refused(&said, &["--set", "expected NAME=VALUE"]);
+}
+
+#[test]
+fn forcing_a_stage_forces_it_in_every_cell() {
+    let project = sweep();
+    project.run().success();
+    let forced = |arguments: &[&str]| {
+        let report = project.report(arguments);
+        let actions = report["run"]["actions"].as_array().unwrap().clone();
+        actions
+            .iter()
+            .filter(|a| a["outcome"]["outcome"] == "ran")
+            .count()
+    };
+    assert_eq!(forced(&["--force", "holdout"]), 4);
+    assert_eq!(forced(&["--force", "holdout [n_test=6, seed=1]"]), 1);
+    let said = project.clinicadl(&["run", "experiment.yaml", "--force", "houldout"]);
+    refused(&said, &["no stage `houldout` to force"]);
+}
+
+#[test]
+fn check_tells_the_cells_and_the_warnings() {
+    let project = sweep();
+    project.edit(
+        "experiment.yaml",
+        "params: { seed: 1,",
+        "params: { spare: 1, seed: 1,",
+    );
+    let said = project.clinicadl(&["check", "experiment.yaml"]).success();
+    assert!(
+        said.stdout.contains("9 stages of 4 cells"),
+        "{}",
+        said.stdout
+    );
+    assert!(said.stderr.contains("warning"), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("experiment.yaml:5:"),
+        "{}",
+        said.stderr
+    );
+    assert!(
+        said.stderr.contains("param `spare` is not used"),
+        "{}",
+        said.stderr
+    );
+    let check = json(project.clinicadl(&["check", "experiment.yaml", "--json"]));
+    assert_eq!(check["valid"], true);
+    assert_eq!(check["cells"], 4);
+    assert_eq!(check["issues"][0]["severity"], "warning");
+    project.edit("fragments/data.yaml", "labels.tsv", "lables.tsv");
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    refused(
+        &said,
+        &[
+            "fragments/data.yaml:1:11: `inputs.labels`",
+            "does not exist",
+        ],
+    );
+}
+
+#[test]
+fn bounds_and_metrics_are_those_of_each_cell() {
+    let project = Project::with_caps(12);
+    project.edit("experiment.yaml", "name: small\nseed: 42", "name: small\nseed: ${params.seed}\nparams: { seed: 1, least: 0 }\nmatrix: { include: [{ seed: 1, least: 0.0 }, { seed: 2, least: 1.5 }] }");
+    project.edit("experiment.yaml", "epochs: 2", "epochs: 1");
+    let text = project.read("experiment.yaml");
+    let (before, _) = text.split_once("  saliency:").unwrap();
+    project.write(
+        "experiment.yaml",
+        &format!("{before}maps: maps\nexpect: [{{ metric: test.balanced_accuracy, min: '${{params.least}}' }}]\n"),
+    );
+    let report = project.report(&[]);
+    assert_eq!(report["publications"].as_array().unwrap().len(), 2);
+    assert!(
+        project.path("maps/seed=2,least=1.5/split-1").is_dir(),
+        "{:?}",
+        project.files()
+    );
+    let said = project.clinicadl(&["verify", "experiment.yaml", "--json"]);
+    let verified: Value = serde_json::from_str(&said.stdout).unwrap();
+    let checks = verified["checks"].as_array().unwrap();
+    let failed: Vec<&Value> = checks.iter().filter(|c| c["outcome"] == "failed").collect();
+    // Nothing can be as accurate as the second cell demands.
+    assert_eq!(
+        failed.len(),
+        2,
+        "one for each of two selected models: {failed:#?}"
+    );
+    for check in failed {
+        assert!(
+            check["name"].as_str().unwrap().contains("seed=2"),
+            "{check}"
+        );
+    }
+    fs::write(
+        project.path("maps/seed=1,least=0.0/split-0/training_logs/training.tsv"),
+        "x",
+    )
+    .unwrap();
+    let said = project.clinicadl(&["verify", "experiment.yaml"]);
+    assert!(said.stdout.contains("training.tsv"), "{}", said.stdout);
+}
+
+#[test]
+fn a_folder_outside_of_the_project_takes_whoever_runs_it() {
+    let project = Project::with_tables(24);
+    project.edit("experiment.yaml", "maps: tables", "maps: ../elsewhere");
+    let said = project.run();
+    refused(
+        &said,
+        &[
+            "experiment.yaml:9:1",
+            "`../elsewhere` is outside of the project",
+            "--maps",
+        ],
+    );
+    let elsewhere = tempfile::tempdir().unwrap();
+    let folder = elsewhere.path().join("tables");
+    let folder = folder.to_str().unwrap();
+    project
+        .clinicadl(&["run", "experiment.yaml", "--maps", folder])
+        .success();
+    assert!(
+        elsewhere
+            .path()
+            .join("tables/provenance/run.json")
+            .is_file()
+    );
+    project
+        .clinicadl(&["status", "experiment.yaml", "--maps", folder, "--check"])
+        .success();
+}
+
+#[test]
+fn the_same_manifest_in_another_folder_has_the_same_keys() {
+    let keys = |project: &Project| {
+        let plan = json(project.clinicadl(&["plan", "experiment.yaml", "--json"]));
+        let actions = plan["actions"].as_array().unwrap().clone();
+        actions
+            .iter()
+            .map(|a| a["key"].to_string())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keys(&sweep()), keys(&sweep()));
+}
+
+#[test]
+fn hostile_manifests_are_refused_quickly_and_in_little_memory() {
+    let project = Project::with_tables(4);
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..30 {
+        let below = vec![format!("*a{}", i - 1); 10].join(", ");
+        bomb.push_str(&format!("a{i}: &a{i} [{below}]\n"));
+    }
+    let texts = [
+        (bomb, "too large"),
+        ("[".repeat(100 << 20), "larger than 4 MiB"),
+        ("{a: ".repeat(1 << 20), "nested too deeply"),
+        (
+            project
+                .read("experiment.yaml")
+                .replace("maps: tables", "maps: /tmp/x"),
+            "not relative",
+        ),
+        (
+            project
+                .read("experiment.yaml")
+                .replace("maps: tables", "maps: link/x"),
+            "through a link",
+        ),
+        ("include: [/etc/shadow]\n".to_owned(), "not a relative path"),
+    ];
+    std::os::unix::fs::symlink("/tmp", project.path("link")).unwrap();
+    for (text, message) in texts {
+        project.write("hostile.yaml", &text);
+        // Memory and processor time are bounded: whatever grows without limit is killed. An ordinary
+        // refusal takes milliseconds.
+        let limited = format!(
+            "ulimit -v 1000000 -t 30; exec {} check hostile.yaml",
+            env!("CARGO_BIN_EXE_clinicadl")
+        );
+        let mut shell = std::process::Command::new("sh");
+        let said = crate::support::run(shell.current_dir(project.path("")).args(["-c", &limited]));
+        refused(&said, &[message]);
+        assert!(said.stderr.len() < 100_000);
+    }
+}
