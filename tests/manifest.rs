@@ -309,7 +309,7 @@ fn hostile_manifests_are_refused_quickly_and_in_little_memory() {
         // Memory and processor time are bounded: whatever grows without limit is killed. An ordinary
         // refusal takes milliseconds.
         let limited = format!(
-            "ulimit -v 1000000 -t 30; exec {} check hostile.yaml",
+            "ulimit -v 1000000 && ulimit -t 30 && exec {} check hostile.yaml",
             env!("CARGO_BIN_EXE_clinicadl")
         );
         let mut shell = std::process::Command::new("sh");
@@ -317,4 +317,82 @@ fn hostile_manifests_are_refused_quickly_and_in_little_memory() {
         refused(&said, &[message]);
         assert!(said.stderr.len() < 100_000);
     }
+}
+
+/// The code blocks of a document in one language.
+fn blocks(document: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut rest = document;
+    while let Some((_, after)) = rest.split_once(&format!("```{language}\n")) {
+        let (block, after) = after.split_once("```").unwrap();
+        blocks.push(block.to_owned());
+        rest = after;
+    }
+    blocks
+}
+
+#[test]
+fn every_example_of_the_reference_is_valid_here_and_in_editors() {
+    let document = fs::read_to_string(crate::support::root().join("docs/manifest.md")).unwrap();
+    let project = Project::empty();
+    project.write("data/labels.tsv", "participant_id\tsession_id\tdiagnosis\n");
+    project.write("data/caps/subjects/x", "");
+    let schema: Value =
+        serde_json::from_str(&project.clinicadl(&["schema"]).success().stdout).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut examples = 0;
+    for (language, name) in [("yaml", "m.yaml"), ("toml", "m.toml")] {
+        for block in blocks(&document, language) {
+            let first = block.lines().next().unwrap();
+            if let Some(fragment) = first.strip_prefix("# fragments/") {
+                project.write(&format!("fragments/{fragment}"), &block);
+                continue;
+            }
+            project.write(name, &block);
+            let path = project.path(name);
+            let registry = engine::Registry::new(stages::STAGES);
+            let manifest = engine::manifest::Manifest::load(&path, registry)
+                .unwrap_or_else(|issues| panic!("{issues}\n{block}"));
+            assert!(
+                manifest.warnings.is_empty() || first.contains("fragments"),
+                "{block}"
+            );
+            if language == "yaml" {
+                let value = engine::manifest::yaml_value(&block).unwrap();
+                let errors: Vec<String> = schema
+                    .iter_errors(&value)
+                    .map(|e| format!("{e} at {}", e.instance_path()))
+                    .collect();
+                assert!(errors.is_empty(), "{errors:#?}\n{block}");
+            }
+            examples += 1;
+        }
+    }
+    assert!(examples >= 7, "{examples}");
+}
+
+#[test]
+fn editors_refuse_what_the_program_refuses() {
+    let schema: Value =
+        serde_json::from_str(&crate::support::clinicadl(&["schema"]).success().stdout).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let stage = |stage: &str| {
+        let text = format!("clinicadl: 1\nname: x\nstages: {{ a: {{ {stage} }} }}\n");
+        schema.is_valid(&engine::manifest::yaml_value(&text).unwrap())
+    };
+    assert!(stage("uses: kfold, with: { n_splits: 3 }"));
+    assert!(stage("uses: kfold, with: { n_splits: '${params.n}' }"));
+    assert!(stage(
+        "uses: kfold, with: '${params.all}', splits: ['${params.i}'], retries: '${params.r}'"
+    ));
+    assert!(stage(
+        "uses: train, with: { network: { name: '${params.n}' }, epochs: 3 }"
+    ));
+    assert!(!stage("uses: kfold, with: { n_splits: three }"));
+    assert!(!stage(
+        "uses: kfold, with: { n_splits: 'about ${params.n}' }"
+    ));
+    assert!(!stage("uses: kfold, with: { n_spltis: 3 }"));
+    assert!(!stage("uses: kflod"));
+    assert!(!stage("uses: train, with: { network: { name: Conv9 } }"));
 }
