@@ -205,6 +205,30 @@ fn a_program_cannot_change_what_is_stored() {
     project.clinicadl(&["store", "verify"]).success();
 }
 
+/// However large an input is, and however the manifest is named, a program gets a copy of it.
+#[test]
+fn a_large_input_of_the_user_is_a_copy_too() {
+    let project = project("printf X > \"$1\"; ln \"$1\" \"$2\"");
+    let big = vec![b'a'; 65 << 20];
+    project.write_bytes("labels.tsv", &big);
+    project.edit(
+        "experiment.yaml",
+        "  folds: { uses: kfold, inputs: { labels: step }, with: { n_splits: 2 } }\n",
+        "",
+    );
+    let absolute = project.path("experiment.yaml");
+    for manifest in ["experiment.yaml", absolute.to_str().unwrap()] {
+        project
+            .clinicadl(&["run", manifest, "--force", "step"])
+            .success();
+        assert_eq!(
+            fs::read(project.path("labels.tsv")).unwrap().len(),
+            big.len()
+        );
+        project.clinicadl(&["store", "verify"]).success();
+    }
+}
+
 #[test]
 fn a_program_that_takes_too_long_is_stopped_with_its_children() {
     let project = project("sleep 600 & echo $! > /dev/null; sleep 600");

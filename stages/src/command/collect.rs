@@ -1,6 +1,7 @@
 //! Taking what a program left, if it is what was declared and nothing else.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use engine::{Output, StageError};
@@ -91,9 +92,9 @@ fn take_file(
         )));
     }
     let target = output.create_path(inside)?;
-    let is_link = path.is_symlink();
-    // A link inside of the folder stands for its file.
-    let moved = if is_link {
+    // A link stands for its file; a file with other names must not share its bytes with the store.
+    let has_other_names = fs::metadata(path).map_or(true, |metadata| metadata.nlink() > 1);
+    let moved = if path.is_symlink() || has_other_names {
         fs::copy(path, &target).map(drop)
     } else {
         fs::rename(path, &target).or_else(|_| fs::copy(path, &target).map(drop))

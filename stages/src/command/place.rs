@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use engine::{Context, Input, StageError};
 
 use super::CommandParams;
-
-/// From this size on a file is linked and not copied: it is read-only in the store.
-const LINK_FROM: u64 = 64 << 20;
 
 /// A part of an argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,13 +150,10 @@ fn place_input(folder: &Path, input: &Input) -> Result<PathBuf, StageError> {
     for (name, file) in &input.files {
         let target = folder.join(name);
         create(target.parent().unwrap_or(folder))?;
-        let placed = if file.size >= LINK_FROM {
-            symlink(&file.path, &target)
-        } else {
-            // A script has to be executable, and a copy loses nothing by it.
-            fs::copy(&file.path, &target)
-                .and_then(|_| fs::set_permissions(&target, Permissions::from_mode(0o755)))
-        };
+        // Always a copy, never a link: a program may write to whatever it is given. A script has to be
+        // executable, and a copy loses nothing by it.
+        let placed = fs::copy(&file.path, &target)
+            .and_then(|_| fs::set_permissions(&target, Permissions::from_mode(0o755)));
         placed.map_err(|e| StageError::io("prepare input", &file.path, &e))?;
     }
     let mut names = input.files.keys();
