@@ -1,6 +1,7 @@
 //! Taking what a program left, if it is what was declared and nothing else.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use engine::{Output, StageError};
@@ -91,9 +92,10 @@ fn take_file(
         )));
     }
     let target = output.create_path(inside)?;
-    let is_link = path.is_symlink();
-    // A link inside of the folder stands for its file.
-    let moved = if is_link {
+    // A link inside of the folder stands for its file. A file that has another name elsewhere could be
+    // changed by it later: only its content is taken.
+    let is_shared = fs::metadata(path).is_ok_and(|metadata| metadata.nlink() > 1);
+    let moved = if path.is_symlink() || is_shared {
         fs::copy(path, &target).map(drop)
     } else {
         fs::rename(path, &target).or_else(|_| fs::copy(path, &target).map(drop))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
+use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -97,7 +98,11 @@ impl Places {
         }
         let mut inputs = BTreeMap::new();
         for name in &params.inputs {
-            let place = place_input(&work.join("inputs").join(name), context.input(name)?)?;
+            let place = Placing {
+                file_name: params.file_names.get(name),
+                copies_all: params.copy_inputs,
+            };
+            let place = place.input(&work.join("inputs").join(name), context.input(name)?)?;
             inputs.insert(name.clone(), place);
         }
         let mut outputs = BTreeMap::new();
@@ -146,26 +151,48 @@ impl Places {
     }
 }
 
-/// Copies an input, so that a program that writes to it changes nothing else. An input of one file is
-/// that file, else it is a folder.
-fn place_input(folder: &Path, input: &Input) -> Result<PathBuf, StageError> {
-    create(folder)?;
-    for (name, file) in &input.files {
-        let target = folder.join(name);
-        create(target.parent().unwrap_or(folder))?;
-        let placed = if file.size >= LINK_FROM {
-            symlink(&file.path, &target)
-        } else {
-            // A script has to be executable, and a copy loses nothing by it.
-            fs::copy(&file.path, &target)
-                .and_then(|_| fs::set_permissions(&target, Permissions::from_mode(0o755)))
-        };
-        placed.map_err(|e| StageError::io("prepare input", &file.path, &e))?;
+/// How an input is put before a program.
+struct Placing<'a> {
+    file_name: Option<&'a String>,
+    copies_all: bool,
+}
+
+impl Placing<'_> {
+    /// Copies an input, so that a program that writes to it changes nothing else. An input of one file
+    /// is that file, else it is a folder.
+    fn input(&self, folder: &Path, input: &Input) -> Result<PathBuf, StageError> {
+        create(folder)?;
+        if let Some(name) = self.file_name {
+            let target = folder.join(name);
+            self.file(&input.only_file()?.path, &target)?;
+            return Ok(target);
+        }
+        for (name, file) in &input.files {
+            let target = folder.join(name);
+            create(target.parent().unwrap_or(folder))?;
+            self.file(&file.path, &target)?;
+        }
+        let mut names = input.files.keys();
+        match (names.next(), names.next()) {
+            (Some(only), None) if !only.contains('/') => Ok(folder.join(only)),
+            _ => Ok(folder.to_owned()),
+        }
     }
-    let mut names = input.files.keys();
-    match (names.next(), names.next()) {
-        (Some(only), None) if !only.contains('/') => Ok(folder.join(only)),
-        _ => Ok(folder.to_owned()),
+
+    /// Shares the blocks of a file where the file system can, copies a small one, links to a large one.
+    /// What a link leads to is looked at again before anything is recorded.
+    fn file(&self, from: &Path, to: &Path) -> Result<(), StageError> {
+        let place = || -> io::Result<()> {
+            if reflink_copy::reflink(from, to).is_err() {
+                if fs::metadata(from)?.len() >= LINK_FROM && !self.copies_all {
+                    return symlink(from, to);
+                }
+                fs::copy(from, to)?;
+            }
+            // A script has to be executable, and a copy loses nothing by it.
+            fs::set_permissions(to, Permissions::from_mode(0o755))
+        };
+        place().map_err(|e| StageError::io("prepare input", from, &e))
     }
 }
 
