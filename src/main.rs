@@ -7,6 +7,13 @@ mod progress;
 
 use std::process::ExitCode;
 
+use engine::exec::{GUARD, guard_main};
+
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    // Not a verb: the engine starts this program again to look after a foreign one.
+    if arguments.next().is_some_and(|first| first == GUARD) {
+        return guard_main(arguments);
+    }
     commands::main(cli::parse())
 }

@@ -50,6 +50,11 @@ impl Progress {
             Event::Waiting { action } => {
                 self.line(&format!("   wait  {action}: another run is computing it"));
             }
+            Event::Turn { action } => {
+                self.line(&format!(
+                    "    \x1b[1mrun\x1b[0m  {action}: the other run left no result"
+                ));
+            }
             Event::Stage { action, event } => self.stage(action, event),
             Event::Finished { action, elapsed_s } => {
                 self.end_bar(action);

@@ -312,3 +312,201 @@ fn another_program_of_the_same_name_runs_again() {
         said.stderr
     );
 }
+
+/// F1 for programs: what ran must be what was hashed.
+#[test]
+fn a_program_replaced_while_it_runs_is_not_recorded() {
+    let project = project("");
+    let tool = project.path("my-tool");
+    let write = |text: &str| {
+        // A new file: a program that runs cannot be written to.
+        fs::remove_file(&tool).ok();
+        project.write("my-tool", text);
+        fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    let replaces = format!(
+        "#!/bin/sh\ncp \"$1\" \"$2\"\nmv '{0}' '{0}.old'\nprintf '#!/bin/sh\\nexit 1\\n' > '{0}'\nchmod +x '{0}'\n",
+        tool.display()
+    );
+    write(&replaces);
+    let argv = format!("['{}',", tool.display());
+    project.edit("experiment.yaml", "['{inputs.script}',", &argv);
+    fails(&project, 1, "changed while");
+    write("#!/bin/sh\ncp \"$1\" \"$2\"\n");
+    project.run().success();
+}
+
+/// The PATH that a program is given does not decide which program runs.
+#[test]
+fn the_program_that_runs_is_the_one_that_was_hashed() {
+    let project = project("");
+    project.edit(
+        "experiment.yaml",
+        "['{inputs.script}', '{inputs.labels}', '{outputs.table}']",
+        "[cp, '{inputs.labels}', '{outputs.table}']",
+    );
+    project.write("bin/cp", "#!/bin/sh\nexit 9\n");
+    let wrong = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(project.path("bin/cp"), wrong).unwrap();
+    let given = format!(
+        "      environment: []\n      set_environment: {{ PATH: '{}' }}\n      inputs: [labels, script]",
+        project.path("bin").display()
+    );
+    project.edit("experiment.yaml", "      inputs: [labels, script]", &given);
+    project.run().success();
+}
+
+#[test]
+fn a_variable_that_is_declared_neutral_is_seen_and_runs_nothing_again() {
+    let project = project("test -n \"$FS_LICENSE\"; cp \"$1\" \"$2\"");
+    project.edit(
+        "experiment.yaml",
+        "      inputs: [labels, script]",
+        "      inputs: [labels, script]\n      environment_unhashed: [FS_LICENSE]",
+    );
+    let with = |value: &str| {
+        let arguments = ["run", "experiment.yaml", "--json"];
+        let said = run(command(&project.path("."), &arguments).env("FS_LICENSE", value)).success();
+        serde_json::from_str::<Value>(&said.stdout).unwrap()
+    };
+    assert_eq!(ran(&with("/opt/a")), ["step", "folds"]);
+    assert!(ran(&with("/opt/b")).is_empty());
+}
+
+#[test]
+fn a_program_finds_its_input_under_the_name_it_asks_for() {
+    let project = project("case \"$1\" in *.csv) cp \"$1\" \"$2\";; *) exit 1;; esac");
+    fails(&project, 1, "ended with code 1");
+    project.edit(
+        "experiment.yaml",
+        "      inputs: [labels, script]",
+        "      inputs: [labels, script]\n      file_names: { labels: labels.csv }",
+    );
+    project.run().success();
+}
+
+/// A manifest's seed is in the key of a program that asks for it, and of no other.
+#[test]
+fn a_seed_matters_to_those_who_ask_for_it() {
+    let project = project("echo \"seed <$3>\" >&2; cp \"$1\" \"$2\"");
+    project.edit("experiment.yaml", "name: foreign", "name: foreign\nseed: 1");
+    project.run().success();
+    project.edit("experiment.yaml", "seed: 1", "seed: 2");
+    assert!(!ran(&project.report(&[])).contains(&"step"));
+    project.edit(
+        "experiment.yaml",
+        "'{outputs.table}']",
+        "'{outputs.table}', '{seed}']",
+    );
+    assert_eq!(ran(&project.report(&[])), ["step"]);
+    project.edit("experiment.yaml", "seed: 2", "seed: 3");
+    assert!(ran(&project.report(&[])).contains(&"step"));
+}
+
+#[test]
+fn an_output_without_a_file_fails() {
+    let project = project("mkdir out/labels.tsv");
+    fails(&project, 1, "the program left no file in `out/labels.tsv`");
+}
+
+/// Links stand for their files, wherever in the outputs these are.
+#[test]
+fn links_among_outputs_are_files_of_their_own() {
+    let project = project(
+        "mkdir -p a b\ncp \"$1\" a/labels.tsv\nln -s ../a/labels.tsv b/first.tsv\n\
+         ln -s labels.tsv a/again.tsv\nln a/labels.tsv b/second.tsv",
+    );
+    project.write(
+        "experiment.yaml",
+        "\
+clinicadl: 1
+name: links
+inputs: { labels: labels.tsv, script: step.sh, check: check.sh }
+stages:
+  step:
+    uses: command
+    inputs: { labels: labels, script: script }
+    with:
+      argv: ['{inputs.script}', '{inputs.labels}']
+      inputs: [labels, script]
+      outputs: { a: { path: a, kind: folder }, b: { path: b, kind: folder } }
+  compare:
+    uses: command
+    inputs: { a: step.a, b: step.b, labels: labels, check: check }
+    with:
+      argv: ['{inputs.check}', '{inputs.a}', '{inputs.b}', '{inputs.labels}']
+      inputs: [a, b, labels, check]
+      outputs: { out: { path: out, kind: table } }
+",
+    );
+    project.write(
+        "check.sh",
+        "#!/bin/sh\nset -e\n\
+         for file in $1/labels.tsv $1/again.tsv $2/first.tsv $2/second.tsv; do\n\
+         test ! -L $file; cmp $file $3\ndone\ntouch out\n",
+    );
+    project.run().success();
+    project.clinicadl(&["store", "verify"]).success();
+}
+
+/// Signal 9 from elsewhere is the machine's doing: what `retries` is for.
+#[test]
+fn a_program_that_was_killed_is_tried_again_when_asked() {
+    let project = project("");
+    let count = project.path("count");
+    let script = format!(
+        "#!/bin/sh\necho >> '{0}'\ntest $(wc -l < '{0}') -ge 2 || kill -9 $$\ncp \"$1\" \"$2\"\n",
+        count.display()
+    );
+    project.write("step.sh", &script);
+    fails(&project, 7, "was killed by signal 9");
+    fs::remove_file(&count).unwrap();
+    project.edit(
+        "experiment.yaml",
+        "    uses: command",
+        "    uses: command\n    retries: 1",
+    );
+    project.run().success();
+    assert_eq!(fs::read_to_string(count).unwrap().lines().count(), 2);
+}
+
+/// A program that has left its process group ends with its engine all the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_of_a_program_outlives_a_killed_engine() {
+    let project = project("");
+    let pids = project.path("pids");
+    let script = format!(
+        "#!/bin/sh\nsetsid sleep 600 &\necho $! > '{0}.new'\necho $$ >> '{0}.new'\n\
+         mv '{0}.new' '{0}'\nsleep 600\n",
+        pids.display()
+    );
+    project.write("step.sh", &script);
+    let mut engine = command(&project.path("."), &["run", "experiment.yaml"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let until = |what: &dyn Fn() -> bool| {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !what() {
+            assert!(std::time::Instant::now() < deadline, "it never came");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    until(&|| pids.exists());
+    engine.kill().unwrap();
+    engine.wait().unwrap();
+    let text = fs::read_to_string(&pids).unwrap();
+    let is_alive = |pid: &str| {
+        // A zombie has ended; nobody has asked how.
+        fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+            !stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .starts_with(" Z")
+        })
+    };
+    assert_eq!(text.lines().count(), 2);
+    until(&|| !text.lines().any(is_alive));
+}

@@ -4,17 +4,17 @@
 //! without changing the key.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::StageError;
-use crate::exec::{Gently, Log, Stop, Supervision, Usage, child};
+use crate::exec::program::Behalf;
+use crate::exec::{Log, Program, Stop, Usage};
 use crate::items::{Item, ItemStore};
+use crate::plan::find_program;
 use crate::seed::Stream;
 
 /// What a stage may use of the machine.
@@ -177,6 +177,7 @@ pub struct Context {
     pub(crate) stop: Stop,
     pub(crate) log: Arc<Log>,
     pub(crate) usage: Arc<Mutex<Usage>>,
+    pub(crate) guard: Option<PathBuf>,
     pub(crate) events: EventSink,
 }
 
@@ -272,41 +273,32 @@ impl Context {
         std::env::var_os(name)
     }
 
-    /// Runs a foreign process until it ends; what it says goes to the log of this action.
-    ///
-    /// It runs in a process group of its own, which is terminated when the action is stopped and killed
-    /// when it holds more memory than the stage declares.
+    /// The file of a program: the one whose content is in the key, for a stage that declares it among
+    /// its needs.
     ///
     /// # Errors
-    /// It cannot be started, was stopped, held too much memory, or ended with another code than 0; the
-    /// last lines that it said are in the hints.
-    pub fn run_process(&self, command: &mut Command) -> Result<(), StageError> {
-        let program = command.get_program().to_string_lossy().into_owned();
-        let supervision = Supervision {
+    /// It is neither on PATH nor an executable file.
+    pub fn program(&self, name: &str) -> Result<PathBuf, StageError> {
+        find_program(name)
+            .ok_or_else(|| StageError::environment(format!("program `{name}` is not on PATH")))
+    }
+
+    /// Runs a foreign program until it ends; what it says goes to the log of this action.
+    ///
+    /// Everything that it started ends with it. It is terminated when the action is stopped, and killed
+    /// when it holds more memory than the stage declares or when the engine is gone.
+    ///
+    /// # Errors
+    /// It cannot be started, was stopped, held too much memory, or ended with another code than 0.
+    pub fn run_program(&self, program: &Program) -> Result<(), StageError> {
+        program.run(&Behalf {
+            guard: self.guard.as_deref(),
+            folder: &self.scratch,
             stop: &self.stop,
-            gently: Gently::Terminate,
             memory_limit: self.memory_limit,
             log: &self.log,
-        };
-        let ended = child::run(command, &supervision, &mut |line| self.log.line(&line))
-            .map_err(|e| StageError::io("start", Path::new(&program), &e))?;
-        *self.usage.lock().unwrap_or_else(PoisonError::into_inner) = ended.usage;
-        if ended.exceeded_memory {
-            return Err(StageError::environment(format!(
-                "`{program}` held {} MiB of memory, more than the limit of {} MiB, and was stopped",
-                ended.usage.peak_memory_bytes.unwrap_or(0) >> 20,
-                self.memory_limit.unwrap_or(0) >> 20
-            ))
-            .hint("raise `resources: { memory: … }` of the stage, or let it use less"));
-        }
-        self.check_cancelled()?;
-        let how = match (ended.usage.exit_code, ended.status.and_then(|s| s.signal())) {
-            (Some(0), _) => return Ok(()),
-            (Some(code), _) => format!("`{program}` ended with code {code}"),
-            (None, Some(signal)) => format!("`{program}` was killed by signal {signal}"),
-            (None, None) => format!("`{program}` disappeared"),
-        };
-        Err(StageError::new(how))
+            usage: &self.usage,
+        })
     }
 
     /// Tells how far the stage is.

@@ -101,6 +101,17 @@ pub fn classify(error: &io::Error) -> (FailureKind, Option<&'static str>) {
             FailureKind::Environment,
             Some("check the permissions of this path"),
         ),
+        io::ErrorKind::StaleNetworkFileHandle
+        | io::ErrorKind::TimedOut
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::ResourceBusy => (
+            FailureKind::Environment,
+            Some("the disk or the network did not answer; `retries:` of the stage tries again"),
+        ),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => (
+            FailureKind::Environment,
+            Some("the disk failed to read or write: see the system's log"),
+        ),
         _ => (FailureKind::Failed, None),
     }
 }

@@ -23,8 +23,6 @@ pub trait AnyStage: Send + Sync {
     fn version(&self) -> u32;
     /// [`Stage::SUMMARY`].
     fn summary(&self) -> &'static str;
-    /// [`Stage::SEEDED`].
-    fn seeded(&self) -> bool;
     /// [`Stage::RUNS_IN`].
     fn runs_in(&self) -> RunsIn;
     /// [`Stage::needs`] for resolved parameters.
@@ -38,6 +36,8 @@ pub trait AnyStage: Send + Sync {
     /// # Errors
     /// The value does not fit the parameters' type.
     fn resolve(&self, params: &Value) -> Result<Value, String>;
+    /// [`Stage::is_seeded`] for resolved parameters.
+    fn is_seeded(&self, params: &Value) -> bool;
     /// [`Stage::ports`] for resolved parameters.
     fn ports(&self, params: &Value) -> Ports;
     /// [`Stage::check`] for resolved parameters.
@@ -51,6 +51,7 @@ pub trait AnyStage: Send + Sync {
         Ok(Prepared {
             issues: self.check(&params),
             ports: self.ports(&params),
+            is_seeded: self.is_seeded(&params),
             params,
         })
     }
@@ -74,6 +75,8 @@ pub struct Prepared {
     pub issues: Vec<ParamIssue>,
     /// The ports that they give the stage.
     pub ports: Ports,
+    /// Whether the stage draws from the experiment's seed.
+    pub is_seeded: bool,
 }
 
 /// A stage whose implementation is in another program.
@@ -122,8 +125,8 @@ macro_rules! erase {
         fn summary(&self) -> &'static str {
             S::SUMMARY
         }
-        fn seeded(&self) -> bool {
-            S::SEEDED
+        fn is_seeded(&self, params: &Value) -> bool {
+            S::is_seeded(&typed::<S>(params))
         }
         fn runs_in(&self) -> RunsIn {
             S::RUNS_IN
@@ -153,6 +156,7 @@ macro_rules! erase {
             Ok(Prepared {
                 issues: S::check(&typed),
                 ports: S::ports(&typed),
+                is_seeded: S::is_seeded(&typed),
                 params: serde_json::to_value(typed).map_err(|e| e.to_string())?,
             })
         }

@@ -17,8 +17,6 @@ pub trait Stage: Send + Sync + 'static {
     const VERSION: u32;
     /// One sentence for listings.
     const SUMMARY: &'static str;
-    /// Whether the stage draws from the experiment's seed; only then is the seed in its key.
-    const SEEDED: bool = false;
     /// Where its actions execute.
     const RUNS_IN: RunsIn = RunsIn::Engine;
     /// Whether it runs programs that the manifest names: `verify --untrusted` refuses it then.
@@ -28,6 +26,12 @@ pub trait Stage: Send + Sync + 'static {
 
     /// The named inputs and outputs.
     fn ports(params: &Self::Params) -> Ports;
+
+    /// Whether the stage draws from the experiment's seed; only then is the seed in its key.
+    fn is_seeded(params: &Self::Params) -> bool {
+        let _ = params;
+        false
+    }
 
     /// Problems across parameters that their schema cannot express. No I/O.
     fn check(params: &Self::Params) -> Vec<ParamIssue> {

@@ -117,8 +117,11 @@ impl Stage for Fold {
     const ID: &'static str = "fold";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Folds.";
-    const SEEDED: bool = true;
     type Params = FoldParams;
+
+    fn is_seeded(_: &FoldParams) -> bool {
+        true
+    }
 
     fn ports(params: &FoldParams) -> Ports {
         Ports {

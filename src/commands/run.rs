@@ -130,6 +130,7 @@ pub(super) fn execute(
         machine,
         conditions,
         worker: worker_path()?,
+        guard: std::env::current_exe().ok(),
         interrupt: interrupt(),
         fail_fast,
         first_delay: Duration::from_secs(1),

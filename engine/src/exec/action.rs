@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::child::Usage;
 use super::log::Log;
 use super::stop::Stop;
+use super::usage::Usage;
 use crate::context::{Context, EventSink, Input, Output, Slots, StageEvent};
 use crate::digest::Digest;
 use crate::error::StageError;
@@ -61,6 +61,8 @@ pub struct Surroundings {
     pub log: Arc<Log>,
     /// What its processes used.
     pub usage: Arc<Mutex<Usage>>,
+    /// The program that starts foreign ones and ends them with the engine; none in tests.
+    pub guard: Option<PathBuf>,
 }
 
 /// An output of an action.
@@ -99,6 +101,7 @@ pub fn execute(
         stop: stop.into(),
         log: Arc::new(Log::new(None)),
         usage: Arc::default(),
+        guard: None,
     };
     execute_in(spec, registry, store, &surroundings)
 }
@@ -132,6 +135,7 @@ pub fn execute_in(
         stop: surroundings.stop.clone(),
         log: surroundings.log.clone(),
         usage: surroundings.usage.clone(),
+        guard: surroundings.guard.clone(),
         events: surroundings.events.clone(),
     };
     catch_unwind(AssertUnwindSafe(|| stage.run(&spec.params, &context)))

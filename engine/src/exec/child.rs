@@ -1,16 +1,17 @@
 //! A process that belongs to an action: its output read, its memory watched, its end awaited.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::process::CommandExt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde::{Deserialize, Serialize};
 
+use super::guard::TERMINATE;
 use super::log::Log;
 use super::stop::Stop;
+use super::usage::{self, Usage};
 
 /// How often the wish to stop is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -20,6 +21,12 @@ const LOOK: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_secs(10);
 /// How long to wait for output of processes that a finished one left behind.
 const LEFTOVERS: Duration = Duration::from_secs(2);
+/// How long a guard may take to kill its program before it is killed itself.
+const GUARD_GRACE: Duration = Duration::from_secs(1);
+/// Bytes of a line; a longer one is cut into several.
+const LONGEST: usize = 64 << 10;
+/// Lines that wait to be read; a program that says more waits too.
+const WAITING_LINES: usize = 256;
 
 /// How a process is told to stop in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub enum Gently {
     EndOfInput,
     /// By SIGTERM to its process group.
     Terminate,
+    /// By a byte to the guard that started it.
+    Guard,
 }
 
 /// Under which conditions a process runs.
@@ -43,20 +52,6 @@ pub struct Supervision<'a> {
     pub log: &'a Log,
 }
 
-/// What a process used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Most memory that its process group held when it was looked at, in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peak_memory_bytes: Option<u64>,
-    /// Processor time of the group in seconds, as last seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_s: Option<f64>,
-    /// Its exit code, if it exited by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-}
-
 /// How a process ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -64,8 +59,8 @@ pub struct Ended {
     pub status: Option<ExitStatus>,
     /// What it used.
     pub usage: Usage,
-    /// Whether it was killed because of its memory.
-    pub exceeded_memory: bool,
+    /// The name of the process that held most of the memory for which all were killed.
+    pub exceeded_memory: Option<String>,
 }
 
 enum Said {
@@ -84,7 +79,7 @@ pub(crate) fn run(
     on_line: &mut dyn FnMut(String),
 ) -> io::Result<Ended> {
     let stdin = match supervision.gently {
-        Gently::EndOfInput => Stdio::piped(),
+        Gently::EndOfInput | Gently::Guard => Stdio::piped(),
         Gently::Terminate => Stdio::null(),
     };
     // A process group of its own: Ctrl-C reaches the engine, which stops the process in order.
@@ -94,7 +89,7 @@ pub(crate) fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
-    let (sender, receiver) = channel();
+    let (sender, receiver) = sync_channel(WAITING_LINES);
     if let Some(stdout) = child.stdout.take() {
         read_lines(stdout, sender.clone(), Said::Out);
     }
@@ -125,7 +120,7 @@ pub(crate) fn run(
                 }
                 if ended.is_some() {
                     // What it left behind would go on writing.
-                    watch.kill();
+                    watch.signal(Signal::KILL);
                 }
             }
         }
@@ -133,6 +128,7 @@ pub(crate) fn run(
     let status = ended.and_then(|(status, _)| status);
     let mut usage = watch.usage;
     usage.exit_code = status.and_then(|status| status.code());
+    usage.signal = status.and_then(|status| status.signal());
     Ok(Ended {
         status,
         usage,
@@ -142,48 +138,52 @@ pub(crate) fn run(
 
 fn read_lines(
     stream: impl Read + Send + 'static,
-    sender: Sender<Said>,
+    sender: SyncSender<Said>,
     wrap: impl Fn(String) -> Said + Send + 'static,
 ) {
     std::thread::spawn(move || {
         let mut stream = BufReader::new(stream);
-        let mut line = Vec::new();
-        // Foreign programs write what they like: bytes that are no text are replaced.
-        while stream
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
-            let text = String::from_utf8_lossy(&line);
-            if sender
-                .send(wrap(text.trim_end_matches(['\n', '\r']).to_owned()))
-                .is_err()
-            {
+        while let Some(line) = next_line(&mut stream) {
+            if sender.send(wrap(line)).is_err() {
                 return;
             }
-            line.clear();
         }
     });
+}
+
+/// The next line, or a part of an endless one. Foreign programs write what they like: bytes that are
+/// no text are replaced.
+fn next_line(stream: &mut impl BufRead) -> Option<String> {
+    let mut line = Vec::new();
+    let read = stream
+        .take(LONGEST as u64)
+        .read_until(b'\n', &mut line)
+        .unwrap_or(0);
+    let text = String::from_utf8_lossy(&line);
+    (read > 0).then(|| text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 /// Looks after a running process.
 struct Watch<'a> {
     supervision: &'a Supervision<'a>,
-    group: Option<Pid>,
+    process: Option<Pid>,
     looked: Instant,
     asked: Option<Instant>,
+    killed: Option<Instant>,
     usage: Usage,
-    exceeded: bool,
+    exceeded: Option<String>,
 }
 
 impl<'a> Watch<'a> {
     fn new(child: &Child, supervision: &'a Supervision<'a>) -> Self {
         Self {
             supervision,
-            group: i32::try_from(child.id()).ok().and_then(Pid::from_raw),
+            process: i32::try_from(child.id()).ok().and_then(Pid::from_raw),
             looked: Instant::now(),
             asked: None,
+            killed: None,
             usage: Usage::default(),
-            exceeded: false,
+            exceeded: None,
         }
     }
 
@@ -191,82 +191,59 @@ impl<'a> Watch<'a> {
         let stop = self.supervision.stop;
         if stop.is_asked() && self.asked.is_none() {
             self.asked = Some(Instant::now());
-            match self.supervision.gently {
-                Gently::EndOfInput => drop(child.stdin.take()),
-                Gently::Terminate => self.signal(Signal::TERM),
+            match (self.supervision.gently, &mut child.stdin) {
+                (Gently::EndOfInput, stdin) => drop(stdin.take()),
+                (Gently::Terminate, _) => self.signal(Signal::TERM),
+                // A guard that is gone has taken its program with it.
+                (Gently::Guard, Some(stdin)) => drop(stdin.write_all(TERMINATE)),
+                (Gently::Guard, None) => {}
             }
         }
-        let is_late = self.supervision.gently == Gently::Terminate
+        let is_late = self.supervision.gently != Gently::EndOfInput
             && self.asked.is_some_and(|asked| asked.elapsed() > GRACE);
-        if stop.is_urgent() || is_late {
-            self.kill();
+        if stop.is_urgent() || is_late || self.killed.is_some() {
+            self.kill(child);
         }
         if self.looked.elapsed() >= LOOK {
             self.looked = Instant::now();
-            self.look_at_usage();
+            self.look_at_usage(child);
         }
     }
 
-    fn look_at_usage(&mut self) {
-        let Some((memory, cpu_s)) = self.group.map(usage_of_group) else {
+    fn look_at_usage(&mut self, child: &mut Child) {
+        let limit = self.supervision.memory_limit;
+        let Some(process) = self.process else {
             return;
         };
-        let peak = self.usage.peak_memory_bytes.unwrap_or(0).max(memory);
-        self.usage.peak_memory_bytes = Some(peak);
-        self.usage.cpu_s = Some(self.usage.cpu_s.unwrap_or(0.0).max(cpu_s));
-        if self
-            .supervision
-            .memory_limit
-            .is_some_and(|limit| memory > limit)
-        {
-            self.exceeded = true;
-            self.kill();
+        let moment = usage::look(process.as_raw_nonzero().get(), limit);
+        self.usage = self.usage.at_least(Usage {
+            peak_memory_bytes: Some(moment.memory),
+            user_cpu_s: Some(moment.user_s),
+            system_cpu_s: Some(moment.system_s),
+            ..Usage::default()
+        });
+        if limit.is_some_and(|limit| moment.memory > limit) && self.exceeded.is_none() {
+            self.exceeded = Some(moment.largest);
+            self.kill(child);
         }
     }
 
-    fn kill(&self) {
-        self.signal(Signal::KILL);
+    /// Kills the process and what it started. A guard does it itself, because it finds all of them.
+    fn kill(&mut self, child: &mut Child) {
+        let since = *self.killed.get_or_insert_with(Instant::now);
+        if self.supervision.gently == Gently::Guard && since.elapsed() < GUARD_GRACE {
+            drop(child.stdin.take());
+        } else {
+            self.signal(Signal::KILL);
+        }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Some(group) = self.group {
+        if let Some(group) = self.process {
             // A group that is gone needs no signal.
             let _gone = kill_process_group(group, signal);
         }
     }
-}
-
-/// Resident memory in bytes and processor seconds of all processes of a group.
-fn usage_of_group(group: Pid) -> (u64, f64) {
-    let group = group.as_raw_nonzero().get().to_string();
-    let mut memory = 0;
-    let mut ticks = 0;
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let is_process = entry.file_name().as_encoded_bytes()[0].is_ascii_digit();
-        if !is_process {
-            continue;
-        }
-        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // The name, in parentheses, may hold anything; after it: state, parent, group, …
-        let Some((_, fields)) = stat.rsplit_once(") ") else {
-            continue;
-        };
-        let fields: Vec<&str> = fields.split(' ').collect();
-        if fields.get(2) != Some(&group.as_str()) {
-            continue;
-        }
-        let number = |at: usize| {
-            fields
-                .get(at)
-                .and_then(|f| f.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
-        ticks += number(11) + number(12);
-        memory += number(21) * rustix::param::page_size() as u64;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "seconds")]
-    let seconds = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    (memory, seconds)
 }
 
 #[cfg(test)]
@@ -310,7 +287,20 @@ mod tests {
         let stop = Stop::default();
         let hungry = "x=$(head -c 60000000 /dev/zero | tr '\\0' x); sleep 600; echo $x";
         let (ended, _, _) = shell(hungry, &stop, Some(30_000_000));
-        assert!(ended.exceeded_memory);
+        assert!(ended.exceeded_memory.is_some());
         assert!(ended.usage.peak_memory_bytes.unwrap() > 30_000_000);
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_and_bytes_that_are_no_text_are_replaced() {
+        let endless = vec![b'x'; LONGEST + 10];
+        let mut stream = io::Cursor::new([&endless[..], b"\r\n\xff\nlast"].concat());
+        let mut lines = Vec::new();
+        while let Some(line) = next_line(&mut stream) {
+            lines.push(line);
+        }
+        let lengths: Vec<usize> = lines.iter().map(String::len).collect();
+        assert_eq!(lengths[..2], [LONGEST, 10]);
+        assert_eq!(lines[2..], ["\u{fffd}", "last"]);
     }
 }

@@ -9,22 +9,22 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 
 use super::action::{ActionSpec, OutputSpec};
-use super::child::Usage;
 use super::event::{Event, EventHandler};
 use super::job::{Done, Job, Message};
 use super::journal::{Journal, journal_path, log_path};
 use super::log::Log;
 use super::queue::{Candidate, Queue};
-use super::report::{ActionOutcome, ActionReport, RunReport};
+use super::report::{ActionOutcome, ActionReport, FailedTry, RunReport};
 use super::slots::{Free, Machine};
 use super::stop::{Interrupt, Stop};
+use super::usage::Usage;
 use crate::context::{Input, Slots, StageEvent};
 use crate::error::{FailureKind, StageError};
 use crate::key::{Keyed, Reason};
 use crate::manifest::Manifest;
 use crate::plan::{
-    ActionId, Conditions, LastRun, Plan, PlannedAction, PlannedInput, State, examine, inputs_of,
-    key_document, remember_inputs,
+    ActionId, Conditions, LastRun, Plan, PlannedAction, State, examine, inputs_of, key_document,
+    remember_inputs,
 };
 use crate::provenance::timestamp;
 use crate::registry::Registry;
@@ -32,6 +32,8 @@ use crate::store::{ActionRecord, Artifact, Store};
 
 /// How often the coordinator looks whether it was interrupted, or a time is over.
 const TICK: Duration = Duration::from_millis(50);
+/// How long threads that were told to end at once may take before they are given up.
+const LAST_GRACE: Duration = Duration::from_secs(5);
 /// How long an action whose time is over may take to stop in order.
 const GRACE: Duration = Duration::from_secs(30);
 /// The longest wait between two tries.
@@ -46,6 +48,9 @@ pub struct RunOptions {
     pub conditions: Conditions,
     /// The worker executable.
     pub worker: PathBuf,
+    /// The executable whose `main` is [`super::guard_main`] when its first argument is
+    /// [`super::GUARD`]: foreign programs then end with the engine.
+    pub guard: Option<PathBuf>,
     /// Stops the run when asked.
     pub interrupt: Interrupt,
     /// Stop at the first failure instead of finishing what does not depend on it.
@@ -64,7 +69,10 @@ pub enum RunError {
 }
 
 struct Running {
+    /// Since when it has been computed here: what another process takes is not its time.
     started: Instant,
+    /// Whether another process computes it.
+    waits: bool,
     since: SystemTime,
     candidate: Candidate,
     slots: Slots,
@@ -85,7 +93,7 @@ struct Coordinator<'a> {
     last: LastRun,
     queue: Queue,
     running: BTreeMap<ActionId, Running>,
-    attempts: BTreeMap<ActionId, u32>,
+    failed_tries: BTreeMap<ActionId, Vec<FailedTry>>,
     outputs: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
     reports: BTreeMap<ActionId, ActionReport>,
     free: Free,
@@ -121,7 +129,7 @@ pub fn run(
         last: LastRun::of(store, manifest),
         queue: Queue::of(plan),
         running: BTreeMap::new(),
-        attempts: BTreeMap::new(),
+        failed_tries: BTreeMap::new(),
         outputs: BTreeMap::new(),
         reports: BTreeMap::new(),
         free: Free::new(options.machine),
@@ -159,6 +167,7 @@ pub fn run(
 
 impl Coordinator<'_> {
     fn work(&mut self, receiver: &Receiver<Message>) {
+        let mut urgent: Option<Instant> = None;
         loop {
             if self.options.interrupt.is_set() && !self.stopping {
                 self.stop_all();
@@ -167,14 +176,18 @@ impl Coordinator<'_> {
                 self.running
                     .values()
                     .for_each(|running| running.stop.urge());
+                // A thread cannot be killed. It writes to its private folder only, and ends with the
+                // process.
+                if urgent.get_or_insert_with(Instant::now).elapsed() > LAST_GRACE {
+                    break;
+                }
             }
             let mut waits = false;
             if !self.stopping {
                 waits = self.queue.wake(Instant::now());
-                self.look_at_ready();
-                self.start_what_fits();
+                self.look_at_ready(receiver);
             }
-            if self.running.is_empty() && !waits {
+            if self.running.is_empty() && (!waits || self.stopping) {
                 break;
             }
             match receiver.recv_timeout(TICK) {
@@ -207,6 +220,7 @@ impl Coordinator<'_> {
         for (id, running) in &mut self.running {
             let limit = self.plan.action(*id).stage.patience.timeout;
             match running.timed_out {
+                None if running.waits => {}
                 None if limit.is_some_and(|limit| running.started.elapsed() >= limit) => {
                     running.timed_out = Some(Instant::now());
                     running.stop.ask();
@@ -217,10 +231,19 @@ impl Coordinator<'_> {
         }
     }
 
-    /// Looks up every action whose dependencies are settled: hits are done, the others wait for slots.
-    fn look_at_ready(&mut self) {
-        while let Some(id) = self.queue.next_ready() {
+    /// Looks up every action whose dependencies are settled: hits are done, the others start as soon as
+    /// there is room. What runs is heard in between, so that no slot stays empty during a long look.
+    fn look_at_ready(&mut self, receiver: &Receiver<Message>) {
+        self.start_what_fits();
+        while !self.stopping
+            && !self.options.interrupt.is_set()
+            && let Some(id) = self.queue.next_ready()
+        {
             self.look_up(id);
+            while let Ok(message) = receiver.try_recv() {
+                self.handle(message);
+            }
+            self.start_what_fits();
         }
     }
 
@@ -253,7 +276,8 @@ impl Coordinator<'_> {
         );
         match state {
             State::Run { reason, .. } => {
-                self.queue.must_run(id, Candidate { keyed, reason });
+                let demand = self.free.demand(&action.stage.resources);
+                self.queue.must_run(id, demand, Candidate { keyed, reason });
             }
             State::Hit(record) => {
                 self.tell(&Event::Hit {
@@ -267,10 +291,9 @@ impl Coordinator<'_> {
     }
 
     fn start_what_fits(&mut self) {
-        while !self.free.is_full() {
-            let (plan, free) = (self.plan, &self.free);
-            let fits = |id| free.fits(&plan.action(id).stage.resources);
-            let Some((id, candidate)) = self.queue.take(fits) else {
+        while !self.stopping && !self.free.is_full() {
+            let free = &self.free;
+            let Some((id, candidate)) = self.queue.take(|demand| free.fits(demand)) else {
                 return;
             };
             self.start(id, candidate);
@@ -284,9 +307,8 @@ impl Coordinator<'_> {
             self.fail(id, vanished());
             return;
         };
-        self.free.take(&action.stage.resources);
+        self.free.take(&self.free.demand(&action.stage.resources));
         remember_inputs(&inputs, self.store);
-        *self.attempts.entry(id).or_default() += 1;
         let slots = self.free.slots(&action.stage.resources);
         let forced = matches!(
             candidate.reason,
@@ -298,15 +320,24 @@ impl Coordinator<'_> {
             reason: candidate.reason.to_string(),
         });
         let stop = Stop::default();
-        let log = Arc::new(Log::new(Some(&log_path(self.store, self.manifest, &name))));
+        let path = log_path(self.store, self.manifest, &name);
+        let log = Arc::new(if self.failed_tries.contains_key(&id) {
+            Log::continued(&path)
+        } else {
+            Log::new(Some(&path))
+        });
         let job = Job {
             id,
             spec: self.spec(action, inputs, &candidate.keyed, slots),
+            document: candidate.keyed.document.clone(),
+            needs: action.stage.stage.needs(&action.stage.params),
             runs_in: action.stage.stage.runs_in(),
+            is_foreign: action.stage.stage.is_foreign(),
             forced,
             registry: self.registry,
             store: self.store.clone(),
             worker: self.options.worker.clone(),
+            guard: self.options.guard.clone(),
             stop: stop.clone(),
             log: log.clone(),
             sender: self.sender.clone(),
@@ -314,6 +345,7 @@ impl Coordinator<'_> {
         std::thread::spawn(move || job.run());
         let running = Running {
             started: Instant::now(),
+            waits: false,
             since: SystemTime::now(),
             candidate,
             slots,
@@ -366,8 +398,20 @@ impl Coordinator<'_> {
                 self.tell(&Event::Stage { action, event });
             }
             Message::Waiting(id) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.waits = true;
+                }
                 let action = self.plan.action(id).name();
                 self.tell(&Event::Waiting { action });
+            }
+            Message::Turn(id) => {
+                if let Some(running) = self.running.get_mut(&id) {
+                    running.waits = false;
+                    running.started = Instant::now();
+                    running.since = SystemTime::now();
+                }
+                let action = self.plan.action(id).name();
+                self.tell(&Event::Turn { action });
             }
             Message::Done(id, result, usage) => self.finish(id, *result, usage),
         }
@@ -378,25 +422,16 @@ impl Coordinator<'_> {
             return;
         };
         let action = self.plan.action(id);
-        self.free.give_back(&action.stage.resources);
+        self.free
+            .give_back(&self.free.demand(&action.stage.resources));
         self.queue.released(&running.candidate.keyed.key);
         let elapsed_s = running.started.elapsed().as_secs_f64();
-        let outcome = result.and_then(|done| match done {
-            Done::Elsewhere(record) => Ok((record, ActionOutcome::Hit, None)),
-            Done::Ran(finished, numerics) => {
-                self.inputs_unchanged(action)?;
-                for artifact in finished.outputs.values().flatten() {
-                    self.store.trust_artifact(&artifact.digest);
-                }
-                let keyed = &running.candidate.keyed;
-                let document = keyed.document.to_value();
-                let mut record = ActionRecord::new(keyed.key, document, finished.outputs);
-                record.numerics = numerics;
-                self.store.put_record(&record)?;
-                self.store.remove_scratch(&record.key);
-                let items = (finished.items_reused, finished.items_computed);
+        let between = (timestamp(running.since), timestamp(SystemTime::now()));
+        let outcome = result.map(|done| match done {
+            Done::Elsewhere(record) => (record, ActionOutcome::Hit, None),
+            Done::Ran { record, items } => {
                 let why = running.candidate.reason.clone();
-                Ok((record, ActionOutcome::Ran { why }, Some(items)))
+                (record, ActionOutcome::Ran { why }, Some(items))
             }
         });
         match outcome {
@@ -419,19 +454,27 @@ impl Coordinator<'_> {
             }
             Err(error) => {
                 let error = explained(error, action, &running);
+                running.log.note(&format!("failed: {error}"));
                 if self.can_try_again(id, action, &error) {
+                    let failed = FailedTry {
+                        between,
+                        error,
+                        usage,
+                    };
+                    self.failed_tries.entry(id).or_default().push(failed);
                     return;
                 }
                 self.fail(id, with_log(error, self.store, &running.log));
             }
         }
-        let attempts = self.attempts.get(&id).copied();
+        let failed_tries = self.failed_tries.remove(&id).unwrap_or_default();
         let root = self.store.root();
         if let Some(report) = self.reports.get_mut(&id) {
             report.elapsed_s = Some(elapsed_s);
             report.slots = Some(running.slots);
-            report.attempts = attempts;
-            report.between = Some((timestamp(running.since), timestamp(SystemTime::now())));
+            report.attempts = u32::try_from(failed_tries.len() + 1).ok();
+            report.failed_tries = failed_tries;
+            report.between = Some(between);
             report.usage = (usage != Usage::default()).then_some(usage);
             report.log = running.log.path_below(root);
         }
@@ -439,17 +482,13 @@ impl Coordinator<'_> {
 
     /// Queues another try of an action that the machine failed, if the manifest allows one.
     fn can_try_again(&mut self, id: ActionId, action: &PlannedAction, error: &StageError) -> bool {
-        let attempts = self.attempts.get(&id).copied().unwrap_or(1);
+        let failed = self.failed_tries.get(&id).map_or(0, Vec::len);
+        let attempts = u32::try_from(failed + 1).unwrap_or(u32::MAX);
         let allowed = attempts <= action.stage.patience.retries;
         if !allowed || self.stopping || error.kind != FailureKind::Environment {
             return false;
         }
-        let factor = 2_u32.saturating_pow(attempts - 1);
-        let delay = self
-            .options
-            .first_delay
-            .saturating_mul(factor)
-            .min(LONGEST_DELAY);
+        let delay = delay_after(self.options.first_delay, attempts);
         self.tell(&Event::Retrying {
             action: action.name(),
             error: error.clone(),
@@ -458,23 +497,6 @@ impl Coordinator<'_> {
         });
         self.queue.try_again(id, Instant::now() + delay);
         true
-    }
-
-    /// Looks at external inputs again: what changed while it was read must not be recorded.
-    fn inputs_unchanged(&self, action: &PlannedAction) -> Result<(), StageError> {
-        for input in action.inputs.values() {
-            let PlannedInput::External(input) = input else {
-                continue;
-            };
-            for file in input.files.values() {
-                let now = self.store.stats().digest_of(&file.path);
-                if !now.is_ok_and(|(digest, _)| digest == file.digest) {
-                    let message = format!("`{}` changed while it was being read", file.shown);
-                    return Err(StageError::new(message).hint("run again when it is complete"));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn settle(
@@ -512,6 +534,12 @@ impl Coordinator<'_> {
         report.document = keyed.map(|keyed| keyed.document.clone());
         self.reports.insert(id, report);
     }
+}
+
+/// How long to wait after so many tries: twice as long each time, up to a minute.
+fn delay_after(first: Duration, attempts: u32) -> Duration {
+    let factor = 2_u32.saturating_pow(attempts.saturating_sub(1));
+    first.saturating_mul(factor).min(LONGEST_DELAY)
 }
 
 fn vanished() -> StageError {
@@ -559,5 +587,16 @@ fn told(event: &StageEvent) -> Option<String> {
         StageEvent::Info { message } => Some(message.clone()),
         StageEvent::Warning { message } => Some(format!("warning: {message}")),
         StageEvent::Items { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_between_tries_doubles_up_to_a_minute() {
+        let delays = [1, 2, 3, 7, 8, 100].map(|n| delay_after(Duration::from_secs(1), n).as_secs());
+        assert_eq!(delays, [1, 2, 4, 60, 60, 60]);
     }
 }

@@ -31,6 +31,11 @@ pub enum Event {
         /// The action.
         action: String,
     },
+    /// The other process is done with it without a result: it is computed here.
+    Turn {
+        /// The action.
+        action: String,
+    },
     /// A running action told something.
     Stage {
         /// The action.

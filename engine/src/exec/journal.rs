@@ -57,6 +57,7 @@ impl Journal {
             event,
             Event::Started { .. }
                 | Event::Waiting { .. }
+                | Event::Turn { .. }
                 | Event::Finished { .. }
                 | Event::Failed { .. }
                 | Event::Retrying { .. }

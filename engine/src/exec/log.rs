@@ -1,12 +1,16 @@
 //! The log of one action: what its processes and the stage itself said.
 //!
-//! A log is bounded: of a long one the beginning and the end are kept.
+//! A log is bounded: of a long one the beginning and the end are kept. Each line has its time, and the
+//! log of an action that was tried several times holds all tries.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use crate::provenance::timestamp;
 
 /// Bytes kept from the beginning.
 const BEGINNING: usize = 4 << 20;
@@ -25,6 +29,8 @@ pub struct Log {
 #[derive(Debug, Default)]
 struct Inner {
     file: Option<BufWriter<File>>,
+    /// What was said last, as it was said.
+    last: VecDeque<String>,
     written: usize,
     end: VecDeque<String>,
     end_bytes: usize,
@@ -45,13 +51,44 @@ impl Log {
         }
     }
 
-    /// Adds a line. A log that cannot be written loses lines, never a result.
+    /// A log that goes on in a file that an earlier try has begun.
+    pub(super) fn continued(path: &Path) -> Self {
+        let begun = fs::metadata(path).map_or(0, |metadata| metadata.len());
+        Self {
+            path: Some(path.to_owned()),
+            inner: Mutex::new(Inner {
+                written: usize::try_from(begun).unwrap_or(usize::MAX),
+                ..Inner::default()
+            }),
+        }
+    }
+
+    /// Adds a line that something said.
     pub fn line(&self, line: &str) {
+        self.add(line, true);
+    }
+
+    /// Adds a line about the action, if it has said anything: a silent one has no log.
+    pub(super) fn note(&self, line: &str) {
+        if !self.lock().end.is_empty() {
+            self.add(line, false);
+        }
+    }
+
+    /// A log that cannot be written loses lines, never a result.
+    fn add(&self, said: &str, is_said: bool) {
+        let line = format!("{}  {said}", timestamp(SystemTime::now()));
         let mut inner = self.lock();
+        if is_said {
+            if inner.last.len() == SHOWN {
+                inner.last.pop_front();
+            }
+            inner.last.push_back(said.to_owned());
+        }
         if inner.written < BEGINNING
             && let Some(path) = &self.path
         {
-            inner.written += line.len() + 1;
+            inner.written = inner.written.saturating_add(line.len() + 1);
             if inner.file.is_none() {
                 inner.file = open(path).map(BufWriter::new);
             }
@@ -60,7 +97,7 @@ impl Log {
             }
         }
         inner.end_bytes += line.len() + 1;
-        inner.end.push_back(line.to_owned());
+        inner.end.push_back(line);
         while inner.end_bytes > END && inner.end.len() > SHOWN {
             if let Some(old) = inner.end.pop_front() {
                 inner.end_bytes -= old.len() + 1;
@@ -69,11 +106,9 @@ impl Log {
         }
     }
 
-    /// The last lines.
+    /// The last lines that were said.
     pub fn last_lines(&self) -> Vec<String> {
-        let inner = self.lock();
-        let from = inner.end.len().saturating_sub(SHOWN);
-        inner.end.iter().skip(from).cloned().collect()
+        self.lock().last.iter().cloned().collect()
     }
 
     /// Where it is, relative to a folder; none if nothing was said.
@@ -97,6 +132,10 @@ impl Drop for Log {
             return;
         }
         let inner = &mut *inner;
+        if inner.file.is_none() && !inner.end.is_empty() {
+            // An earlier try has filled the beginning.
+            inner.file = self.path.as_deref().and_then(open).map(BufWriter::new);
+        }
         if let Some(file) = &mut inner.file {
             if inner.left_out > 0 {
                 drop(writeln!(file, "[…]"));
@@ -110,7 +149,7 @@ impl Drop for Log {
 
 fn open(path: &Path) -> Option<File> {
     fs::create_dir_all(path.parent()?).ok()?;
-    File::create(path).ok()
+    File::options().create(true).append(true).open(path).ok()
 }
 
 #[cfg(test)]
@@ -129,9 +168,29 @@ mod tests {
         assert_eq!(log.last_lines().len(), SHOWN);
         drop(log);
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.starts_with("0 x") && text.contains("\n9999 x"));
+        assert!(text.contains("+00:00  0 x") && text.contains("+00:00  9999 x"));
         assert!(text.contains("\n[…]\n"));
         assert!(text.len() < BEGINNING + END + 10_000);
+    }
+
+    #[test]
+    fn a_log_holds_every_try_and_shows_the_last_lines_of_the_last_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let first = Log::new(Some(&path));
+        first.line("one");
+        first.note("failed");
+        drop(first);
+        let second = Log::continued(&path);
+        second.note("nothing was said yet");
+        second.line("two");
+        assert_eq!(second.last_lines(), ["two"]);
+        let text = fs::read_to_string(&path).unwrap();
+        let said: Vec<&str> = text
+            .lines()
+            .map(|l| l.split_once("  ").unwrap().1)
+            .collect();
+        assert_eq!(said, ["one", "failed", "two"]);
     }
 
     #[test]

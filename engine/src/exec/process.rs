@@ -7,9 +7,10 @@ use std::process::{Command, ExitStatus};
 use serde_json::Value;
 
 use super::action::{ActionSpec, Finished};
-use super::child::{Gently, Supervision, Usage, run};
+use super::child::{Gently, Supervision, run};
 use super::log::Log;
 use super::stop::Stop;
+use super::usage::Usage;
 use super::worker::Message;
 use crate::context::EventSink;
 use crate::error::StageError;
@@ -59,7 +60,11 @@ fn attempt(
         &supervision,
         &mut |line| match serde_json::from_str::<Message>(&line) {
             Ok(Message::Event(event)) => events(event),
-            Ok(Message::Done { result, numerics }) => done = Some((result, numerics)),
+            Ok(Message::Done {
+                result,
+                numerics,
+                usage,
+            }) => done = Some((result, numerics, usage)),
             Err(_) => log.line(&line),
         },
     )
@@ -67,14 +72,17 @@ fn attempt(
         StageError::io("start", worker, &e)
             .hint("the worker belongs beside `clinicadl`; build with the `torch` feature")
     })?;
+    let mut usage = ended.usage;
     let result = match done {
-        Some((Ok(finished), numerics)) => Ok((finished, numerics)),
-        Some((Err(error), _)) => Err(error),
-        None if ended.exceeded_memory => Err(too_much_memory(spec, &ended.usage)),
+        Some((result, numerics, used)) => {
+            usage = usage.at_least(used);
+            result.map(|finished| (finished, numerics))
+        }
+        None if ended.exceeded_memory.is_some() => Err(too_much_memory(spec, &ended.usage)),
         None if stop.is_asked() => Err(StageError::cancelled()),
         None => Err(died(&spec.name, ended.status, &log.last_lines())),
     };
-    Ok((result, ended.usage))
+    Ok((result, usage))
 }
 
 /// An action that held more memory than it declared.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use super::slots::Demand;
 use crate::key::{ActionKey, Keyed, Reason};
 use crate::plan::{ActionId, Plan};
 
@@ -20,8 +21,9 @@ pub(super) struct Queue {
     missing: Vec<usize>,
     /// Everything it reads is settled.
     ready: BTreeSet<(usize, ActionId)>,
-    /// Must run, and waits for slots.
-    candidates: BTreeMap<(usize, ActionId), Candidate>,
+    /// Must run, and waits for slots. By what they ask for: there are few kinds of that, so that ten
+    /// thousand waiting actions need not all be looked at to find one that fits.
+    candidates: BTreeMap<Demand, BTreeMap<(usize, ActionId), Candidate>>,
     /// Waits for another action with the same key.
     twins: BTreeMap<ActionKey, Vec<ActionId>>,
     /// Keys of candidates and of running actions.
@@ -71,23 +73,30 @@ impl Queue {
     }
 
     /// Queues an action that must run. Of actions with one key, one runs and the others wait for it.
-    pub(super) fn must_run(&mut self, id: ActionId, candidate: Candidate) {
+    pub(super) fn must_run(&mut self, id: ActionId, demand: Demand, candidate: Candidate) {
         let key = candidate.keyed.key;
         if self.claimed.insert(key) {
+            let place = (self.places[id.index()], id);
             self.candidates
-                .insert((self.places[id.index()], id), candidate);
+                .entry(demand)
+                .or_default()
+                .insert(place, candidate);
         } else {
             self.twins.entry(key).or_default().push(id);
         }
     }
 
     /// Takes the first candidate that fits.
-    pub(super) fn take(
-        &mut self,
-        fits: impl Fn(ActionId) -> bool,
-    ) -> Option<(ActionId, Candidate)> {
-        let place = *self.candidates.keys().find(|(_, id)| fits(*id))?;
-        let candidate = self.candidates.remove(&place)?;
+    pub(super) fn take(&mut self, fits: impl Fn(&Demand) -> bool) -> Option<(ActionId, Candidate)> {
+        let fitting = self.candidates.iter().filter(|(demand, _)| fits(demand));
+        let first =
+            fitting.filter_map(|(demand, waiting)| Some((*waiting.keys().next()?, *demand)));
+        let (place, demand) = first.min()?;
+        let waiting = self.candidates.get_mut(&demand)?;
+        let candidate = waiting.remove(&place)?;
+        if waiting.is_empty() {
+            self.candidates.remove(&demand);
+        }
         Some((place.1, candidate))
     }
 

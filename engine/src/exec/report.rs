@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::child::Usage;
+use super::usage::Usage;
 use crate::context::Slots;
 use crate::error::StageError;
 use crate::key::{ActionKey, KeyDocument, Reason};
@@ -45,6 +45,9 @@ pub struct ActionReport {
     /// What it was allowed to use, of an action that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<Slots>,
+    /// Tries that the machine failed before the last one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_tries: Vec<FailedTry>,
     /// How often it was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<u32>,
@@ -63,6 +66,17 @@ pub struct ActionReport {
     /// Its stored result.
     #[serde(skip)]
     pub record: Option<ActionRecord>,
+}
+
+/// A try after which an action was tried again.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailedTry {
+    /// When it started and ended (RFC 3339).
+    pub between: (String, String),
+    /// Why it failed.
+    pub error: StageError,
+    /// What its processes used.
+    pub usage: Usage,
 }
 
 /// What happened to an action.
@@ -103,6 +117,7 @@ impl ActionReport {
             outcome,
             elapsed_s: None,
             slots: None,
+            failed_tries: Vec::new(),
             attempts: None,
             between: None,
             usage: None,

@@ -41,6 +41,14 @@ impl Machine {
     }
 }
 
+/// What an action holds while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Demand {
+    cpus: usize,
+    gpus: usize,
+    memory: u64,
+}
+
 /// What is free while actions run.
 #[derive(Debug)]
 pub(super) struct Free {
@@ -71,45 +79,55 @@ impl Free {
         }
     }
 
+    /// What an action will hold.
+    pub(super) fn demand(&self, wanted: &Resources) -> Demand {
+        let slots = self.slots(wanted);
+        Demand {
+            cpus: slots.cpus,
+            gpus: slots.gpus.min(self.machine.gpus),
+            memory: wanted.memory_bytes().unwrap_or(0),
+        }
+    }
+
     /// Whether nothing can be started at all before something ends.
     pub(super) fn is_full(&self) -> bool {
         self.running > 0 && self.free.cpus == 0
     }
 
-    /// Whether the slots of an action are free. An action alone always fits.
-    pub(super) fn fits(&self, wanted: &Resources) -> bool {
-        let slots = self.slots(wanted);
-        let gpus = slots.gpus.min(self.machine.gpus);
-        let memory = wanted.memory_bytes().unwrap_or(0);
+    /// Whether a demand can be met. An action alone always fits.
+    pub(super) fn fits(&self, demand: &Demand) -> bool {
         self.running == 0
-            || slots.cpus <= self.free.cpus
-                && gpus <= self.free.gpus
-                && self.free.memory.is_none_or(|free| memory <= free)
+            || demand.cpus <= self.free.cpus
+                && demand.gpus <= self.free.gpus
+                && self.free.memory.is_none_or(|free| demand.memory <= free)
     }
 
-    /// Takes the slots of an action.
-    pub(super) fn take(&mut self, wanted: &Resources) {
-        let slots = self.slots(wanted);
-        let gpus = slots.gpus.min(self.machine.gpus);
-        let memory = wanted.memory_bytes().unwrap_or(0);
+    /// Takes what an action holds.
+    pub(super) fn take(&mut self, demand: &Demand) {
         self.running += 1;
-        self.free.cpus = self.free.cpus.saturating_sub(slots.cpus);
-        self.free.gpus = self.free.gpus.saturating_sub(gpus);
-        self.free.memory = self.free.memory.map(|free| free.saturating_sub(memory));
+        self.free.cpus = self.free.cpus.saturating_sub(demand.cpus);
+        self.free.gpus = self.free.gpus.saturating_sub(demand.gpus);
+        self.free.memory = self
+            .free
+            .memory
+            .map(|free| free.saturating_sub(demand.memory));
     }
 
-    /// Gives the slots of an action back.
-    pub(super) fn give_back(&mut self, wanted: &Resources) {
-        let slots = self.slots(wanted);
+    /// Gives it back.
+    pub(super) fn give_back(&mut self, demand: &Demand) {
         self.running -= 1;
         if self.running == 0 {
             self.free = self.machine;
             return;
         }
-        self.free.cpus += slots.cpus;
-        self.free.gpus += slots.gpus.min(self.machine.gpus);
-        let memory = wanted.memory_bytes().unwrap_or(0);
-        self.free.memory = self.free.memory.map(|free| free.saturating_add(memory));
+        self.free.cpus = (self.free.cpus + demand.cpus).min(self.machine.cpus);
+        self.free.gpus = (self.free.gpus + demand.gpus).min(self.machine.gpus);
+        // An action that wanted more than there is took only what there was.
+        self.free.memory = self
+            .free
+            .memory
+            .map(|free| free.saturating_add(demand.memory))
+            .min(self.machine.memory);
     }
 }
 
@@ -127,19 +145,40 @@ mod tests {
 
     #[test]
     fn actions_that_do_not_fit_together_wait_and_one_alone_always_fits() {
+        let machine = Machine {
+            cpus: 4,
+            gpus: 0,
+            memory: Some(8 << 30),
+        };
+        let mut free = Free::new(machine);
+        let demand = |cpus, memory| Free::new(machine).demand(&wants(cpus, memory));
+        free.take(&demand(3, Some("6GiB")));
+        assert!(!free.fits(&demand(2, None)));
+        assert!(!free.fits(&demand(1, Some("4GiB"))));
+        assert!(free.fits(&demand(1, Some("1GiB"))) && !free.is_full());
+        free.take(&demand(1, Some("1GiB")));
+        assert!(free.is_full());
+        free.give_back(&demand(3, Some("6GiB")));
+        free.give_back(&demand(1, Some("1GiB")));
+        let huge = demand(99, Some("99TiB"));
+        assert!(free.fits(&huge));
+        free.take(&huge);
+        assert!(!free.fits(&demand(1, None)));
+    }
+
+    #[test]
+    fn an_action_that_wanted_more_than_there_is_gives_back_what_it_took() {
         let mut free = Free::new(Machine {
             cpus: 4,
             gpus: 0,
             memory: Some(8 << 30),
         });
-        free.take(&wants(3, Some("6GiB")));
-        assert!(!free.fits(&wants(2, None)));
-        assert!(!free.fits(&wants(1, Some("4GiB"))));
-        assert!(free.fits(&wants(1, Some("1GiB"))) && !free.is_full());
-        free.take(&wants(1, Some("1GiB")));
-        assert!(free.is_full());
-        free.give_back(&wants(3, Some("6GiB")));
-        free.give_back(&wants(1, Some("1GiB")));
-        assert!(free.fits(&wants(99, Some("99TiB"))));
+        let huge = free.demand(&wants(1, Some("99TiB")));
+        let small = free.demand(&wants(1, None));
+        free.take(&huge);
+        free.take(&small);
+        free.give_back(&huge);
+        assert!(!free.fits(&free.demand(&wants(1, Some("9GiB")))));
+        assert!(free.fits(&free.demand(&wants(1, Some("8GiB")))));
     }
 }

@@ -61,6 +61,7 @@ stages:
                 same_class: None,
             },
             worker: PathBuf::from("none"),
+            guard: None,
             interrupt: Interrupt::default(),
             fail_fast: false,
             first_delay: std::time::Duration::ZERO,

@@ -9,15 +9,20 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::action::{ActionSpec, Finished, execute};
+use super::usage::Usage;
 use crate::context::{Slots, StageEvent};
 use crate::error::StageError;
 use crate::registry::Registry;
 use crate::store::Store;
+
+/// How long a worker whose engine is gone may take to stop in order.
+const ORPHAN_GRACE: Duration = Duration::from_secs(60);
 
 /// A line of a worker's standard output.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +36,9 @@ pub(super) enum Message {
         result: Result<Finished, StageError>,
         /// The class of hardware and libraries.
         numerics: Value,
+        /// What this process used.
+        #[serde(default)]
+        usage: Usage,
     },
 }
 
@@ -48,6 +56,7 @@ pub fn worker_main(spec: &Path, registry: Registry, numerics: fn(Slots) -> Value
     send(&Message::Done {
         result,
         numerics: class,
+        usage: Usage::of_this_process(),
     });
     if failed {
         ExitCode::FAILURE
@@ -71,12 +80,20 @@ fn read_spec(path: &Path) -> Result<(ActionSpec, Store), StageError> {
     Ok((spec, store))
 }
 
-/// Sets `cancelled` when standard input ends.
+/// Sets `cancelled` when standard input ends; ends a process that does not stop although its engine is
+/// gone.
 fn watch_input(cancelled: Arc<AtomicBool>) {
+    let engine = rustix::process::getppid();
     std::thread::spawn(move || {
         let mut buffer = [0; 64];
         while !matches!(io::stdin().read(&mut buffer), Ok(0) | Err(_)) {}
         cancelled.store(true, Ordering::Relaxed);
+        std::thread::sleep(ORPHAN_GRACE);
+        // An engine that lives decides itself how long it waits.
+        if rustix::process::getppid() != engine {
+            let this = rustix::process::getpid();
+            let _gone = rustix::process::kill_process(this, rustix::process::Signal::KILL);
+        }
     });
 }
 

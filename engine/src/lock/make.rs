@@ -118,7 +118,7 @@ fn stage_document(stage: &ResolvedStage) -> Value {
         "uses": stage.stage.id(),
         "with": stage.stage.semantic(&stage.params),
         "inputs": inputs,
-        "seed": stage.stage.seeded().then(|| stage.seed.to_string()),
+        "seed": stage.is_seeded.then(|| stage.seed.to_string()),
         "splits": stage.splits,
     })
 }

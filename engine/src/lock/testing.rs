@@ -83,6 +83,7 @@ pub(crate) fn execute(manifest: &Manifest, store: &Store) -> (Plan, RunReport) {
         },
         conditions: Conditions::default(),
         worker: PathBuf::from("none"),
+        guard: None,
         interrupt: Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,

@@ -98,7 +98,7 @@ impl<'a> Cells<'a> {
             };
             let own = links[stage].take().unwrap_or_default();
             let mut reach = self.reach.stages[stage];
-            if alone.stage.seeded() {
+            if alone.is_seeded {
                 reach |= self.reach.seed;
             }
             for (_, link) in &own {
@@ -116,7 +116,7 @@ impl<'a> Cells<'a> {
             let identity = Identity {
                 stage,
                 content: alone.content,
-                seed: alone.stage.seeded().then_some(seed),
+                seed: alone.is_seeded.then_some(seed),
                 links: own,
                 circular: circle.then_some(number),
             };
@@ -212,6 +212,7 @@ impl<'a> Cells<'a> {
                     ports: alone.ports.clone(),
                     inputs: links.collect(),
                     seed: variant.seed,
+                    is_seeded: variant.alone.is_seeded,
                     resources: alone.resources.clone(),
                     patience: alone.patience,
                     splits: alone.splits.clone(),

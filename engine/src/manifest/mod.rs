@@ -129,6 +129,8 @@ pub struct ResolvedStage {
     pub inputs: IndexMap<String, Source>,
     /// The seed of its random draws.
     pub seed: u64,
+    /// Whether it draws at all: only then is the seed in its key.
+    pub is_seeded: bool,
     /// What it may use of the machine.
     pub resources: Resources,
     /// What to do when it fails or takes too long.

@@ -23,6 +23,7 @@ pub(super) struct Alone {
     pub(super) stage: &'static dyn AnyStage,
     pub(super) params: Value,
     pub(super) ports: Arc<Ports>,
+    pub(super) is_seeded: bool,
     /// References by port.
     pub(super) inputs: IndexMap<String, String>,
     pub(super) resources: Resources,
@@ -248,6 +249,7 @@ impl<'a> Stages<'a> {
             stage: kind.stage,
             params: prepared.params,
             ports: Arc::new(prepared.ports),
+            is_seeded: prepared.is_seeded,
             inputs: doc.inputs,
             resources: doc.resources,
             patience: Patience {

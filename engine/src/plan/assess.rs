@@ -324,7 +324,10 @@ pub fn key_document(action: &PlannedAction, inputs: &BTreeMap<String, Input>) ->
                 (output.name.clone().into_owned(), kind)
             })
             .collect(),
-        seed: stage.seeded().then(|| action.stage.seed.to_string()),
+        seed: action
+            .stage
+            .is_seeded
+            .then(|| action.stage.seed.to_string()),
         split: action.split,
         surroundings: (*action.surroundings).clone(),
     }

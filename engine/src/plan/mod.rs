@@ -25,6 +25,7 @@ pub(crate) use assess::{changes, examine, remember_inputs};
 pub use draw::{GraphFormat, draw};
 pub use explain::{Earlier, Explanation, explain};
 pub use last_run::LastRun;
+pub(crate) use needs::{find_program, resolve as resolve_needs};
 
 use crate::context::Input;
 use crate::error::StageError;

@@ -196,6 +196,7 @@ stages:
             },
             conditions,
             worker: PathBuf::from("none"),
+            guard: None,
             interrupt: Interrupt::default(),
             fail_fast: false,
             first_delay: std::time::Duration::ZERO,

@@ -10,7 +10,7 @@ use crate::stage::Need;
 use crate::store::StatCache;
 
 /// The identities of everything a stage needs: `program sh`, `variable SUBJECTS_DIR`.
-pub(super) fn resolve(
+pub(crate) fn resolve(
     stage: &str,
     needs: Vec<Need>,
     stats: &StatCache,
@@ -23,7 +23,7 @@ pub(super) fn resolve(
                     stage: stage.to_owned(),
                     program: name.clone(),
                 };
-                let path = find(&name).ok_or_else(missing)?;
+                let path = find_program(&name).ok_or_else(missing)?;
                 let (digest, _) = stats.digest_of(&path).map_err(|_| missing())?;
                 Ok((format!("program {name}"), digest.to_string()))
             }
@@ -40,8 +40,8 @@ pub(super) fn resolve(
         .collect()
 }
 
-/// The file of a program.
-fn find(name: &str) -> Option<PathBuf> {
+/// The file of a program: what is hashed for the key, and what is run.
+pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         std::fs::metadata(path)
             .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)

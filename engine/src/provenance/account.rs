@@ -242,7 +242,7 @@ impl<'a> Account<'a> {
 }
 
 /// Measurements of an action besides its wall time, named as in the usage that its report tells.
-pub(super) const MEASURED: [&str; 2] = ["cpu_s", "peak_memory_bytes"];
+pub(super) const MEASURED: [&str; 3] = ["user_cpu_s", "system_cpu_s", "peak_memory_bytes"];
 
 /// The fields of an action's report, without what would name a person, a machine or a place.
 fn fields_of(action: &ActionReport) -> Map<String, Value> {

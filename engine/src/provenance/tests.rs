@@ -109,6 +109,7 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
         machine: MACHINE,
         conditions: crate::plan::Conditions::default(),
         worker: "none".into(),
+        guard: None,
         interrupt: crate::exec::Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,

@@ -208,7 +208,7 @@ pub fn with_other_seed(manifest: &Manifest, step: u64) -> Option<Manifest> {
     let mut draws = false;
     other.seed = moved(manifest.seed, step);
     for stage in other.stages.values_mut() {
-        draws |= stage.stage.seeded();
+        draws |= stage.is_seeded;
         stage.seed = moved(stage.seed, step);
     }
     draws.then_some(other)

@@ -11,8 +11,10 @@ mod collect;
 mod place;
 
 use std::collections::BTreeMap;
-use std::process::Command as Process;
+use std::ffi::OsString;
+use std::path::Path;
 
+use engine::exec::Program;
 use engine::stage::Need;
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
 use schemars::JsonSchema;
@@ -44,10 +46,14 @@ engine::params! {
         semantic outputs: BTreeMap<String, CommandOutput> = BTreeMap::new(),
         /// Variables that the program may see; all others are invisible. The values of all but PATH belong to the key. Default: PATH.
         semantic environment: Vec<String> = vec!["PATH".to_owned()],
+        /// Further variables that the program may see and whose values cannot change its result, such as a licence file's place. Default: none.
+        semantic(neutral = Vec::new()) environment_unhashed: Vec<String> = Vec::new(),
         /// Variables to set. Placeholders are replaced as in `argv`. Default: none.
         semantic set_environment: BTreeMap<String, String> = BTreeMap::new(),
         /// Further programs on PATH that the program calls: a change of one of them runs it again. Default: none.
         semantic tools: Vec<String> = Vec::new(),
+        /// The file name, by input, under which the program finds an input of one file: programs that judge a file by its ending need one. Default: that of the artifact.
+        semantic(neutral = BTreeMap::new()) file_names: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 
@@ -59,7 +65,6 @@ impl Stage for Command {
     const ID: &'static str = "command";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Runs an external program on declared inputs.";
-    const SEEDED: bool = true;
     const RUNS_FOREIGN: bool = true;
     type Params = CommandParams;
 
@@ -72,6 +77,11 @@ impl Stage for Command {
             inputs: params.inputs.iter().map(input).collect(),
             outputs: params.outputs.iter().map(output).collect(),
         }
+    }
+
+    fn is_seeded(params: &CommandParams) -> bool {
+        let mut texts = params.argv.iter().chain(params.set_environment.values());
+        texts.any(|text| place::words(text).is_ok_and(|words| words.contains(&Word::Seed)))
     }
 
     fn check(params: &CommandParams) -> Vec<ParamIssue> {
@@ -101,6 +111,22 @@ impl Stage for Command {
             if !place::is_inside(&output.path) {
                 let message = "expected a path below the working folder, without `..`";
                 issues.push(ParamIssue::new(format!("outputs.{name}.path"), message));
+            }
+            let inside = |other: &CommandOutput| Path::new(&output.path).starts_with(&other.path);
+            let holds =
+                |(other, declared): &(&String, &CommandOutput)| *other != name && inside(declared);
+            if let Some((other, _)) = params.outputs.iter().find(holds) {
+                let message = format!("lies in output `{other}`: two outputs cannot share files");
+                issues.push(ParamIssue::new(format!("outputs.{name}.path"), message));
+            }
+        }
+        for (input, name) in &params.file_names {
+            let field = format!("file_names.{input}");
+            if !params.inputs.contains(input) {
+                let message = format!("there is no input `{input}`");
+                issues.push(ParamIssue::new(field, message));
+            } else if name.contains('/') || !place::is_inside(name) {
+                issues.push(ParamIssue::new(field, "expected a file name without `/`"));
             }
         }
         let texts = params.argv.iter().enumerate();
@@ -146,29 +172,43 @@ impl Run for Command {
         let work = tempfile::tempdir_in(context.scratch())
             .map_err(|e| StageError::io("create a folder in", context.scratch(), &e))?;
         let places = Places::prepare(work.path(), params, context)?;
-        let mut argv = params.argv.iter().map(|text| places.fill(text));
-        let program = argv.next().unwrap_or_default();
-        let mut process = Process::new(program);
-        process
-            .args(argv)
-            .current_dir(places.folder())
-            .env_clear()
-            .env("HOME", places.home())
-            .env("TMPDIR", places.home());
-        for name in &params.environment {
-            if let Some(value) = context.variable(name) {
-                process.env(name, value);
-            }
-        }
-        for (name, text) in &params.set_environment {
-            process.env(name, places.fill(text));
-        }
-        context.run_process(&mut process)?;
-        for (name, output) in &params.outputs {
-            collect::collect(&places, output, context.output(name)?)?;
-        }
-        Ok(())
+        context.run_program(&program(params, &places, context)?)?;
+        collect::collect(&places, params, context)
     }
+}
+
+/// The program with its arguments and its environment.
+fn program(
+    params: &CommandParams,
+    places: &Places,
+    context: &Context,
+) -> Result<Program, StageError> {
+    let shown = params.argv.first().cloned().unwrap_or_default();
+    // What was hashed, wherever the PATH leads that the program itself is given.
+    let path = if shown.contains('{') {
+        places.fill(&shown).into()
+    } else {
+        context.program(&shown)?
+    };
+    let arguments = params.argv.iter().skip(1);
+    let mut variables: BTreeMap<OsString, OsString> = BTreeMap::new();
+    for name in ["HOME", "TMPDIR"] {
+        variables.insert(name.into(), places.home().into());
+    }
+    let passed = params
+        .environment
+        .iter()
+        .chain(&params.environment_unhashed);
+    variables.extend(passed.filter_map(|name| Some((name.into(), context.variable(name)?))));
+    let set = params.set_environment.iter();
+    variables.extend(set.map(|(name, text)| (name.into(), places.fill(text).into())));
+    Ok(Program {
+        path,
+        shown,
+        arguments: arguments.map(|text| places.fill(text).into()).collect(),
+        folder: places.folder().to_owned(),
+        variables,
+    })
 }
 
 #[cfg(test)]
@@ -228,6 +268,28 @@ mod tests {
             let mut bad = params(&["true"]);
             bad.outputs.get_mut("out").unwrap().path = path.into();
             assert!(problems(&bad)[0].contains("outputs.out.path"), "{path}");
+        }
+    }
+
+    #[test]
+    fn outputs_do_not_share_files() {
+        let mut bad = params(&["true"]);
+        let inner = CommandOutput {
+            path: "out.tsv/inner".into(),
+            kind: "table".into(),
+        };
+        bad.outputs.insert("inner".into(), inner);
+        let found = problems(&bad);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("outputs.inner.path: lies in output `out`"));
+    }
+
+    #[test]
+    fn a_file_name_belongs_to_an_input_and_is_no_path() {
+        for (input, name) in [("labels", "../x"), ("labels", "a/b"), ("lables", "x.tsv")] {
+            let mut bad = params(&["true"]);
+            bad.file_names.insert(input.into(), name.into());
+            assert_eq!(problems(&bad).len(), 1, "{input}: {name}");
         }
     }
 

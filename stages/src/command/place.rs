@@ -94,7 +94,8 @@ impl Places {
         }
         let mut inputs = BTreeMap::new();
         for name in &params.inputs {
-            let place = place_input(&work.join("inputs").join(name), context.input(name)?)?;
+            let folder = work.join("inputs").join(name);
+            let place = place_input(&folder, context.input(name)?, params.file_names.get(name))?;
             inputs.insert(name.clone(), place);
         }
         let mut outputs = BTreeMap::new();
@@ -145,22 +146,36 @@ impl Places {
 
 /// Copies an input, so that a program that writes to it changes nothing else. An input of one file is
 /// that file, else it is a folder.
-fn place_input(folder: &Path, input: &Input) -> Result<PathBuf, StageError> {
+fn place_input(
+    folder: &Path,
+    input: &Input,
+    file_name: Option<&String>,
+) -> Result<PathBuf, StageError> {
     create(folder)?;
+    if let Some(name) = file_name {
+        let target = folder.join(name);
+        place_file(&input.only_file()?.path, &target)?;
+        return Ok(target);
+    }
     for (name, file) in &input.files {
         let target = folder.join(name);
         create(target.parent().unwrap_or(folder))?;
-        // Always a copy, never a link: a program may write to whatever it is given. A script has to be
-        // executable, and a copy loses nothing by it.
-        let placed = fs::copy(&file.path, &target)
-            .and_then(|_| fs::set_permissions(&target, Permissions::from_mode(0o755)));
-        placed.map_err(|e| StageError::io("prepare input", &file.path, &e))?;
+        place_file(&file.path, &target)?;
     }
     let mut names = input.files.keys();
     match (names.next(), names.next()) {
         (Some(only), None) if !only.contains('/') => Ok(folder.join(only)),
         _ => Ok(folder.to_owned()),
     }
+}
+
+/// Always a copy, never a link: a program may write to whatever it is given. File systems that can
+/// share the blocks of a copy do.
+fn place_file(from: &Path, to: &Path) -> Result<(), StageError> {
+    // A script has to be executable, and a copy loses nothing by it.
+    fs::copy(from, to)
+        .and_then(|_| fs::set_permissions(to, Permissions::from_mode(0o755)))
+        .map_err(|e| StageError::io("prepare input", from, &e))
 }
 
 fn create(folder: &Path) -> Result<(), StageError> {

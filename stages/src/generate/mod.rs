@@ -74,8 +74,11 @@ impl Stage for Generate {
     const ID: &'static str = "generate";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Generates a CAPS of synthetic participants from a template.";
-    const SEEDED: bool = true;
     type Params = GenerateParams;
+
+    fn is_seeded(_: &GenerateParams) -> bool {
+        true
+    }
 
     fn ports(_: &GenerateParams) -> Ports {
         Ports {

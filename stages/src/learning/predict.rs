@@ -35,9 +35,12 @@ impl Stage for Predict {
     const ID: &'static str = "predict";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Predicts a class for each image of a data group.";
-    const SEEDED: bool = true;
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = PredictParams;
+
+    fn is_seeded(_: &PredictParams) -> bool {
+        true
+    }
 
     fn ports(_: &PredictParams) -> Ports {
         Ports {

@@ -110,9 +110,12 @@ impl Stage for Train {
     const ID: &'static str = "train";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str = "Trains a network on each split and keeps the best models.";
-    const SEEDED: bool = true;
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = TrainParams;
+
+    fn is_seeded(_: &TrainParams) -> bool {
+        true
+    }
 
     fn ports(_: &TrainParams) -> Ports {
         Ports {

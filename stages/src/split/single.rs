@@ -48,8 +48,11 @@ impl Stage for Split {
     const VERSION: u32 = 1;
     const SUMMARY: &'static str =
         "Holds participants out, stratified by label, balanced by age and sex.";
-    const SEEDED: bool = true;
     type Params = SplitParams;
+
+    fn is_seeded(_: &SplitParams) -> bool {
+        true
+    }
 
     fn ports(_: &SplitParams) -> Ports {
         Ports {

@@ -11,12 +11,15 @@ impl<S: Stage> Stage for Implemented<S> {
     const ID: &'static str = S::ID;
     const VERSION: u32 = S::VERSION;
     const SUMMARY: &'static str = S::SUMMARY;
-    const SEEDED: bool = S::SEEDED;
     const RUNS_IN: RunsIn = S::RUNS_IN;
     type Params = S::Params;
 
     fn ports(params: &S::Params) -> Ports {
         S::ports(params)
+    }
+
+    fn is_seeded(params: &S::Params) -> bool {
+        S::is_seeded(params)
     }
 
     fn check(params: &S::Params) -> Vec<ParamIssue> {
