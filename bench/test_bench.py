@@ -144,8 +144,7 @@ class Harness(InFolder):
         self.replace(run, "table", lambda: cases)
         self.replace(run, "log", lambda _: None)
         self.replace(run, "RESULTS", self.folder / "results")
-        self.replace(run, "WORK", self.folder / "work")
-        self.replace(sys, "argv", ["run.py", str(program)])
+        self.replace(sys, "argv", ["run.py", "--work", str(self.folder / "work"), str(program)])
         with mock.patch("builtins.print", lambda *text, **_: said.extend(text)):
             return run.main(), said
 
@@ -153,6 +152,7 @@ class Harness(InFolder):
         code, said = self.main({"a": Case("s", lambda _: Result(1.0, 2.0, "ms", "other", {"x": 1}))})
         self.assertEqual((code, said), (0, ["case\tours\tpeer\tratio\tunit", "a\t1\t2\t2\tms"]))
         document = json.loads((self.folder / "results" / "a.json").read_text())
+        self.assertGreater(document["machine"]["sync_ms"], 0)
         self.assertEqual((document["ratio"], document["details"]), (2.0, {"x": 1}))
         self.assertEqual(document["versions"], {"clinicadl": "clinicadl 0.0.0"})
 
@@ -205,6 +205,21 @@ class Engines(InFolder):
         peer.check_ran_all(said)
         with self.assertRaises(BenchError):
             peer.check_ran_all(sample(stderr="2 of 2 steps (100%) done\n"))
+
+    def test_the_wildcard_rule_reads_what_the_graph_says(self) -> None:
+        class Wildcards:
+            i = ""
+
+        for graph in (chain(4), fan(4), Graph(4, 2)):
+            rule = Snakemake(self.folder / "p", self.folder, graph)._wildcard()
+            written = re.search("input: (.*)", rule)
+            assert written is not None
+            read = eval(written.group(1))
+            for stage in range(4):
+                Wildcards.i = str(stage)
+                source = graph.source(stage)
+                expected = "input.txt" if source is None else f"out/{source}.txt"
+                self.assertEqual(read(Wildcards) if callable(read) else read, expected)
 
     def test_explicit_rules_are_the_same_graph(self) -> None:
         peer = Snakemake(self.folder / "p", self.folder, chain(3), explicit=True)
