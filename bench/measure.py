@@ -87,7 +87,8 @@ class Place:
             check=False,
         )
         if result.returncode != 0:
-            raise BenchError(f"cannot run `{command[0]}`: {result.stderr.strip()}")
+            told = result.stderr.strip() or f"ended with {result.returncode}"
+            raise BenchError(f"cannot run `{command[0]}`: {told}")
         report = json.loads(result.stdout)
         peak, floor = report.pop("peak_kib"), report.pop("floor_kib")
         return Sample(
