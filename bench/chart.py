@@ -31,7 +31,7 @@ GROUPS: list[tuple[str, str, list[tuple[str, str]]]] = [
         "Run without changes, fan of 1,000",
         [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.no_op")],
     ),
-    ("noop-chain-10000", "Run without changes, chain of 10,000", [("clinicadl", "ours"), ("snakemake", "peer")]),
+    ("noop-chain-10000", "Run without changes, ten chains of 1,000", [("clinicadl", "ours"), ("snakemake", "peer")]),
     (
         "execute-overhead",
         "Overhead per executed action",

@@ -10,6 +10,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Callable
@@ -86,7 +87,8 @@ class Place:
             check=False,
         )
         if result.returncode != 0:
-            raise BenchError(f"cannot run `{command[0]}`: {result.stderr.strip()}")
+            told = result.stderr.strip() or f"ended with {result.returncode}"
+            raise BenchError(f"cannot run `{command[0]}`: {told}")
         report = json.loads(result.stdout)
         peak, floor = report.pop("peak_kib"), report.pop("floor_kib")
         return Sample(
@@ -95,6 +97,21 @@ class Place:
             stderr=stderr.read_text(errors="replace"),
             **report,
         )
+
+    def sync_ms(self, times: int = 50) -> float:
+        """How long the disk takes to make a small new file durable: what bounds engines that do so."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "sync"
+        seconds = []
+        for _ in range(times):
+            with open(path, "wb") as file:
+                file.write(b"x" * 1000)
+                file.flush()
+                started = time.perf_counter()
+                os.fsync(file.fileno())
+                seconds.append(time.perf_counter() - started)
+            path.unlink()
+        return statistics.median(seconds) * 1e3
 
 
 def in_turns(ways: Mapping[str, Callable[[], Sample]], times: Mapping[str, int]) -> dict[str, list[Sample]]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures this project's program beside its peers.
 
-usage: run.py [--runs N] [--list] PROGRAM [CASE…]
+usage: run.py [--runs N] [--work FOLDER] [--list] PROGRAM [CASE…]
 
 Without a case all are measured. Standard output has one line per case, separated by tabs:
 `case ours peer ratio unit`, medians; the ratio is peer by ours. Standard error tells what is going on;
@@ -38,6 +38,7 @@ def arguments(cases: dict[str, Case]) -> argparse.Namespace:
     """The command line; cases are looked up before anything is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="runs of everything quick (default: 5)")
+    parser.add_argument("--work", type=pathlib.Path, default=WORK, help="where to work (default: target/bench)")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.add_argument("program", type=pathlib.Path, nargs="?", metavar="PROGRAM", help="the built `clinicadl`")
     parser.add_argument("cases", nargs="*", metavar="CASE")
@@ -54,17 +55,17 @@ def arguments(cases: dict[str, Case]) -> argparse.Namespace:
     return args
 
 
-def measure(name: str, case: Case, program: pathlib.Path, runs: int) -> Result:
+def measure(name: str, case: Case, program: pathlib.Path, runs: int, work: pathlib.Path) -> Result:
     """One case: measured, and written down."""
     started = time.monotonic()
-    about = machine()
+    place = Place(work / name)
+    about = {**machine(), "sync_ms": place.sync_ms()}
     used: dict[str, str] = {}
 
     def peer(wanted: str) -> pathlib.Path:
         used[wanted] = peers.VERSIONS[wanted]
         return peers.program(wanted, log)
 
-    place = Place(WORK / name)
     version = place.run([str(program), "--version"]).expect_success("clinicadl --version")
     log(f"{name}: {case.summary}")
     result = case.measure(Bench(program, place.folder, runs, peer, log))
@@ -96,7 +97,7 @@ def main() -> int:
     print(HEADER, flush=True)
     for name in args.cases or cases:
         try:
-            result = measure(name, cases[name], args.program.resolve(), args.runs)
+            result = measure(name, cases[name], args.program.resolve(), args.runs, args.work.resolve())
         except (BenchError, peers.PeerError) as error:
             log(f"error: {name}: {error}")
             failed.append(name)

@@ -25,7 +25,7 @@ import noop  # noqa: E402
 import peers  # noqa: E402
 import run  # noqa: E402
 from cases import Bench, Case, Result, hash_2gib, table  # noqa: E402
-from engines import Graph  # noqa: E402
+from engines import Graph, chain, fan  # noqa: E402
 from engines.clinicadl import Clinicadl  # noqa: E402
 from engines.dvc import Dvc  # noqa: E402
 from engines.snakemake import Snakemake  # noqa: E402
@@ -144,8 +144,7 @@ class Harness(InFolder):
         self.replace(run, "table", lambda: cases)
         self.replace(run, "log", lambda _: None)
         self.replace(run, "RESULTS", self.folder / "results")
-        self.replace(run, "WORK", self.folder / "work")
-        self.replace(sys, "argv", ["run.py", str(program)])
+        self.replace(sys, "argv", ["run.py", "--work", str(self.folder / "work"), str(program)])
         with mock.patch("builtins.print", lambda *text, **_: said.extend(text)):
             return run.main(), said
 
@@ -153,6 +152,7 @@ class Harness(InFolder):
         code, said = self.main({"a": Case("s", lambda _: Result(1.0, 2.0, "ms", "other", {"x": 1}))})
         self.assertEqual((code, said), (0, ["case\tours\tpeer\tratio\tunit", "a\t1\t2\t2\tms"]))
         document = json.loads((self.folder / "results" / "a.json").read_text())
+        self.assertGreater(document["machine"]["sync_ms"], 0)
         self.assertEqual((document["ratio"], document["details"]), (2.0, {"x": 1}))
         self.assertEqual(document["versions"], {"clinicadl": "clinicadl 0.0.0"})
 
@@ -167,19 +167,23 @@ class Harness(InFolder):
 
 class Engines(InFolder):
     def test_manifests_have_the_edges_of_their_graph(self) -> None:
-        for shape, sources in [("chain", ["labels", "s0.train", "s1.train"]), ("fan", ["labels"] * 3)]:
-            ours = Clinicadl(self.folder / "p", self.folder / shape, Graph(shape, 3))
+        for graph, sources in [
+            (chain(3), ["labels", "s0.train", "s1.train"]),
+            (fan(3), ["labels", "labels", "labels"]),
+            (Graph(4, 2), ["labels", "s0.train", "labels", "s2.train"]),
+        ]:
+            ours = Clinicadl(self.folder / "p", self.folder / "c", graph)
             ours.write()
-            text = (self.folder / shape / "experiment.yaml").read_text()
+            text = (self.folder / "c" / "experiment.yaml").read_text()
             self.assertEqual(re.findall(r"labels: ([\w.]+) \}", text)[1:], sources)
-            self.assertEqual(len(set(re.findall(r"with: .*?\}", text))), 3, "no two stages are one action")
+            self.assertEqual(len(set(re.findall(r"with: .*?\}", text))), graph.stages, "no two stages are one action")
 
     def test_a_chain_has_enough_participants_for_its_last_stage(self) -> None:
-        Clinicadl(self.folder / "p", self.folder / "c", Graph("chain", 10)).write()
+        Clinicadl(self.folder / "p", self.folder / "c", chain(10)).write()
         self.assertEqual(len((self.folder / "c" / "labels.tsv").read_text().splitlines()), 1 + 12)
 
     def test_a_no_op_is_taken_at_its_word_only_if_it_is_of_every_stage(self) -> None:
-        ours = Clinicadl(self.folder / "p", self.folder, Graph("fan", 10))
+        ours = Clinicadl(self.folder / "p", self.folder, fan(10))
         ours.check_ran_nothing(sample(stdout="up to date: all 10 actions were hits\n"))
         for bad in [
             sample(stdout="up to date: all 1 actions were hits\n"),
@@ -190,7 +194,7 @@ class Engines(InFolder):
                 ours.check_ran_nothing(bad)
 
     def test_a_first_run_of_snakemake_counts_only_with_all_outputs(self) -> None:
-        peer = Snakemake(self.folder / "p", self.folder / "s", Graph("chain", 2))
+        peer = Snakemake(self.folder / "p", self.folder / "s", chain(2))
         peer.write()
         said = sample(stderr="3 of 3 steps (100%) done\n")
         with self.assertRaisesRegex(BenchError, "2 outputs are missing"):
@@ -202,14 +206,29 @@ class Engines(InFolder):
         with self.assertRaises(BenchError):
             peer.check_ran_all(sample(stderr="2 of 2 steps (100%) done\n"))
 
+    def test_the_wildcard_rule_reads_what_the_graph_says(self) -> None:
+        class Wildcards:
+            i = ""
+
+        for graph in (chain(4), fan(4), Graph(4, 2)):
+            rule = Snakemake(self.folder / "p", self.folder, graph)._wildcard()
+            written = re.search("input: (.*)", rule)
+            assert written is not None
+            read = eval(written.group(1))
+            for stage in range(4):
+                Wildcards.i = str(stage)
+                source = graph.source(stage)
+                expected = "input.txt" if source is None else f"out/{source}.txt"
+                self.assertEqual(read(Wildcards) if callable(read) else read, expected)
+
     def test_explicit_rules_are_the_same_graph(self) -> None:
-        peer = Snakemake(self.folder / "p", self.folder, Graph("chain", 3), explicit=True)
+        peer = Snakemake(self.folder / "p", self.folder, chain(3), explicit=True)
         inputs = re.findall(r'input: "(.*)"', peer._explicit())
         self.assertEqual(inputs, ["input.txt", "out/0.txt", "out/1.txt"])
 
     def test_what_dvc_is_told_it_did_is_what_its_manifest_says(self) -> None:
         program = self.script("dvc", "exit 0\n")
-        peer = Dvc(program, self.folder / "d", Graph("chain", 2))
+        peer = Dvc(program, self.folder / "d", chain(2))
         peer.write()
         (self.folder / "d" / ".dvc").mkdir()
         peer.pretend()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from cases import Bench, Case, Result
-from engines import Engine, Graph
+from engines import Engine, chain, fan
 from engines.clinicadl import Clinicadl
 from engines.dvc import Dvc
 from engines.snakemake import Snakemake
@@ -19,14 +19,14 @@ STAGES, STAGES_OF_DVC = 200, 100
 
 
 def measure(bench: Bench) -> Result:
-    chain, folder = Graph("chain", STAGES), bench.folder
+    folder = bench.folder
     snakemake = bench.peer("snakemake")
     engines: dict[str, Engine] = {
-        "clinicadl": Clinicadl(bench.program, folder / "clinicadl", chain),
-        "snakemake": Snakemake(snakemake, folder / "snakemake", chain),
-        "clinicadl-fan": Clinicadl(bench.program, folder / "clinicadl-fan", Graph("fan", STAGES)),
-        "snakemake-fan": Snakemake(snakemake, folder / "snakemake-fan", Graph("fan", STAGES)),
-        "dvc": Dvc(bench.peer("dvc"), folder / "dvc", Graph("chain", STAGES_OF_DVC)),
+        "clinicadl": Clinicadl(bench.program, folder / "clinicadl", chain(STAGES)),
+        "snakemake": Snakemake(snakemake, folder / "snakemake", chain(STAGES)),
+        "clinicadl-fan": Clinicadl(bench.program, folder / "clinicadl-fan", fan(STAGES)),
+        "snakemake-fan": Snakemake(snakemake, folder / "snakemake-fan", fan(STAGES)),
+        "dvc": Dvc(bench.peer("dvc"), folder / "dvc", chain(STAGES_OF_DVC)),
     }
 
     def first_run(name: str) -> Sample:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 from cases import Bench, Case, Result
-from engines import Engine, Graph
+from engines import Engine, chain
 from engines.clinicadl import Clinicadl
 from engines.snakemake import Snakemake
 from measure import Sample, in_turns, median, summary
@@ -22,7 +22,7 @@ def measure(bench: Bench) -> Result:
     program = bench.peer("snakemake")
     engines: dict[str, Engine] = {}
     for stages in (SHORT, LONG):
-        graph = Graph("chain", stages)
+        graph = chain(stages)
         engines[f"clinicadl-{stages}"] = Clinicadl(bench.program, bench.folder / f"clinicadl-{stages}", graph)
         engines[f"snakemake-{stages}"] = Snakemake(program, bench.folder / f"snakemake-{stages}", graph)
     details: dict[str, dict[str, object]] = {name: filled(engine, bench) for name, engine in engines.items()}

@@ -13,14 +13,27 @@ from measure import Place, Sample
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages 0 to `stages` - 1: a `chain`, each reading the one before, or a `fan`, all reading one input."""
+    """Stages 0 to `stages` - 1 in chains of `length`, whose first stages read the one input.
 
-    shape: str
+    One chain as long as the graph is a *chain*; chains of one stage each are a *fan*.
+    """
+
     stages: int
+    length: int
 
     def source(self, stage: int) -> int | None:
         """The stage that a stage reads, or None for the input."""
-        return stage - 1 if self.shape == "chain" and stage > 0 else None
+        return None if stage % self.length == 0 else stage - 1
+
+
+def chain(stages: int) -> Graph:
+    """Every stage reads the one before."""
+    return Graph(stages, stages)
+
+
+def fan(stages: int) -> Graph:
+    """Every stage reads the input."""
+    return Graph(stages, 1)
 
 
 class Engine(Protocol):

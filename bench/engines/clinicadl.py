@@ -27,17 +27,17 @@ class Clinicadl:
         self.place.folder.mkdir(parents=True)
         # Each stage of a chain leaves one participant fewer, and a split needs two. Short names keep the
         # tables small: what is measured is the engine.
-        participants = 2 + (self.graph.stages if self.graph.shape == "chain" else 0)
+        participants = 2 + self.graph.length
         rows = [f"{i}\tM0\n" for i in range(participants)]
         (self.place.folder / "labels.tsv").write_text("participant_id\tsession_id\n" + "".join(rows))
         stages = [self._stage(i) for i in range(self.graph.stages)]
-        head = ["clinicadl: 1", f"name: {self.graph.shape}", "inputs: { labels: labels.tsv }", "stages:"]
+        head = ["clinicadl: 1", "name: bench", "inputs: { labels: labels.tsv }", "stages:"]
         self._manifest.write_text("\n".join(head + stages) + "\n")
 
     def _stage(self, stage: int) -> str:
         source = self.graph.source(stage)
         labels = "labels" if source is None else f"s{source}.train"
-        # Stages of a fan would be one action if they did not differ in something.
+        # Stages that read the same would be one action if they did not differ in something.
         trials = f", max_trials: {stage + 1}"
         parameters = f"n_test: 1, label: null, balance: []{trials}"
         return (

@@ -1,4 +1,4 @@
-"""Snakemake, with rules that copy a file."""
+"""Snakemake, with jobs that copy a file."""
 
 from __future__ import annotations
 
@@ -8,29 +8,16 @@ import shutil
 from engines import Graph
 from measure import CPUS, BenchError, Place, Sample
 
-RULES = {
-    "chain": """
-rule first:
-    input: "input.txt"
-    output: "out/0.txt"
-    shell: "cp {input} {output}"
-
-rule next:
-    input: lambda wildcards: f"out/{int(wildcards.i) - 1}.txt"
-    output: "out/{i,[1-9][0-9]*}.txt"
-    shell: "cp {input} {output}"
-""",
-    "fan": """
-rule one:
-    input: "input.txt"
-    output: "out/{i}.txt"
-    shell: "cp {input} {output}"
-""",
-}
+WILDCARD_RULE = """
+rule stage:
+    input: {read}
+    output: "out/{{i}}.txt"
+    shell: "cp {{input}} {{output}}"
+"""
 
 
 class Snakemake:
-    """A graph as wildcard rules, which Snakemake reads faster than one rule per stage."""
+    """A graph as one wildcard rule, which Snakemake reads faster than one rule per stage, or as the latter."""
 
     name = "snakemake"
 
@@ -44,8 +31,15 @@ class Snakemake:
         # All outputs are asked for, first ones first: from its end, Snakemake follows a chain of some 500 rules
         # and then stops with Python's RecursionError.
         wanted = f'expand("out/{{i}}.txt", i=range({self.graph.stages}))'
-        rules = self._explicit() if self.explicit else RULES[self.graph.shape]
+        rules = self._explicit() if self.explicit else self._wildcard()
         (self.place.folder / "Snakefile").write_text(f"rule all:\n    input: {wanted}\n{rules}")
+
+    def _wildcard(self) -> str:
+        """One rule for all stages."""
+        length = self.graph.length
+        before = 'f"out/{int(w.i) - 1}.txt"'
+        read = '"input.txt"' if length == 1 else f'lambda w: {before} if int(w.i) % {length} else "input.txt"'
+        return WILDCARD_RULE.format(read=read)
 
     def _explicit(self) -> str:
         """One rule per stage, as a manifest has one entry per stage."""
