@@ -8,6 +8,11 @@ mod progress;
 use std::process::ExitCode;
 
 use engine::exec::{GUARD, guard_main};
+use mimalloc::MiMalloc;
+
+// A plan of thousands of actions is millions of small allocations.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);

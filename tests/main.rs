@@ -16,6 +16,7 @@ mod items;
 mod manifest;
 mod peer;
 mod provenance;
+mod settled;
 mod store;
 mod support;
 mod verify;

@@ -23,6 +23,7 @@ pub mod provenance;
 pub mod publish;
 pub mod registry;
 pub mod seed;
+pub mod settled;
 pub mod stage;
 pub mod store;
 #[cfg(test)]

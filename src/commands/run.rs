@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::maps::Maps;
 use engine::exec::{Interrupt, Machine, RunOptions, RunReport, run as run_plan};
@@ -12,17 +12,31 @@ use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, publish};
+use engine::settled::{self, Settled};
 use engine::store::{Root, Store};
 use serde_json::{Map, Value, json};
 
 use super::cells::{Cell, cells, lock as lock_of};
 use super::results::LockFile;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
-use crate::cli::{MachineArgs, RunArgs};
+use crate::cli::{MachineArgs, Reuse, RunArgs};
 use crate::failure::{Code, Failure, code_of};
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
+    let began = SystemTime::now();
+    let question = question(session, args);
+    if let Some(question) = &question
+        && let Some(answer) = settled::recall(
+            &store_path(&args.manifest),
+            &args.manifest.manifest,
+            question,
+        )
+    {
+        tracing::debug!("nothing of what the last run found has changed");
+        session.print(answer, &Value::Null);
+        return Ok(());
+    }
     let manifest = load(session, &args.manifest)?;
     show_warnings(session, &manifest);
     let mut force = Vec::new();
@@ -83,8 +97,65 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let lock_written = lock_file.write(&lock);
     keep(&manifest, &report, &store, &published);
-    summarise(session, &report, &published, lock_written);
+    let (text, publications) = summary(&report, &published);
+    let is_same = |(_, _, outcome): &Published| *outcome == PublishOutcome::UpToDate;
+    if let Some(question) = question
+        && report.hits() == report.actions.len()
+        && !lock_written
+        && published.iter().all(is_same)
+        && manifest.warnings.is_empty()
+    {
+        let settled = Settled {
+            manifest: &manifest,
+            plan: &plan,
+            report: &report,
+            store: &store,
+            began,
+            files: vec![Lock::path_of(&manifest.path)],
+            published: published.into_iter().map(|(_, path, _)| path).collect(),
+        };
+        if let Err(error) = settled.keep(&question, &text) {
+            tracing::debug!(%error, "the next run will look everything up again");
+        }
+    }
+    if session.output.json {
+        let first = |what: &str| publications.first().map(|p| p[what].clone());
+        let value = json!({
+            "run": report, "maps": first("maps"), "metrics": first("metrics"),
+            "publications": publications, "lock_written": lock_written,
+        });
+        session.print("", &value);
+    } else if !session.output.quiet {
+        let lock = match lock_written {
+            true => "lock file written: commit it with the manifest\n",
+            false => "",
+        };
+        session.print(text + lock, &Value::Null);
+    }
     Ok(())
+}
+
+/// What a run is asked, if it is a question whose answer stays: what runs whatever the store holds, or
+/// tells more than a summary, is none.
+fn question(session: &Session, args: &RunArgs) -> Option<String> {
+    let asked = &args.manifest;
+    let output = &session.output;
+    let plain = !output.json && !output.quiet && output.verbose == 0;
+    if !plain || !args.force.is_empty() || asked.paranoid || asked.reuse != Reuse::Any {
+        return None;
+    }
+    // A program that was built anew may do anything differently.
+    let program = std::env::current_exe().and_then(std::fs::metadata).ok()?;
+    let folder = std::env::current_dir().ok()?;
+    Some(format!(
+        "{} {:?} {} {:?} {:?} {:?}",
+        env!("CARGO_PKG_VERSION"),
+        program.modified().ok()?,
+        program.len(),
+        folder,
+        asked.set,
+        asked.maps,
+    ))
 }
 
 /// Says what this manifest needs of the store, so that nothing of it is collected.
@@ -216,7 +287,8 @@ fn publish_maps(
 /// A cell's label, its folder and what publishing did.
 type Published = (String, PathBuf, PublishOutcome);
 
-fn summarise(session: &Session, report: &RunReport, published: &[Published], lock_written: bool) {
+/// What a run tells, and what it published as JSON.
+fn summary(report: &RunReport, published: &[Published]) -> (String, Vec<Value>) {
     let mut text = String::new();
     let total = report.actions.len();
     // Writing to a String cannot fail.
@@ -240,20 +312,7 @@ fn summarise(session: &Session, report: &RunReport, published: &[Published], loc
         let metrics = metrics_of(path, &mut text).unwrap_or_default();
         publications.push(json!({ "cell": label, "maps": path, "metrics": metrics }));
     }
-    if lock_written {
-        text.push_str("lock file written: commit it with the manifest\n");
-    }
-    let quiet = session.output.quiet && !session.output.json;
-    if !quiet {
-        let first = |what: &str| publications.first().map(|p| p[what].clone());
-        session.print(
-            text,
-            &json!({
-                "run": report, "maps": first("maps"), "metrics": first("metrics"),
-                "publications": publications, "lock_written": lock_written,
-            }),
-        );
-    }
+    (text, publications)
 }
 
 /// Balanced accuracy and loss of each data group other than training, as text and JSON.

@@ -51,6 +51,11 @@ impl ActionKey {
         Self(Digest::from_bytes(hash))
     }
 
+    /// All of its digits.
+    pub(crate) fn digits(&self) -> Digest {
+        self.0
+    }
+
     /// The first twelve digits.
     pub fn short(&self) -> String {
         self.0.short()

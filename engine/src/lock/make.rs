@@ -141,6 +141,7 @@ pub fn input_trees(manifest: &Manifest, plan: &Plan) -> BTreeMap<String, Tree> {
                 continue;
             }
             let root = manifest.input_path(name);
+            let root = root.canonicalize().unwrap_or(root);
             let tree = trees.entry(name.clone()).or_default();
             for file in input.files.values() {
                 let path = file.path.strip_prefix(&root).ok().and_then(|p| p.to_str());

@@ -1,7 +1,7 @@
 //! Finding what belongs to a manifest, and a record by the first digits of its key, as people quote it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{ActionRecord, Store};
 use crate::digest::Digest;
@@ -11,13 +11,18 @@ use crate::manifest::Manifest;
 /// Fewer digits than this name too much by accident.
 const LEAST_DIGITS: usize = 4;
 
+/// Where a store keeps what it knows of the manifest with this path.
+pub(crate) fn folder_of_manifest(root: &Path, manifest: &Path) -> PathBuf {
+    let path = manifest.canonicalize();
+    let path = path.as_deref().unwrap_or(manifest);
+    let digest = Digest::of(path.as_os_str().as_encoded_bytes());
+    root.join("runs").join(digest.short())
+}
+
 impl Store {
     /// The folder for what runs of a manifest leave: told apart by the manifest's place.
     pub fn manifest_folder(&self, manifest: &Manifest) -> PathBuf {
-        let path = manifest.path.canonicalize();
-        let path = path.as_deref().unwrap_or(&manifest.path);
-        let digest = Digest::of(path.as_os_str().as_encoded_bytes());
-        self.root().join("runs").join(digest.short())
+        folder_of_manifest(self.root(), &manifest.path)
     }
 
     /// The only undamaged record whose key starts with these hexadecimal digits.

@@ -41,11 +41,13 @@ use serde_json::json;
 
 pub use check::Damage;
 pub use durable::write_atomically;
+pub(crate) use find::folder_of_manifest;
 pub use gc::{Collected, Garbage};
 pub use live::{RootUsage, Usage};
 pub use record::{ActionRecord, Artifact};
 pub use roots::{InUse, Root};
 pub use stat_cache::StatCache;
+pub(crate) use stat_cache::{Stat, granularity};
 pub use tree::{Tree, TreeFile};
 pub(crate) use tree::{is_relative, walk as walk_folder};
 
@@ -175,7 +177,7 @@ impl Store {
 
     /// Where an object is, or would be.
     pub fn object_path(&self, digest: &Digest) -> PathBuf {
-        self.sharded("objects", &digest.to_string())
+        stored_at(&self.root, "objects", digest)
     }
 
     /// Whether an object of this size is stored and its bytes still fit its digest.
@@ -353,13 +355,18 @@ impl Store {
     }
 
     fn record_path(&self, key: &ActionKey) -> PathBuf {
-        self.sharded("actions", &key.to_string())
+        stored_at(&self.root, "actions", &key.digits())
     }
+}
 
-    fn sharded(&self, folder: &str, digits: &str) -> PathBuf {
-        let (shard, rest) = digits.split_at(2);
-        self.root.join(folder).join(shard).join(rest)
-    }
+/// Where a store keeps what is called by these digits.
+pub(crate) fn stored_at(root: &Path, folder: &str, digits: &Digest) -> PathBuf {
+    let digits = digits.to_string();
+    let (shard, rest) = digits.split_at(2);
+    let mut path = PathBuf::with_capacity(root.as_os_str().len() + folder.len() + 67);
+    path.push(root);
+    path.extend([folder, shard, rest]);
+    path
 }
 
 #[cfg(test)]
