@@ -24,7 +24,7 @@ use crate::exec::RunReport;
 use crate::inputs::Listing;
 use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedInput};
-use crate::store::{Stat, Store, folder_of_manifest, granularity, stored_at};
+use crate::store::{Stat, Store, folder_of_manifest, granularity, stored_at, write_atomically};
 
 /// Changes with the format of the file.
 const MAGIC: &[u8; 20] = b"clinicadl-settled-1\n";
@@ -123,15 +123,7 @@ impl Settled<'_> {
             return Ok(());
         };
         let path = file_of(self.store.root(), &self.manifest.path);
-        let Some(folder) = path.parent() else {
-            return Ok(());
-        };
-        fs::create_dir_all(folder)?;
-        // Not synced: one that a power cut takes or tears is no answer.
-        let file = tempfile::NamedTempFile::new_in(folder)?;
-        fs::write(file.path(), to_bytes(&head, &stored)?)?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
+        write_atomically(&path, &to_bytes(&head, &stored)?)
     }
 
     fn seen(&self, question: &str, answer: &str) -> Option<(Head, Vec<Stored>)> {

@@ -8,7 +8,8 @@
 //!   scratch/<action key>/      checkpoints of unfinished actions
 //!   locks/<action key>         held by the process that computes the action
 //!   tmp/                       unfinished writes; a crash leaves its litter here only
-//!   runs/<manifest digest>/    what the last run of a manifest did: its keys, journal and logs
+//!   runs/<manifest digest>/    what the last run of a manifest did: its keys, journal and logs, and
+//!                              what the last one without changes looked at
 //!   roots/<manifest digest>    what a manifest needs: never collected while the manifest is there
 //!   accounts/ab/<62 digits>    when and where an action was computed: history, which no result needs
 //!   quarantine/                what was found damaged
