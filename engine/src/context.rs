@@ -225,8 +225,13 @@ impl Context {
     /// A folder that survives an interruption of this very action, for checkpoints.
     ///
     /// It belongs to the action key: whatever is found there was written by the same computation.
-    pub fn scratch(&self) -> &Path {
-        &self.scratch
+    ///
+    /// # Errors
+    /// The folder cannot be created.
+    pub fn scratch(&self) -> Result<&Path, StageError> {
+        std::fs::create_dir_all(&self.scratch)
+            .map_err(|e| StageError::io("create scratch folder", &self.scratch, &e))?;
+        Ok(&self.scratch)
     }
 
     /// Looks an item up in the store, or computes it; see [`crate::items`].
@@ -293,7 +298,7 @@ impl Context {
     pub fn run_program(&self, program: &Program) -> Result<(), StageError> {
         program.run(&Behalf {
             guard: self.guard.as_deref(),
-            folder: &self.scratch,
+            folder: self.scratch()?,
             stop: &self.stop,
             memory_limit: self.memory_limit,
             log: &self.log,

@@ -21,7 +21,7 @@ use crate::items::ItemStore;
 use crate::key::ActionKey;
 use crate::registry::Registry;
 use crate::seed::Stream;
-use crate::store::{Artifact, Store};
+use crate::store::{Artifact, Batch, Store};
 
 /// Everything an action needs to run anywhere with access to the store.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -129,7 +129,7 @@ pub fn execute_in(
         split: spec.split,
         stream: stream_of(spec),
         slots: spec.slots,
-        scratch: store.scratch(&spec.key)?,
+        scratch: store.scratch(&spec.key),
         items: items.clone(),
         memory_limit: spec.memory_limit,
         stop: surroundings.stop.clone(),
@@ -141,10 +141,12 @@ pub fn execute_in(
     catch_unwind(AssertUnwindSafe(|| stage.run(&spec.params, &context)))
         .unwrap_or_else(|panic| Err(StageError::internal(panic_message(&*panic))))?;
     let mut outputs = BTreeMap::new();
+    let mut batch = store.batch();
     for (port, declared) in &spec.outputs {
         let output = &context.outputs[port];
-        outputs.insert(port.clone(), collect(store, port, declared, output)?);
+        outputs.insert(port.clone(), collect(&mut batch, port, declared, output)?);
     }
+    batch.store()?;
     let (items_reused, items_computed) = items.counts();
     if items_reused + items_computed > 0 {
         (surroundings.events)(StageEvent::Items {
@@ -188,9 +190,9 @@ fn create_outputs(
         .collect()
 }
 
-/// Moves an output folder into the store: one artifact, or one per split.
+/// Takes an output folder for the store: one artifact, or one per split.
 fn collect(
-    store: &Store,
+    batch: &mut Batch<'_>,
     port: &str,
     declared: &OutputSpec,
     output: &Output,
@@ -222,7 +224,7 @@ fn collect(
                     "nothing was written to `{port}`"
                 )));
             }
-            let (digest, tree) = store.take_folder(&folder, &placed)?;
+            let (digest, tree) = batch.folder(&folder, &placed)?;
             if tree.files.is_empty() {
                 return Err(StageError::internal(format!(
                     "nothing was written to `{port}`"

@@ -3,10 +3,15 @@
 //! Every step that can fail passes [`step`], so that tests can make any of them fail, or end the
 //! process there, and look at what is left.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::digest::Digest;
 
 /// Says that the next thing is about to be done. In debug builds a test may have it fail:
 /// `CLINICADL_FAULT=<n>:enospc|eio|abort` makes the n-th step of the process fail, or kills it there.
@@ -77,18 +82,47 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// Makes a finished file the read-only object at `target`, on the same file system.
-pub(super) fn adopt(path: &Path, target: &Path) -> io::Result<()> {
-    let folder = target.parent().unwrap_or(Path::new("."));
-    create_folders(folder)?;
-    step("open a new object")?;
+/// A finished file and where it goes, on the same file system.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) path: PathBuf,
+    pub(super) target: PathBuf,
+    pub(super) digest: Digest,
+}
+
+/// Makes finished files read-only objects.
+///
+/// All are synced at once: a disk writes them together, which one after the other it could not. The
+/// error names the file that it is about.
+pub(super) fn adopt(files: &[Adopted]) -> Result<(), (PathBuf, io::Error)> {
+    let each = |act: fn(&Adopted) -> io::Result<()>| {
+        files
+            .iter()
+            .try_for_each(|file| act(file).map_err(|error| (file.path.clone(), error)))
+    };
+    each(|_| step("sync a new object"))?;
+    files
+        .par_iter()
+        .try_for_each(|file| sync_object(&file.path).map_err(|error| (file.path.clone(), error)))?;
+    each(|file| {
+        create_folders(folder_of(&file.target))?;
+        step("rename a new object")?;
+        fs::rename(&file.path, &file.target)
+    })?;
+    let folders: BTreeSet<&Path> = files.iter().map(|file| folder_of(&file.target)).collect();
+    folders
+        .into_iter()
+        .try_for_each(|folder| sync_folder(folder).map_err(|error| (folder.to_owned(), error)))
+}
+
+fn sync_object(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     file.set_permissions(Permissions::from_mode(0o444))?;
-    step("sync a new object")?;
-    file.sync_all()?;
-    step("rename a new object")?;
-    fs::rename(path, target)?;
-    sync_folder(folder)
+    file.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("."))
 }
 
 /// Creates a folder and those above it. Below a folder that its group may write, all are: a store that

@@ -22,6 +22,7 @@
 //! the store holds is either whole or noticed: objects are re-hashed when their stat changed, records
 //! carry a digest of themselves. Absolute paths are never stored.
 
+mod batch;
 mod check;
 pub(crate) mod durable;
 mod find;
@@ -40,6 +41,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
+pub use batch::Batch;
 pub use check::Damage;
 pub use durable::write_atomically;
 pub(crate) use find::folder_of_manifest;
@@ -210,22 +212,15 @@ impl Store {
             .map_err(StoreError::io("create a folder in", &tmp))
     }
 
-    /// The folder that survives interruptions of an action.
-    ///
-    /// # Errors
-    /// The folder cannot be created.
-    pub fn scratch(&self, key: &ActionKey) -> Result<PathBuf, StoreError> {
-        let path = self.root.join("scratch").join(key.to_string());
-        fs::create_dir_all(&path).map_err(StoreError::io("create scratch folder", &path))?;
-        Ok(path)
+    /// Where the folder is, or would be, that survives interruptions of an action.
+    pub fn scratch(&self, key: &ActionKey) -> PathBuf {
+        self.root.join("scratch").join(key.to_string())
     }
 
     /// Forgets an action's scratch folder once its result is stored.
     pub fn remove_scratch(&self, key: &ActionKey) {
         // Litter costs space, never correctness: the folder belongs to one key.
-        drop(fs::remove_dir_all(
-            self.root.join("scratch").join(key.to_string()),
-        ));
+        drop(fs::remove_dir_all(self.scratch(key)));
     }
 
     /// The file whose lock means that an action is being computed.
@@ -241,20 +236,20 @@ impl Store {
             .map_err(StoreError::io("open lock", &path))
     }
 
+    /// New objects, which become durable together.
+    pub fn batch(&self) -> Batch<'_> {
+        Batch::new(self)
+    }
+
     /// Moves a file into the store and tells its digest and size.
     ///
     /// # Errors
     /// Any I/O error.
     pub fn take_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        let (digest, size) = Digest::of_file(path).map_err(StoreError::io("read", path))?;
-        let target = self.object_path(&digest);
-        if self.has_object(&digest, size) {
-            drop(fs::remove_file(path));
-        } else {
-            durable::adopt(path, &target).map_err(StoreError::io("store", path))?;
-            self.stats.trust(&target, digest);
-        }
-        Ok((digest, size))
+        let mut batch = self.batch();
+        let taken = batch.file(path)?;
+        batch.store()?;
+        Ok(taken)
     }
 
     /// Stores bytes and tells their digest.
@@ -262,40 +257,10 @@ impl Store {
     /// # Errors
     /// Any I/O error.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        let digest = Digest::of(bytes);
-        let target = self.object_path(&digest);
-        if !self.has_object(&digest, bytes.len() as u64) {
-            let folder = self.temporary_folder()?;
-            let path = folder.path().join("bytes");
-            fs::write(&path, bytes).map_err(StoreError::io("write", &path))?;
-            durable::adopt(&path, &target).map_err(StoreError::io("store", &path))?;
-            self.stats.trust(&target, digest);
-        }
+        let mut batch = self.batch();
+        let digest = batch.bytes(bytes)?;
+        batch.store()?;
         Ok(digest)
-    }
-
-    /// Stores every file of a folder, and the tree that names them; the folder is emptied.
-    ///
-    /// `placed` are files that are in the store already.
-    ///
-    /// # Errors
-    /// Any I/O error, or a file whose name is not Unicode.
-    pub fn take_folder(
-        &self,
-        folder: &Path,
-        placed: &BTreeMap<String, (Digest, u64)>,
-    ) -> Result<(Digest, Tree), StoreError> {
-        let mut files: BTreeMap<String, TreeFile> = placed
-            .iter()
-            .map(|(path, &(digest, size))| (path.clone(), TreeFile { digest, size }))
-            .collect();
-        for path in tree::walk(folder)? {
-            let (digest, size) = self.take_file(&folder.join(&path))?;
-            files.insert(path, TreeFile { digest, size });
-        }
-        let tree = Tree { files };
-        let digest = self.put_bytes(&tree.to_bytes())?;
-        Ok((digest, tree))
     }
 
     /// The tree with this digest, if it and all its files are stored and undamaged.

@@ -58,7 +58,10 @@ fn a_folder_becomes_a_tree_of_objects() {
     fs::create_dir(source.path().join("b")).unwrap();
     fs::write(source.path().join("b/two"), "2").unwrap();
     fs::write(source.path().join("one"), "1").unwrap();
-    let (digest, tree) = store.take_folder(source.path(), &BTreeMap::new()).unwrap();
+    let mut batch = store.batch();
+    let (digest, tree) = batch.folder(source.path(), &BTreeMap::new()).unwrap();
+    assert!(store.whole_tree(&digest).is_none(), "nothing is there yet");
+    batch.store().unwrap();
     assert_eq!(tree.files.keys().collect::<Vec<_>>(), ["b/two", "one"]);
     assert_eq!(store.whole_tree(&digest).as_deref(), Some(&tree));
 }

@@ -169,8 +169,9 @@ fn known(params: &CommandParams, words: &[Word]) -> Result<(), String> {
 
 impl Run for Command {
     fn run(params: &CommandParams, context: &Context) -> Result<(), StageError> {
-        let work = tempfile::tempdir_in(context.scratch())
-            .map_err(|e| StageError::io("create a folder in", context.scratch(), &e))?;
+        let scratch = context.scratch()?;
+        let work = tempfile::tempdir_in(scratch)
+            .map_err(|e| StageError::io("create a folder in", scratch, &e))?;
         let places = Places::prepare(work.path(), params, context)?;
         context.run_program(&program(params, &places, context)?)?;
         collect::collect(&places, params, context)

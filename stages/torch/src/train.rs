@@ -73,7 +73,7 @@ impl Run for Implemented<Train> {
             params.optimizer.weight_decay,
             network.state().parameters(),
         )?;
-        let checkpoints = Checkpoints::new(context.scratch());
+        let checkpoints = Checkpoints::new(context.scratch()?);
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
         write_definition(output, params, &data, &train.input_size, network.as_ref())?;
