@@ -147,6 +147,7 @@ pub fn execute_in(
         outputs.insert(port.clone(), collect(&mut batch, port, declared, output)?);
     }
     batch.store()?;
+    store.remove_later(work);
     let (items_reused, items_computed) = items.counts();
     if items_reused + items_computed > 0 {
         (surroundings.events)(StageEvent::Items {

@@ -11,6 +11,9 @@ use super::tree::{self, Tree, TreeFile};
 use super::{Store, StoreError};
 use crate::digest::Digest;
 
+/// Bytes that may stay where they are for a while.
+const SMALL: u64 = 64 << 10;
+
 /// New objects of a [`Store`]. None of them is there before [`store`](Self::store).
 #[derive(Debug)]
 pub struct Batch<'a> {
@@ -31,7 +34,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Takes a file, which moves into the store, and tells its digest and size.
+    /// Takes a file, which moves into the store unless its bytes are there, and tells its digest and
+    /// size. A small one that is not needed stays for whoever removes its folder.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -39,7 +43,7 @@ impl<'a> Batch<'a> {
         let (digest, size) = Digest::of_file(path).map_err(StoreError::io("read", path))?;
         if self.is_new(&digest, size) {
             self.add(path.to_owned(), digest);
-        } else {
+        } else if size > SMALL {
             drop(fs::remove_file(path));
         }
         Ok((digest, size))
@@ -66,7 +70,7 @@ impl<'a> Batch<'a> {
         Ok(digest)
     }
 
-    /// Takes every file of a folder, which is emptied, and the tree that names them.
+    /// Takes every file of a folder and the tree that names them.
     ///
     /// `placed` are files that are in the store already.
     ///

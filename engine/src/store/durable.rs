@@ -9,8 +9,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use crate::digest::Digest;
 
 /// Says that the next thing is about to be done. In debug builds a test may have it fail:
@@ -101,9 +99,7 @@ pub(super) fn adopt(files: &[Adopted]) -> Result<(), (PathBuf, io::Error)> {
             .try_for_each(|file| act(file).map_err(|error| (file.path.clone(), error)))
     };
     each(|_| step("sync a new object"))?;
-    files
-        .par_iter()
-        .try_for_each(|file| sync_object(&file.path).map_err(|error| (file.path.clone(), error)))?;
+    sync_objects(files)?;
     each(|file| {
         create_folders(folder_of(&file.target))?;
         step("rename a new object")?;
@@ -113,6 +109,31 @@ pub(super) fn adopt(files: &[Adopted]) -> Result<(), (PathBuf, io::Error)> {
     folders
         .into_iter()
         .try_for_each(|folder| sync_folder(folder).map_err(|error| (folder.to_owned(), error)))
+}
+
+/// Threads that wait for the disk, which costs them nothing else.
+const WAITING: usize = 16;
+
+fn sync_objects(files: &[Adopted]) -> Result<(), (PathBuf, io::Error)> {
+    let sync = |files: &[Adopted]| {
+        files.iter().try_for_each(|file| {
+            sync_object(&file.path).map_err(|error| (file.path.clone(), error))
+        })
+    };
+    let (first, rest) = files.split_at(files.len().div_ceil(WAITING));
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> = rest
+            .chunks(first.len().max(1))
+            .map(|files| scope.spawn(move || sync(files)))
+            .collect();
+        let first = sync(first);
+        // A panic of such a thread is one of the action.
+        let others = waiting.into_iter().map(|thread| match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        others.fold(first, Result::and)
+    })
 }
 
 fn sync_object(path: &Path) -> io::Result<()> {

@@ -123,6 +123,8 @@ pub struct Store {
     stats: Arc<StatCache>,
     /// Trees that were read, which never change.
     trees: Arc<Mutex<BTreeMap<Digest, Arc<Tree>>>>,
+    /// Emptied folders that are removed later.
+    emptied: Arc<Mutex<Vec<tempfile::TempDir>>>,
 }
 
 impl Store {
@@ -165,6 +167,7 @@ impl Store {
             root: Arc::new(root),
             stats,
             trees: Arc::default(),
+            emptied: Arc::default(),
         })
     }
 
@@ -210,6 +213,20 @@ impl Store {
             .prefix("write-")
             .tempdir_in(&tmp)
             .map_err(StoreError::io("create a folder in", &tmp))
+    }
+
+    /// Removes an emptied temporary folder, at the latest with the store.
+    ///
+    /// ext4 looks at every inode that was freed within the last seconds before it gives out a new one:
+    /// thousands of small actions that each remove their folders would wait for that more than for the
+    /// disk.
+    pub(crate) fn remove_later(&self, folder: tempfile::TempDir) {
+        const MOST: usize = 4096;
+        let mut emptied = self.emptied.lock().unwrap_or_else(PoisonError::into_inner);
+        if emptied.len() == MOST {
+            emptied.clear();
+        }
+        emptied.push(folder);
     }
 
     /// Where the folder is, or would be, that survives interruptions of an action.
