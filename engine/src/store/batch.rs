@@ -1,7 +1,7 @@
 //! Objects that become durable together, so that an action waits for the disk a few times whatever the
 //! number of its files.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ const SMALL: u64 = 64 << 10;
 pub struct Batch<'a> {
     store: &'a Store,
     new: Vec<Adopted>,
-    digests: HashSet<Digest>,
+    digests: BTreeSet<Digest>,
     /// Removed when dropped: files of this batch that were not stored.
     own: Vec<tempfile::TempPath>,
 }
@@ -29,7 +29,7 @@ impl<'a> Batch<'a> {
         Self {
             store,
             new: Vec::new(),
-            digests: HashSet::new(),
+            digests: BTreeSet::new(),
             own: Vec::new(),
         }
     }

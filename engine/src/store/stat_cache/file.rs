@@ -20,10 +20,8 @@ pub(super) fn read(path: &Path) -> Entries {
 }
 
 pub(super) fn write(path: &Path, entries: &Entries) -> io::Result<()> {
-    let mut sorted: Vec<_> = entries.iter().collect();
-    sorted.sort_unstable_by_key(|(name, _)| **name);
     let mut body = Vec::with_capacity(entries.len() * ENTRY);
-    for (name, Entry { stat, digest, day }) in sorted {
+    for (name, Entry { stat, digest, day }) in entries {
         body.extend(name);
         body.extend(stat.to_bytes());
         body.extend(digest.as_bytes());

@@ -9,7 +9,7 @@
 
 mod file;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -110,7 +110,7 @@ struct Entry {
 /// What stands for a path: short, and quick to compare.
 type Name = [u8; 16];
 
-type Entries = HashMap<Name, Entry>;
+type Entries = BTreeMap<Name, Entry>;
 
 /// Days after which an entry that nobody asked for is dropped.
 const KEPT: u32 = 90;
