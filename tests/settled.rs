@@ -84,7 +84,7 @@ fn whatever_changed_is_found() {
         },
         |project| {
             each(&project.path(".clinicadl/actions"), |path| {
-                fs::remove_file(path).unwrap()
+                fs::remove_file(path).unwrap();
             });
             "records"
         },
