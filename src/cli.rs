@@ -126,6 +126,13 @@ pub(crate) struct RunArgs {
     /// Fail if the lock file would change.
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Take results from this store too, and put them there: a folder, `s3://bucket/prefix`, or
+    /// `https://host/path`, which is only read.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) remote: Option<String>,
+    /// Take results from the remote and put none there.
+    #[arg(long, requires = "remote")]
+    pub(crate) no_push: bool,
 }
 
 #[derive(Debug, Args)]
@@ -218,6 +225,36 @@ pub(crate) enum StoreCommand {
     Verify(StoreArgs),
     /// Show what no manifest needs any more, and delete it if asked.
     Gc(GcArgs),
+    /// Copy results to a store elsewhere.
+    Push(PushArgs),
+    /// Copy the results that lock files name from a store elsewhere.
+    Pull(PullArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// A folder, or `s3://bucket/prefix`.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) remote: String,
+    /// Copy what the lock files of these need. Default: what any manifest of the store needs.
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifests: Vec<PathBuf>,
+    /// The store. Default: `.clinicadl` beside the first manifest, or here.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// A folder, `s3://bucket/prefix`, or `https://host/path`.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) remote: String,
+    /// Whose lock files name the results.
+    #[arg(value_name = "MANIFEST", required = true)]
+    pub(crate) manifests: Vec<PathBuf>,
+    /// The store. Default: `.clinicadl` beside the first manifest.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) store: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -57,9 +57,9 @@ Exit codes:
     1  an action failed
     2  the command line or the manifest is invalid
     3  not up to date (`status --check`, `plan --exit-code`, `run --frozen`, `run --locked`,
-       `verify` of a changed manifest or without a lock)
+       `verify` of a changed manifest or without a lock, `store pull` of what is not there)
     4  `verify`: several of 40 to 44
-    5  a published file was changed by hand, or a stored one is damaged
+    5  a published file was changed by hand, or a stored one is damaged, here or there
     6  busy: a run is using the store
     7  environment: disk, permission, missing hardware, time or memory limit
    40  `verify`: an input changed

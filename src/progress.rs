@@ -9,6 +9,7 @@ use engine::exec::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::Output;
+use crate::commands::human;
 
 /// Consumes the events of a run.
 pub(crate) struct Progress {
@@ -61,6 +62,11 @@ impl Progress {
                 self.line(&format!(
                     "   \x1b[1;32mdone\x1b[0m  {action} ({elapsed_s:.1} s)"
                 ));
+            }
+            Event::Pulled { action, bytes } => {
+                self.end_bar(action);
+                let size = human(*bytes);
+                self.line(&format!("   \x1b[1;32mpull\x1b[0m  {action} ({size})"));
             }
             Event::Failed { action, error } => {
                 self.end_bar(action);

@@ -16,6 +16,7 @@ mod items;
 mod manifest;
 mod peer;
 mod provenance;
+mod remote;
 mod settled;
 mod store;
 mod support;

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod provenance;
 pub mod publish;
 pub mod registry;
+pub mod remote;
 pub mod seed;
 pub mod settled;
 pub mod stage;

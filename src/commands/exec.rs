@@ -4,14 +4,14 @@ use std::path::Path;
 
 use engine::exec::RunReport;
 use engine::manifest::{Issues, Manifest};
-use engine::plan::{Conditions, Plan};
+use engine::plan::Plan;
 use engine::provenance::finished_artifacts;
 use engine::publish::{Content, PublishOutcome, PublishedFile, publish};
 use engine::store::Store;
 use serde_json::{Map, Value, json};
 
 use super::Session;
-use super::run::{execute, finished, machine};
+use super::run::{How, execute, finished, machine};
 use crate::cli::ExecArgs;
 use crate::failure::{Code, Failure};
 
@@ -30,8 +30,10 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         &plan,
         &store,
         machine(&args.machine),
-        Conditions::default(),
-        true,
+        How {
+            fail_fast: true,
+            ..How::default()
+        },
     )?;
     finished(&report)?;
     let files = layout(&manifest, &report, &store);

@@ -9,6 +9,7 @@ mod list;
 mod logs;
 mod maps;
 mod plan;
+mod remote;
 mod results;
 mod run;
 mod status;
@@ -230,7 +231,7 @@ fn unknown_action(looked: &Looked, name: &str) -> Failure {
 
 /// A size for people.
 #[expect(clippy::cast_precision_loss, reason = "whole units are shown")]
-fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {

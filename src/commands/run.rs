@@ -12,11 +12,13 @@ use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, publish};
+use engine::remote::Tier;
 use engine::settled::{self, Settled};
 use engine::store::{Root, Store};
 use serde_json::{Map, Value, json};
 
 use super::cells::{Cell, cells, lock as lock_of};
+use super::remote::{push_results, tier_of_run};
 use super::results::LockFile;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use crate::cli::{MachineArgs, Reuse, RunArgs};
@@ -67,17 +69,21 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     if args.locked {
         lock_file.must_fit(&manifest, &plan, &store)?;
     }
-    let report = execute(
-        session,
-        &manifest,
-        &plan,
-        &store,
-        machine,
+    let tier = args.remote.as_deref();
+    let tier = tier
+        .map(|address| tier_of_run(address, &manifest.path))
+        .transpose()?;
+    let how = How {
         conditions,
-        args.fail_fast,
-    )?;
+        fail_fast: args.fail_fast,
+        remote: tier.clone(),
+    };
+    let report = execute(session, &manifest, &plan, &store, machine, how)?;
     let account = Account::new(&manifest, &plan, &report, machine, &store);
     account.remember();
+    let pushed = tier
+        .filter(|_| !args.no_push)
+        .and_then(|tier| push_results(&tier, &report, &store));
     finished(&report)?;
     let cells = cells(&manifest, &report, &store)?;
     let lock = lock_file.settle(lock_of(&cells, &manifest, &plan, &report, &store)?);
@@ -130,7 +136,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             true => "lock file written: commit it with the manifest\n",
             false => "",
         };
-        session.print(text + lock, &Value::Null);
+        let pushed = pushed.unwrap_or_default();
+        session.print(text + lock + &pushed, &Value::Null);
     }
     Ok(())
 }
@@ -141,7 +148,12 @@ fn question(session: &Session, args: &RunArgs) -> Option<String> {
     let asked = &args.manifest;
     let output = &session.output;
     let plain = !output.json && !output.quiet && output.verbose == 0;
-    if !plain || !args.force.is_empty() || asked.paranoid || asked.reuse != Reuse::Any {
+    if !plain
+        || args.remote.is_some()
+        || !args.force.is_empty()
+        || asked.paranoid
+        || asked.reuse != Reuse::Any
+    {
         return None;
     }
     // A program that was built anew may do anything differently.
@@ -187,6 +199,15 @@ pub(super) fn machine(args: &MachineArgs) -> Machine {
     }
 }
 
+/// What a run is asked besides what it runs.
+#[derive(Debug, Default)]
+pub(super) struct How {
+    pub(super) conditions: Conditions,
+    pub(super) fail_fast: bool,
+    /// Where results may be that are not in the store.
+    pub(super) remote: Option<Tier>,
+}
+
 /// Runs a plan with progress on standard error; Ctrl-C stops it in order, twice at once.
 pub(super) fn execute(
     session: &Session,
@@ -194,16 +215,16 @@ pub(super) fn execute(
     plan: &Plan,
     store: &Store,
     machine: Machine,
-    conditions: Conditions,
-    fail_fast: bool,
+    how: How,
 ) -> Result<RunReport, Failure> {
     let options = RunOptions {
         machine,
-        conditions,
+        conditions: how.conditions,
+        remote: how.remote,
         worker: worker_path()?,
         guard: std::env::current_exe().ok(),
         interrupt: interrupt(),
-        fail_fast,
+        fail_fast: how.fail_fast,
         first_delay: Duration::from_secs(1),
     };
     let mut progress = Progress::new(&session.output);
@@ -301,6 +322,9 @@ fn summary(report: &RunReport, published: &[Published]) -> (String, Vec<Value>) 
             report.elapsed_s
         ),
     };
+    if report.pulled() > 0 {
+        let _ = writeln!(text, "{} of the hits came from the remote", report.pulled());
+    }
     let mut publications = Vec::new();
     for (label, path, outcome) in published {
         let word = match outcome {

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use engine::store::{Store, StoreError};
 use serde_json::json;
 
-use super::{Session, human};
+use super::{Session, human, remote};
 use crate::cli::{GcArgs, StoreArgs, StoreCommand};
 use crate::failure::{Code, Failure};
 
@@ -14,6 +14,8 @@ pub(super) fn store(session: &Session, command: &StoreCommand) -> Result<(), Fai
         StoreCommand::Du(args) => du(session, args),
         StoreCommand::Verify(args) => verify(session, args),
         StoreCommand::Gc(args) => gc(session, args),
+        StoreCommand::Push(args) => remote::push(session, args),
+        StoreCommand::Pull(args) => remote::pull(session, args),
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::action::{ActionSpec, OutputSpec};
 use super::event::{Event, EventHandler};
@@ -28,6 +28,7 @@ use crate::plan::{
 };
 use crate::provenance::timestamp;
 use crate::registry::Registry;
+use crate::remote::Tier;
 use crate::store::{ActionRecord, Artifact, Store};
 
 /// How often the coordinator looks whether it was interrupted, or a time is over.
@@ -51,6 +52,8 @@ pub struct RunOptions {
     /// The executable whose `main` is [`super::guard_main`] when its first argument is
     /// [`super::GUARD`]: foreign programs then end with the engine.
     pub guard: Option<PathBuf>,
+    /// Where results may be that are not in the store.
+    pub remote: Option<Tier>,
     /// Stops the run when asked.
     pub interrupt: Interrupt,
     /// Stop at the first failure instead of finishing what does not depend on it.
@@ -333,6 +336,8 @@ impl Coordinator<'_> {
             needs: action.stage.stage.needs(&action.stage.params),
             runs_in: action.stage.stage.runs_in(),
             is_foreign: action.stage.stage.is_foreign(),
+            remote: self.options.remote.clone().filter(|_| !forced),
+            class: self.class_of(action),
             forced,
             registry: self.registry,
             store: self.store.clone(),
@@ -354,6 +359,12 @@ impl Coordinator<'_> {
             timed_out: None,
         };
         self.running.insert(id, running);
+    }
+
+    /// The class that a result must be of, if that matters.
+    fn class_of(&self, action: &PlannedAction) -> Option<Value> {
+        let classes = self.options.conditions.same_class.as_ref()?;
+        classes.of(action).cloned()
     }
 
     fn spec(
@@ -428,21 +439,24 @@ impl Coordinator<'_> {
         let elapsed_s = running.started.elapsed().as_secs_f64();
         let between = (timestamp(running.since), timestamp(SystemTime::now()));
         let outcome = result.map(|done| match done {
-            Done::Elsewhere(record) => (record, ActionOutcome::Hit, None),
+            Done::Elsewhere(record) => (record, ActionOutcome::Hit, None, None),
+            Done::Pulled(pulled) => (pulled.record, ActionOutcome::Hit, None, Some(pulled.bytes)),
             Done::Ran { record, items } => {
                 let why = running.candidate.reason.clone();
-                (record, ActionOutcome::Ran { why }, Some(items))
+                (record, ActionOutcome::Ran { why }, Some(items), None)
             }
         });
         match outcome {
-            Ok((record, outcome, items)) => {
-                self.tell(&Event::Finished {
-                    action: action.name(),
-                    elapsed_s,
+            Ok((record, outcome, items, pulled)) => {
+                let action = action.name();
+                self.tell(&match pulled {
+                    Some(bytes) => Event::Pulled { action, bytes },
+                    None => Event::Finished { action, elapsed_s },
                 });
                 self.settle(id, &running.candidate.keyed, record, outcome);
                 if let Some(report) = self.reports.get_mut(&id) {
                     report.items = items.filter(|&(reused, computed)| reused + computed > 0);
+                    report.pulled_bytes = pulled;
                 }
             }
             Err(error) if error.kind == FailureKind::Cancelled && running.timed_out.is_none() => {

@@ -51,6 +51,13 @@ pub enum Event {
         /// Wall time in seconds.
         elapsed_s: f64,
     },
+    /// An action's result came from a remote.
+    Pulled {
+        /// The action.
+        action: String,
+        /// Bytes that came.
+        bytes: u64,
+    },
     /// An action failed.
     Failed {
         /// The action.

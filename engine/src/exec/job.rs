@@ -17,6 +17,7 @@ use crate::error::StageError;
 use crate::key::KeyDocument;
 use crate::plan::{ActionId, resolve_needs};
 use crate::registry::Registry;
+use crate::remote::{Pulled, Tier};
 use crate::stage::{Need, RunsIn};
 use crate::store::{ActionRecord, Store};
 
@@ -41,6 +42,8 @@ pub(super) enum Done {
         items: (u64, u64),
     },
     Elsewhere(ActionRecord),
+    /// A remote had it.
+    Pulled(Pulled),
 }
 
 /// What the thread of an action needs.
@@ -57,6 +60,10 @@ pub(super) struct Job {
     pub(super) store: Store,
     pub(super) worker: PathBuf,
     pub(super) guard: Option<PathBuf>,
+    /// Asked before anything is computed.
+    pub(super) remote: Option<Tier>,
+    /// The class that a result of a remote must be of.
+    pub(super) class: Option<Value>,
     pub(super) stop: Stop,
     pub(super) log: Arc<Log>,
     pub(super) sender: Sender<Message>,
@@ -99,6 +106,13 @@ impl Job {
                 return Ok(Done::Elsewhere(record));
             }
             drop(self.sender.send(Message::Turn(self.id)));
+        }
+        if let Some(remote) = &self.remote {
+            let stop = || self.stop.is_asked();
+            let class = self.class.as_ref();
+            if let Some(pulled) = remote.try_pull(&self.store, &self.spec.key, class, &stop) {
+                return Ok(Done::Pulled(pulled));
+            }
         }
         let (finished, numerics) = self.compute(usage)?;
         let items = (finished.items_reused, finished.items_computed);

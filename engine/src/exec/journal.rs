@@ -59,6 +59,7 @@ impl Journal {
                 | Event::Waiting { .. }
                 | Event::Turn { .. }
                 | Event::Finished { .. }
+                | Event::Pulled { .. }
                 | Event::Failed { .. }
                 | Event::Retrying { .. }
                 | Event::Skipped { .. }

@@ -42,6 +42,9 @@ pub struct ActionReport {
     /// Wall time in seconds, of an action that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elapsed_s: Option<f64>,
+    /// Bytes of its result that came from a remote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pulled_bytes: Option<u64>,
     /// What it was allowed to use, of an action that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slots: Option<Slots>,
@@ -119,6 +122,7 @@ impl ActionReport {
             slots: None,
             failed_tries: Vec::new(),
             attempts: None,
+            pulled_bytes: None,
             between: None,
             usage: None,
             log: None,
@@ -132,6 +136,12 @@ impl RunReport {
     /// Number of actions whose result was in the store.
     pub fn hits(&self) -> usize {
         self.count(|outcome| matches!(outcome, ActionOutcome::Hit))
+    }
+
+    /// Number of hits whose result came from a remote.
+    pub fn pulled(&self) -> usize {
+        let came = |action: &&ActionReport| action.pulled_bytes.is_some();
+        self.actions.iter().filter(came).count()
     }
 
     /// Number of actions that ran.

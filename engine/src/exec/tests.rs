@@ -65,6 +65,7 @@ stages:
             interrupt: Interrupt::default(),
             fail_fast: false,
             first_delay: std::time::Duration::ZERO,
+            remote: None,
         };
         run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap()
     }

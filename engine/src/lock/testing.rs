@@ -8,6 +8,7 @@ use super::Lock;
 use crate::exec::{Interrupt, Machine, RunOptions, RunReport, run};
 use crate::manifest::Manifest;
 use crate::plan::{Conditions, Plan};
+use crate::remote::Tier;
 use crate::store::Store;
 use crate::testing::REGISTRY;
 
@@ -74,6 +75,15 @@ stages:
 
 /// Runs a manifest.
 pub(crate) fn execute(manifest: &Manifest, store: &Store) -> (Plan, RunReport) {
+    execute_with(manifest, store, None)
+}
+
+/// Runs a manifest whose results may be elsewhere.
+pub(crate) fn execute_with(
+    manifest: &Manifest,
+    store: &Store,
+    remote: Option<Tier>,
+) -> (Plan, RunReport) {
     let plan = Plan::build(manifest, store).unwrap();
     let options = RunOptions {
         machine: Machine {
@@ -87,6 +97,7 @@ pub(crate) fn execute(manifest: &Manifest, store: &Store) -> (Plan, RunReport) {
         interrupt: Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,
+        remote,
     };
     let report = run(manifest, &plan, store, REGISTRY, &options, &mut |_| {}).unwrap();
     (plan, report)

@@ -213,6 +213,7 @@ stages:
             interrupt: Interrupt::default(),
             fail_fast: false,
             first_delay: std::time::Duration::ZERO,
+            remote: None,
         };
         let report = run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap();
         if report.hits() == report.actions.len() {

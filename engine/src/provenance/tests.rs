@@ -113,6 +113,7 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
         interrupt: crate::exec::Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,
+        remote: None,
     };
     let mut report =
         crate::exec::run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| ()).unwrap();

@@ -112,7 +112,10 @@ impl From<StoreError> for StageError {
 /// The file of the stat cache.
 const STAT_CACHE: &str = "stat-cache";
 
-fn expected_format() -> String {
+/// The file that tells a store's format.
+pub(crate) const FORMAT_FILE: &str = "FORMAT";
+
+pub(crate) fn expected_format() -> String {
     json!({ "format": STORE_FORMAT, "hash": "blake3" }).to_string()
 }
 
@@ -137,7 +140,7 @@ impl Store {
             let path = root.join(folder);
             durable::create_folders(&path).map_err(StoreError::io("create store folder", &path))?;
         }
-        let format = root.join("FORMAT");
+        let format = root.join(FORMAT_FILE);
         if !format.exists() {
             write_atomically(&format, expected_format().as_bytes())
                 .map_err(StoreError::io("write", &format))?;
@@ -154,7 +157,7 @@ impl Store {
         let root = root
             .canonicalize()
             .map_err(StoreError::io("open store", root))?;
-        let format = root.join("FORMAT");
+        let format = root.join(FORMAT_FILE);
         let found = fs::read_to_string(&format).map_err(StoreError::io("read", &format))?;
         if found.trim() != expected_format() {
             return Err(StoreError::Format {
@@ -321,6 +324,14 @@ impl Store {
         (record.key == *key).then_some(record)
     }
 
+    /// Whether an action's result is stored and undamaged.
+    pub fn is_whole(&self, key: &ActionKey) -> bool {
+        self.record(key).is_some_and(|record| {
+            let mut artifacts = record.outputs.values().flatten();
+            artifacts.all(|artifact| self.whole_tree(&artifact.digest).is_some())
+        })
+    }
+
     /// Publishes an action's result: from here on the action is a hit.
     ///
     /// # Errors
@@ -344,12 +355,18 @@ impl Store {
 
 /// Where a store keeps what is called by these digits.
 pub(crate) fn stored_at(root: &Path, folder: &str, digits: &Digest) -> PathBuf {
+    let name = name_of(folder, digits);
+    let mut path = PathBuf::with_capacity(root.as_os_str().len() + name.len() + 1);
+    path.push(root);
+    path.push(name);
+    path
+}
+
+/// The same relative to the store.
+pub(crate) fn name_of(folder: &str, digits: &Digest) -> String {
     let digits = digits.to_string();
     let (shard, rest) = digits.split_at(2);
-    let mut path = PathBuf::with_capacity(root.as_os_str().len() + folder.len() + 67);
-    path.push(root);
-    path.extend([folder, shard, rest]);
-    path
+    [folder, shard, rest].join("/")
 }
 
 #[cfg(test)]

@@ -57,6 +57,13 @@ impl Store {
         write_atomically(&path, &text)
     }
 
+    /// What any manifest needs of which something is left.
+    pub fn needed(&self) -> BTreeSet<ActionKey> {
+        let roots = self.roots().into_iter().map(|(root, _)| root);
+        let alive = roots.filter(Root::is_alive);
+        alive.flat_map(|root| root.actions).collect()
+    }
+
     /// Every root, with the time of its last change. What cannot be read is no root.
     pub(super) fn roots(&self) -> Vec<(Root, SystemTime)> {
         let entries = fs::read_dir(self.root().join("roots"));

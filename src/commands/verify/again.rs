@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use engine::exec::{NumericsClasses, RunReport};
 use engine::manifest::Manifest;
-use engine::plan::{Conditions, Plan};
+use engine::plan::Plan;
 use engine::store::Store;
 use engine::verify::{
     Check, Section, check_numerics, check_seeds, check_tolerance, compare_rerun, with_other_seed,
 };
 
 use super::super::cells::{cells, metrics};
-use super::super::run::{execute, finished, machine};
+use super::super::run::{How, execute, finished, machine};
 use super::super::{Session, worker_path};
 use super::{Subject, Verified, no_folder};
 use crate::cli::{Rerun, VerifyArgs};
@@ -172,15 +172,13 @@ impl Again<'_> {
     fn run(&self, manifest: &Manifest) -> Result<RunReport, Failure> {
         let plan = Plan::build(manifest, self.fresh)?;
         let machine = machine(&self.args.machine);
-        let conditions = Conditions::default();
         let report = execute(
             self.session,
             manifest,
             &plan,
             self.fresh,
             machine,
-            conditions,
-            false,
+            How::default(),
         )?;
         if report.interrupted {
             finished(&report)?;
