@@ -25,8 +25,9 @@ def filled(engine: Engine, bench: Bench) -> dict[str, object]:
         sample = engine.run()
         engine.check_ran_all(sample)
         first = summary([sample])
-    engine.check_ran_nothing(engine.run())
-    return {"first_run": first}
+    sample = engine.run()
+    engine.check_ran_nothing(sample)
+    return {"first_run": first, "first_without_changes": summary([sample])}
 
 
 def longest_first_run(engine: str) -> int:

@@ -126,6 +126,9 @@ pub(crate) struct RunArgs {
     /// Fail if the lock file would change.
     #[arg(long)]
     pub(crate) locked: bool,
+    /// Move published files that were changed by hand to a folder beside theirs, and publish again.
+    #[arg(long)]
+    pub(crate) restore: bool,
     /// Take results from this store too, and put them there: a folder, `s3://bucket/prefix`, or
     /// `https://host/path`, which is only read.
     #[arg(long, value_name = "ADDRESS")]

@@ -275,6 +275,11 @@ fn f12_hand_edited_output() {
         project.read(table).contains("edited"),
         "it is not overwritten"
     );
+    let said = project.clinicadl(&["run", "experiment.yaml", "--restore"]);
+    assert_eq!(said.code, Some(0), "{}", said.stderr);
+    assert!(!project.read(table).contains("edited"));
+    let aside = "tables.modified-1/provenance/manifest.yaml";
+    assert!(project.read(aside).contains("edited"), "it is not lost");
 }
 
 #[test]

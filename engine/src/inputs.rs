@@ -69,27 +69,6 @@ impl Listing {
         Ok(Self { path, names })
     }
 
-    /// Where it is, without links.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Every file.
-    pub(crate) fn files(&self) -> Vec<PathBuf> {
-        match &self.names {
-            None => vec![self.path.clone()],
-            Some(names) => names.iter().map(|name| self.path.join(name)).collect(),
-        }
-    }
-
-    /// One digest of all names.
-    pub(crate) fn digest_of_names(&self) -> Digest {
-        match &self.names {
-            None => Digest::of(b"a file"),
-            Some(names) => Digest::of(names.join("\0").as_bytes()),
-        }
-    }
-
     /// Hashes the selected files; see [`read_external`].
     ///
     /// # Errors

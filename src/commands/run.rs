@@ -11,7 +11,7 @@ use engine::lock::Lock;
 use engine::manifest::Manifest;
 use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
-use engine::publish::{PublishOutcome, publish};
+use engine::publish::{PublishOutcome, publish, set_aside};
 use engine::remote::Tier;
 use engine::settled::{self, Settled};
 use engine::store::{Root, Store};
@@ -22,7 +22,7 @@ use super::remote::{push_results, tier_of_run};
 use super::results::LockFile;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use crate::cli::{MachineArgs, Reuse, RunArgs};
-use crate::failure::{Code, Failure, code_of};
+use crate::failure::{Code, Failure, code_of, warn};
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
@@ -95,6 +95,12 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         let Some(target) = cell.publication.maps.clone() else {
             continue;
         };
+        if args.restore
+            && let Some(aside) = set_aside(&target, &store)?
+        {
+            let aside = aside.display();
+            warn(&format!("what was changed by hand is now in `{aside}`"), "");
+        }
         let account = account.of_part(&cell.manifest, &cell.report);
         let outcome = publish_maps(cell, &lock, &store, &account, &target)?;
         // Without the `..` of a path that was relative to the manifest.

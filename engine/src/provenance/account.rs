@@ -5,7 +5,7 @@
 //! when and on which class of hardware it was computed; later runs, for which the action is a hit, quote
 //! it. It is history and no state: losing it changes no result and runs nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::publish::{Content, PublishedFile};
 use crate::store::Store;
+use crate::store::durable::create_folders;
 
 /// When and where a result was computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,16 +110,22 @@ impl<'a> Account<'a> {
     /// Keeps the account of every action that this run computed. Call it whether or not the run was
     /// complete; a failure costs history, never a result.
     pub fn remember(&self) {
+        if let Err(error) = self.remember_computed() {
+            tracing::debug!(%error, "the accounts of some actions were not kept");
+        }
+    }
+
+    fn remember_computed(&self) -> Result<(), StageError> {
+        let folder = self.store.temporary_folder()?;
         for action in &self.report.actions {
             let (ActionOutcome::Ran { .. }, Some(key), Some(computed)) =
                 (&action.outcome, &action.key, self.computed_now(action))
             else {
                 continue;
             };
-            if let Err(error) = self.write(key, &computed) {
-                tracing::debug!(%error, "the account of an action was not kept");
-            }
+            self.write(folder.path(), key, &computed)?;
         }
+        Ok(())
     }
 
     /// What is known of the computation of an action's result.
@@ -151,15 +158,14 @@ impl<'a> Account<'a> {
     }
 
     /// Renamed into place, and not synced: what a power cut takes is only history.
-    fn write(&self, key: &ActionKey, computed: &Computed) -> Result<(), StageError> {
+    fn write(&self, folder: &Path, key: &ActionKey, computed: &Computed) -> Result<(), StageError> {
         let path = self.path(key);
         let failed = |e: std::io::Error| StageError::io("write", &path, &e);
-        let folder = self.store.temporary_folder()?;
-        let temporary = folder.path().join("account");
+        let temporary = folder.join("account");
         let bytes = serde_json::to_vec(computed).map_err(StageError::internal)?;
         std::fs::write(&temporary, bytes).map_err(failed)?;
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).map_err(failed)?;
+            create_folders(parent).map_err(failed)?;
         }
         std::fs::rename(&temporary, &path).map_err(failed)
     }

@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::error::StageError;
 use crate::store::{Store, Tree};
 
-pub use swap::publish;
+pub use swap::{publish, set_aside};
 
 /// Where the list of published files is, relative to the folder.
 pub const PUBLISHED: &str = "provenance/published.json";
@@ -134,7 +134,8 @@ impl PublishError {
                     .to_owned(),
             ],
             Self::Tampered { folder, .. } => vec![format!(
-                "move `{}` away to keep the changed files, then run again; nothing was changed",
+                "`clinicadl run --restore` moves them to a folder beside `{}` and publishes what was \
+                 computed; nothing was changed",
                 folder.display()
             )],
             Self::NotAFolder(_) => vec!["name another folder with `maps:`".to_owned()],

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 
@@ -81,6 +81,45 @@ pub fn publish(
         store.stats().trust(&target.join(path), file.digest);
     }
     Ok(PublishOutcome::Written)
+}
+
+/// Moves published files that were changed by hand out of `target`, to a new folder beside it, and
+/// tells which; `None` if there are none.
+///
+/// # Errors
+/// The target holds foreign files; any I/O error, after which every file is here or there.
+pub fn set_aside(target: &Path, store: &Store) -> Result<Option<PathBuf>, PublishError> {
+    let changed = match inspect(target, store) {
+        Err(PublishError::Tampered { files, .. }) => files,
+        Err(error) => return Err(error),
+        Ok(_) => return Ok(None),
+    };
+    let target = target
+        .canonicalize()
+        .map_err(|e| StageError::io("look at", target, &e))?;
+    let aside = free_name(&target);
+    for file in changed {
+        let to = aside.join(&file);
+        let folder = to.parent().unwrap_or(&aside);
+        fs::create_dir_all(folder).map_err(|e| StageError::io("create folder", folder, &e))?;
+        let from = target.join(&file);
+        fs::rename(&from, &to).map_err(|e| StageError::io("move", &from, &e))?;
+    }
+    Ok(Some(aside))
+}
+
+/// `maps.modified-1`, or the first such name that nothing has.
+fn free_name(target: &Path) -> PathBuf {
+    let mut number = 1_u64;
+    loop {
+        let mut name = target.as_os_str().to_owned();
+        name.push(format!(".modified-{number}"));
+        let path = PathBuf::from(name);
+        if fs::symlink_metadata(&path).is_err() {
+            return path;
+        }
+        number += 1;
+    }
 }
 
 pub(super) fn list_of(files: &[PublishedFile], store: &Store) -> Result<PublishedList, StageError> {
@@ -297,5 +336,26 @@ mod tests {
         let error = publish(&target, vec![text("a", "2")], vec![], &store).unwrap_err();
         assert!(matches!(error, PublishError::Tampered { .. }), "{error}");
         assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "edited");
+    }
+
+    #[test]
+    fn edited_files_are_set_aside_when_asked_and_never_lost() {
+        let (folder, store) = setup();
+        let target = folder.path().join("maps");
+        let files = || vec![text("a", "1"), text("b/c", "2"), text("b/d", "3")];
+        publish(&target, files(), vec![], &store).unwrap();
+        assert_eq!(set_aside(&target, &store).unwrap(), None);
+        for (number, edited) in [(1, "mine"), (2, "mine again")] {
+            fs::write(target.join("b/c"), edited).unwrap();
+            let aside = set_aside(&target, &store).unwrap().unwrap();
+            assert!(aside.ends_with(format!("maps.modified-{number}")));
+            assert_eq!(walk_folder(&aside).unwrap(), ["b/c"]);
+            assert_eq!(fs::read_to_string(aside.join("b/c")).unwrap(), edited);
+            publish(&target, files(), vec![], &store).unwrap();
+            assert_eq!(fs::read_to_string(target.join("b/c")).unwrap(), "2");
+        }
+        fs::write(target.join("foreign"), "").unwrap();
+        let error = set_aside(&target, &store).unwrap_err();
+        assert!(matches!(error, PublishError::Foreign { .. }), "{error}");
     }
 }

@@ -21,10 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::exec::RunReport;
-use crate::inputs::Listing;
 use crate::manifest::Manifest;
 use crate::plan::{Plan, PlannedInput};
-use crate::store::{Stat, Store, folder_of_manifest, granularity, stored_at, write_atomically};
+use crate::store::{
+    Stat, Store, folder_of_manifest, folders_in, granularity, stored_at, walk_folder,
+    write_atomically,
+};
 
 /// Changes with the format of the file.
 const MAGIC: &[u8; 20] = b"clinicadl-settled-1\n";
@@ -36,30 +38,13 @@ struct Head {
     question: String,
     /// The manifest and what it includes, by content.
     sources: BTreeMap<PathBuf, Digest>,
-    /// Files and folders that were read or published: all names, by digest.
-    places: BTreeMap<PathBuf, Place>,
+    /// Where inputs and published folders really are.
+    places: BTreeMap<PathBuf, PathBuf>,
+    /// Every folder in them: what is added or removed changes its stat.
+    folders: BTreeMap<PathBuf, Stat>,
     /// Files outside of the store.
     files: BTreeMap<PathBuf, Stat>,
     answer: String,
-}
-
-/// An input, or a published folder.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
-    /// Where it really is.
-    canonical: PathBuf,
-    names: Digest,
-}
-
-impl Place {
-    fn of(path: &Path) -> Option<(Self, Listing)> {
-        let listing = Listing::of(path).ok()?;
-        let place = Self {
-            canonical: listing.path().to_owned(),
-            names: listing.digest_of_names(),
-        };
-        Some((place, listing))
-    }
 }
 
 /// A file of the store: its folder there, its digits, its stat.
@@ -74,6 +59,7 @@ pub fn recall(store: &Path, manifest: &Path, question: &str) -> Option<String> {
     let bytes = fs::read(file_of(&store, manifest)).ok()?;
     let (head, stored) = parse(&bytes)?;
     let is_same = |path: &Path, stat: &Stat| Stat::of_file(path).as_ref() == Some(stat);
+    let is_same_folder = |path: &Path, stat: &Stat| Stat::of_folder(path).as_ref() == Some(stat);
     let holds = head.question == question
         && head
             .sources
@@ -82,8 +68,9 @@ pub fn recall(store: &Path, manifest: &Path, question: &str) -> Option<String> {
         && head
             .places
             .iter()
-            .all(|(path, place)| Place::of(path).is_some_and(|(found, _)| found == *place))
-        && head.files.iter().all(|(path, stat)| is_same(path, stat))
+            .all(|(path, place)| path.canonicalize().is_ok_and(|found| found == *place))
+        && (head.folders.par_iter()).all(|(path, stat)| is_same_folder(path, stat))
+        && (head.files.par_iter()).all(|(path, stat)| is_same(path, stat))
         && stored.par_iter().all(|(folder, digits, stat)| {
             let folder = FOLDERS.get(usize::from(*folder)).copied();
             folder.is_some_and(|folder| is_same(&stored_at(&store, folder, digits), stat))
@@ -138,6 +125,7 @@ impl Settled<'_> {
             question: question.to_owned(),
             sources: BTreeMap::new(),
             places: BTreeMap::new(),
+            folders: BTreeMap::new(),
             files: BTreeMap::new(),
             answer: answer.to_owned(),
         };
@@ -155,14 +143,19 @@ impl Settled<'_> {
             }
         }
         let inputs = self.manifest.inputs.keys();
-        for path in inputs.map(|name| self.manifest.input_path(name)) {
-            let (place, _) = Place::of(&path)?;
+        let inputs: Vec<PathBuf> = inputs.map(|name| self.manifest.input_path(name)).collect();
+        for path in inputs.iter().chain(&self.published) {
+            let place = path.canonicalize().ok()?;
+            let granularity = granularity(&place);
+            for folder in folders_in(&place)? {
+                let stat = Stat::of_folder(&folder)?;
+                let stat = Some(stat).filter(|stat| stat.is_older_than(self.began, granularity))?;
+                head.folders.insert(folder, stat);
+            }
             head.places.insert(absolute(path).ok()?, place);
         }
         for path in &self.published {
-            let (place, listing) = Place::of(path)?;
-            files.extend(listing.files());
-            head.places.insert(absolute(path).ok()?, place);
+            files.extend(walk_folder(path).ok()?.iter().map(|name| path.join(name)));
         }
         for path in files {
             let stat = self.settled(&path, granularity(&path))?;

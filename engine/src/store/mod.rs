@@ -52,7 +52,7 @@ pub use roots::{InUse, Root};
 pub use stat_cache::StatCache;
 pub(crate) use stat_cache::{Stat, granularity};
 pub use tree::{Tree, TreeFile};
-pub(crate) use tree::{is_relative, walk as walk_folder};
+pub(crate) use tree::{folders_in, is_relative, walk as walk_folder};
 
 use crate::digest::Digest;
 use crate::error::{FailureKind, StageError, classify};

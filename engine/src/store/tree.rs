@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,4 +108,27 @@ fn descend(folder: &Path, prefix: &str, found: &mut Vec<String>) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// A folder and every folder below it, links followed; nothing for a file, and `None` for what cannot
+/// be listed.
+pub(crate) fn folders_in(path: &Path) -> Option<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![(path.to_owned(), 0)];
+    while let Some((folder, depth)) = open.pop() {
+        if depth > DEEPEST {
+            return None;
+        }
+        if !fs::metadata(&folder).ok()?.is_dir() {
+            continue;
+        }
+        for entry in fs::read_dir(&folder).ok()? {
+            let entry = entry.ok()?;
+            if !entry.file_type().ok()?.is_file() {
+                open.push((entry.path(), depth + 1));
+            }
+        }
+        found.push(folder);
+    }
+    Some(found)
 }

@@ -57,6 +57,12 @@ impl Stat {
         metadata.is_file().then(|| Self::of(&metadata))
     }
 
+    /// That of a folder, if there is one.
+    pub(crate) fn of_folder(path: &Path) -> Option<Self> {
+        let metadata = fs::metadata(path).ok()?;
+        metadata.is_dir().then(|| Self::of(&metadata))
+    }
+
     /// Whether the file was last changed so long before `instant`, by a clock that ticks every
     /// `granularity` nanoseconds, that each later change shows.
     pub(crate) fn is_older_than(&self, instant: SystemTime, granularity: i64) -> bool {
