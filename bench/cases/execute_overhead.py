@@ -6,6 +6,10 @@ The stages do next to nothing, so the time of a first run by their number is the
 
 from __future__ import annotations
 
+import pathlib
+import shutil
+import time
+from collections.abc import Callable
 from functools import partial
 
 from cases import Bench, Case, Result
@@ -19,31 +23,40 @@ STAGES, STAGES_OF_DVC = 200, 100
 
 
 def measure(bench: Bench) -> Result:
-    folder = bench.folder
-    snakemake = bench.peer("snakemake")
-    engines: dict[str, Engine] = {
-        "clinicadl": Clinicadl(bench.program, folder / "clinicadl", chain(STAGES)),
-        "snakemake": Snakemake(snakemake, folder / "snakemake", chain(STAGES)),
-        "clinicadl-fan": Clinicadl(bench.program, folder / "clinicadl-fan", fan(STAGES)),
-        "snakemake-fan": Snakemake(snakemake, folder / "snakemake-fan", fan(STAGES)),
-        "dvc": Dvc(bench.peer("dvc"), folder / "dvc", chain(STAGES_OF_DVC)),
+    snakemake, dvc = bench.peer("snakemake"), bench.peer("dvc")
+    engines: dict[str, Callable[[pathlib.Path], Engine]] = {
+        "clinicadl": lambda folder: Clinicadl(bench.program, folder, chain(STAGES)),
+        "snakemake": lambda folder: Snakemake(snakemake, folder, chain(STAGES)),
+        "clinicadl-fan": lambda folder: Clinicadl(bench.program, folder, fan(STAGES)),
+        "snakemake-fan": lambda folder: Snakemake(snakemake, folder, fan(STAGES)),
+        "dvc": lambda folder: Dvc(dvc, folder, chain(STAGES_OF_DVC)),
     }
+    stages = {name: STAGES_OF_DVC if name == "dvc" else STAGES for name in engines}
+    used: list[pathlib.Path] = []
 
     def first_run(name: str) -> Sample:
-        engine = engines[name]
+        # A new folder each time, and nothing deleted meanwhile: ext4 passes over every inode that was
+        # freed within the last minutes before it gives out a new one, which would count for the next run.
+        folder = bench.folder / f"{name}-{len(used)}-{time.time_ns()}"
+        used.append(folder)
+        engine = engines[name](folder)
         engine.write()
         sample = engine.run()
         engine.check_ran_all(sample)
-        bench.log(f"{name}: {sample.seconds:.3f} s, {sample.seconds * 1e3 / engine.graph.stages:.2f} ms per action")
+        bench.log(f"{name}: {sample.seconds:.3f} s, {sample.seconds * 1e3 / stages[name]:.2f} ms per action")
         return sample
 
     most = {"snakemake": 3, "snakemake-fan": 2, "dvc": 1}
     times = {name: bench.slow(most.get(name, bench.runs)) for name in engines}
-    samples = in_turns({name: partial(first_run, name) for name in engines}, times)
+    try:
+        samples = in_turns({name: partial(first_run, name) for name in engines}, times)
+    finally:
+        for folder in used:
+            shutil.rmtree(folder, ignore_errors=True)
     details: dict[str, object] = {}
     per_action: dict[str, float] = {}
     for name, found in samples.items():
-        per_action[name] = median(found) * 1e3 / engines[name].graph.stages
+        per_action[name] = median(found) * 1e3 / stages[name]
         details[name] = {"ms_per_action": per_action[name], "first_run": summary(found)}
     return Result(per_action["clinicadl"], per_action["snakemake"], "ms/action", "snakemake", details)
 
