@@ -106,6 +106,8 @@ fn place(url: &Url, store: Arc<dyn ObjectStore>, is_read_only: bool) -> Result<P
 }
 
 fn options() -> ClientOptions {
+    // An error means that it is set already.
+    drop(rustls::crypto::ring::default_provider().install_default());
     // A large file takes as long as it takes.
     ClientOptions::new()
         .with_timeout_disabled()
