@@ -49,6 +49,33 @@ fn the_answer_is_the_same_and_nothing_is_written() {
 }
 
 #[test]
+fn plan_and_status_answer_as_if_they_had_looked() {
+    let project = settled();
+    let memo = memo(&project);
+    for verb in ["plan", "status"] {
+        let short = project
+            .clinicadl(&[verb, "experiment.yaml"])
+            .success()
+            .stdout;
+        let kept = fs::read(&memo).unwrap();
+        fs::remove_file(&memo).unwrap();
+        let long = project
+            .clinicadl(&[verb, "experiment.yaml"])
+            .success()
+            .stdout;
+        assert_eq!(short, long);
+        fs::write(&memo, kept).unwrap();
+        project.edit("experiment.yaml", "n_splits: 2", "n_splits: 3");
+        let changed = project
+            .clinicadl(&[verb, "experiment.yaml"])
+            .success()
+            .stdout;
+        assert_ne!(changed, long, "{verb}");
+        project.edit("experiment.yaml", "n_splits: 3", "n_splits: 2");
+    }
+}
+
+#[test]
 fn another_question_is_looked_into() {
     let project = settled();
     for arguments in [

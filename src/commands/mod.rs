@@ -12,6 +12,7 @@ mod plan;
 mod remote;
 mod results;
 mod run;
+mod settled;
 mod status;
 mod store;
 mod verify;

@@ -2,15 +2,21 @@
 
 use std::fmt::Write;
 
+use engine::exec::RunReport;
 use engine::key::Reason;
 use engine::plan::State;
 use serde_json::{Value, json};
 
+use super::settled::recalled;
 use super::{Session, look};
 use crate::cli::PlanArgs;
 use crate::failure::{Code, Failure};
 
 pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
+    if let Some(text) = recalled(session, &args.manifest, "plan") {
+        session.print(text, &Value::Null);
+        return Ok(());
+    }
     let looked = look(session, &args.manifest)?;
     let mut text = String::new();
     let mut actions: Vec<Value> = Vec::new();
@@ -21,7 +27,7 @@ pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
         match state {
             State::Hit(record) => {
                 hits += 1;
-                let _ = writeln!(text, "    hit  {name}");
+                text.push_str(&hit(&name));
                 actions.push(json!({ "action": name, "state": "hit", "key": record.key }));
             }
             State::Run { key, reason } => {
@@ -42,10 +48,7 @@ pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
         }
     }
     let total = looked.assessment.states.len();
-    let _ = writeln!(
-        text,
-        "{total} actions: {hits} hit, {runs} to run, {maybes} depend on those"
-    );
+    text.push_str(&sum(total, hits, runs, maybes));
     session.print(
         text,
         &json!({ "experiment": looked.manifest.name, "actions": actions }),
@@ -54,4 +57,20 @@ pub(super) fn plan(session: &Session, args: &PlanArgs) -> Result<(), Failure> {
         return Err(Failure::silent(Code::NotUpToDate));
     }
     Ok(())
+}
+
+/// What `plan` prints after a run that had nothing to do.
+pub(super) fn text_of_hits(report: &RunReport) -> String {
+    let actions = report.actions.iter();
+    let lines: String = actions.map(|action| hit(&action.action)).collect();
+    let total = report.actions.len();
+    lines + &sum(total, total, 0, 0)
+}
+
+fn hit(name: &str) -> String {
+    format!("    hit  {name}\n")
+}
+
+fn sum(total: usize, hits: usize, runs: usize, maybes: usize) -> String {
+    format!("{total} actions: {hits} hit, {runs} to run, {maybes} depend on those\n")
 }

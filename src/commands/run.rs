@@ -13,30 +13,27 @@ use engine::plan::{Conditions, Plan, assess};
 use engine::provenance::{self, Account};
 use engine::publish::{PublishOutcome, publish, set_aside};
 use engine::remote::Tier;
-use engine::settled::{self, Settled};
+use engine::settled::Settled;
 use engine::store::{Root, Store};
 use serde_json::{Map, Value, json};
 
 use super::cells::{Cell, cells, lock as lock_of};
+use super::plan::text_of_hits;
 use super::remote::{push_results, tier_of_run};
 use super::results::LockFile;
+use super::settled::{question, recalled};
+use super::status::text_of_done;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
-use crate::cli::{MachineArgs, Reuse, RunArgs};
+use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of, warn};
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let began = SystemTime::now();
-    let question = question(session, args);
-    if let Some(question) = &question
-        && let Some(answer) = settled::recall(
-            &store_path(&args.manifest),
-            &args.manifest.manifest,
-            question,
-        )
-    {
-        tracing::debug!("nothing of what the last run found has changed");
-        session.print(answer, &Value::Null);
+    // A forced stage runs whatever the store holds; what goes to a remote has to be looked up.
+    let is_plain = args.force.is_empty() && args.remote.is_none();
+    if is_plain && let Some(text) = recalled(session, &args.manifest, "run") {
+        session.print(text, &Value::Null);
         return Ok(());
     }
     let manifest = load(session, &args.manifest)?;
@@ -111,7 +108,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     keep(&manifest, &report, &store, &published);
     let (text, publications) = summary(&report, &published);
     let is_same = |(_, _, outcome): &Published| *outcome == PublishOutcome::UpToDate;
-    if let Some(question) = question
+    if is_plain
+        && let Some(question) = question(session, &args.manifest)
         && report.hits() == report.actions.len()
         && !lock_written
         && published.iter().all(is_same)
@@ -126,7 +124,13 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             files: vec![Lock::path_of(&manifest.path)],
             published: published.into_iter().map(|(_, path, _)| path).collect(),
         };
-        if let Err(error) = settled.keep(&question, &text) {
+        let answers = [
+            ("run", text.clone()),
+            ("plan", text_of_hits(&report)),
+            ("status", text_of_done(&manifest, &report)),
+        ];
+        let answers = answers.map(|(verb, text)| (verb.to_owned(), text));
+        if let Err(error) = settled.keep(&question, answers.into()) {
             tracing::debug!(%error, "the next run will look everything up again");
         }
     }
@@ -146,34 +150,6 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         session.print(text + lock + &pushed, &Value::Null);
     }
     Ok(())
-}
-
-/// What a run is asked, if it is a question whose answer stays: what runs whatever the store holds, or
-/// tells more than a summary, is none.
-fn question(session: &Session, args: &RunArgs) -> Option<String> {
-    let asked = &args.manifest;
-    let output = &session.output;
-    let plain = !output.json && !output.quiet && output.verbose == 0;
-    if !plain
-        || args.remote.is_some()
-        || !args.force.is_empty()
-        || asked.paranoid
-        || asked.reuse != Reuse::Any
-    {
-        return None;
-    }
-    // A program that was built anew may do anything differently.
-    let program = std::env::current_exe().and_then(std::fs::metadata).ok()?;
-    let folder = std::env::current_dir().ok()?;
-    Some(format!(
-        "{} {:?} {} {:?} {:?} {:?}",
-        env!("CARGO_PKG_VERSION"),
-        program.modified().ok()?,
-        program.len(),
-        folder,
-        asked.set,
-        asked.maps,
-    ))
 }
 
 /// Says what this manifest needs of the store, so that nothing of it is collected.

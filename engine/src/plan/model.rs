@@ -226,7 +226,7 @@ stages:
                 files: Vec::new(),
                 published: Vec::new(),
             };
-            settled.keep("model", "nothing to do").unwrap();
+            settled.keep("model", settled::Answers::new()).unwrap();
         }
         (report, told)
     }

@@ -29,7 +29,10 @@ use crate::store::{
 };
 
 /// Changes with the format of the file.
-const MAGIC: &[u8; 20] = b"clinicadl-settled-1\n";
+const MAGIC: &[u8; 20] = b"clinicadl-settled-2\n";
+
+/// What each verb prints.
+pub type Answers = BTreeMap<String, String>;
 
 /// Everything outside of the store that the answer depends on.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,7 +47,7 @@ struct Head {
     folders: BTreeMap<PathBuf, Stat>,
     /// Files outside of the store.
     files: BTreeMap<PathBuf, Stat>,
-    answer: String,
+    answers: Answers,
 }
 
 /// A file of the store: its folder there, its digits, its stat.
@@ -53,8 +56,8 @@ type Stored = (u8, Digest, Stat);
 /// Folders of the store, as [`Stored`] knows them.
 const FOLDERS: [&str; 2] = ["actions", "objects"];
 
-/// The answer to the same question, if nothing has changed since.
-pub fn recall(store: &Path, manifest: &Path, question: &str) -> Option<String> {
+/// The answers to the same question, by verb, if nothing has changed since.
+pub fn recall(store: &Path, manifest: &Path, question: &str) -> Option<Answers> {
     let store = store.canonicalize().ok()?;
     let bytes = fs::read(file_of(&store, manifest)).ok()?;
     let (head, stored) = parse(&bytes)?;
@@ -75,7 +78,7 @@ pub fn recall(store: &Path, manifest: &Path, question: &str) -> Option<String> {
             let folder = FOLDERS.get(usize::from(*folder)).copied();
             folder.is_some_and(|folder| is_same(&stored_at(&store, folder, digits), stat))
         });
-    holds.then_some(head.answer)
+    holds.then_some(head.answers)
 }
 
 /// A run that found everything as it should be.
@@ -98,22 +101,22 @@ pub struct Settled<'a> {
 }
 
 impl Settled<'_> {
-    /// Keeps the answer to a question for [`recall`].
+    /// Keeps the answers to a question for [`recall`].
     ///
     /// Nothing is kept of a run that depends on what cannot be looked at (programs, variables), or on
     /// files so young that their stat does not tell of a change.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep(&self, question: &str, answer: &str) -> io::Result<()> {
-        let Some((head, stored)) = self.seen(question, answer) else {
+    pub fn keep(&self, question: &str, answers: Answers) -> io::Result<()> {
+        let Some((head, stored)) = self.seen(question, answers) else {
             return Ok(());
         };
         let path = file_of(self.store.root(), &self.manifest.path);
         write_atomically(&path, &to_bytes(&head, &stored)?)
     }
 
-    fn seen(&self, question: &str, answer: &str) -> Option<(Head, Vec<Stored>)> {
+    fn seen(&self, question: &str, answers: Answers) -> Option<(Head, Vec<Stored>)> {
         let actions = self.plan.order().iter().map(|&id| self.plan.action(id));
         if actions
             .clone()
@@ -127,7 +130,7 @@ impl Settled<'_> {
             places: BTreeMap::new(),
             folders: BTreeMap::new(),
             files: BTreeMap::new(),
-            answer: answer.to_owned(),
+            answers,
         };
         for source in &self.manifest.sources {
             let digest = Digest::of(source.text.as_bytes());

@@ -37,12 +37,14 @@ fn keep(project: &Project) {
         files: vec![project.folder().join("lock")],
         published: vec![project.folder().join("maps")],
     };
-    settled.keep(QUESTION, ANSWER).unwrap();
+    let answers = Answers::from([("run".to_owned(), ANSWER.to_owned())]);
+    settled.keep(QUESTION, answers).unwrap();
 }
 
 fn recalled(project: &Project) -> Option<String> {
     let folder = project.folder();
-    recall(&folder.join(".store"), &folder.join("m.yaml"), QUESTION)
+    let answers = recall(&folder.join(".store"), &folder.join("m.yaml"), QUESTION)?;
+    answers.get("run").cloned()
 }
 
 /// Files of a folder of the store; among them are those of single items, which no answer needs.
