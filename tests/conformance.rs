@@ -398,6 +398,42 @@ fn sigterm() {
     goes_on(&project);
 }
 
+#[test]
+fn a_clock_that_was_set_back() {
+    let project = done();
+    // Every file is from the future now, those of the store included.
+    let future = std::time::SystemTime::now() + Duration::from_secs(24 * 3600);
+    for file in project.files() {
+        let path = project.path(&file);
+        let mode = fs::metadata(&path).unwrap().permissions();
+        set_modified_of_read_only(&path, future);
+        fs::set_permissions(&path, mode).unwrap();
+    }
+    assert!(ran(&project.report(&[])).is_empty());
+    project.run().success();
+    project.run().success();
+    rewrite_quietly(
+        &project.path("labels.tsv"),
+        "sub-003\tses-M000\tCN",
+        "sub-003\tses-M000\tAD",
+    );
+    let said = project.run().success();
+    assert!(!said.stdout.starts_with("up to date"), "{}", said.stdout);
+    for object in objects(&project) {
+        overwrite(&object, b"something else");
+        set_modified_of_read_only(&object, future);
+    }
+    let said = project.run().success();
+    assert!(said.stdout.contains("3 ran"), "{}", said.stdout);
+}
+
+/// Puts a time on a file that nobody may write.
+fn set_modified_of_read_only(path: &Path, time: std::time::SystemTime) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    set_modified(path, time);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+}
+
 /// Rounds of the test below: a few in every test run, `CLINICADL_ROUNDS=200` for a crash test.
 fn rounds() -> u64 {
     let asked = std::env::var("CLINICADL_ROUNDS").ok();

@@ -27,9 +27,9 @@ impl Live {
             return;
         }
         for artifact in record.outputs.values().flatten() {
-            if self.objects.insert(artifact.digest)
-                && let Some(tree) = store.tree(&artifact.digest)
-            {
+            // Its list may be known already as an input of another action, its files not.
+            self.objects.insert(artifact.digest);
+            if let Some(tree) = store.tree(&artifact.digest) {
                 self.objects
                     .extend(tree.files.values().map(|file| file.digest));
             }

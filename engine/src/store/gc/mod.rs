@@ -191,3 +191,6 @@ fn remove(path: &Path) -> std::io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests;
