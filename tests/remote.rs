@@ -109,6 +109,17 @@ fn results_are_fetched_before_they_are_needed() {
     let remote = remote.to_str().unwrap();
     let pull = ["store", "pull", remote, "experiment.yaml"];
     let said = lab.second.clinicadl(&pull);
+    assert_eq!(said.code, Some(7), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("it has no `FORMAT`"),
+        "{}",
+        said.stderr
+    );
+    assert!(!lab.folder().exists(), "taking makes nothing");
+    let unrelated = Project::with_tables(30);
+    let push = ["run", "experiment.yaml", "--remote", remote];
+    unrelated.clinicadl(&push).success();
+    let said = lab.second.clinicadl(&pull);
     assert_eq!(said.code, Some(3), "{}", said.stderr);
     assert!(
         said.stdout

@@ -17,8 +17,16 @@ use crate::cli::{PullArgs, PushArgs};
 use crate::failure::{Code, Failure, warn};
 
 /// Opens the remote of a run; results that the lock of its manifest names must be as it says.
-pub(super) fn tier_of_run(address: &str, manifest: &Path) -> Result<Tier, Failure> {
-    let tier = Tier::open(remote::open(address)?)?;
+pub(super) fn tier_of_run(
+    address: &str,
+    is_pushed: bool,
+    manifest: &Path,
+) -> Result<Tier, Failure> {
+    let remote = remote::open(address)?;
+    let tier = match is_pushed && !remote.is_read_only() {
+        true => Tier::open_or_create(remote)?,
+        false => Tier::open(remote)?,
+    };
     // An unreadable lock is told of when the run ends.
     let lock = Lock::read(&Lock::path_of(manifest)).ok().flatten();
     Ok(match lock {
@@ -30,7 +38,8 @@ pub(super) fn tier_of_run(address: &str, manifest: &Path) -> Result<Tier, Failur
 /// Puts what a run found and computed where others look. A failure is told and stops nothing: the
 /// results are here.
 pub(super) fn push_results(tier: &Tier, report: &RunReport, store: &Store) -> Option<String> {
-    if tier.remote().is_read_only() {
+    // Who asked it to stop does not want to wait.
+    if tier.remote().is_read_only() || report.interrupted {
         return None;
     }
     let actions = report.actions.iter();
@@ -53,7 +62,7 @@ pub(super) fn push_results(tier: &Tier, report: &RunReport, store: &Store) -> Op
 
 pub(super) fn push(session: &Session, args: &PushArgs) -> Result<(), Failure> {
     let store = Store::open_for_reading(&store_of(args.store.as_deref(), &args.manifests))?;
-    let tier = Tier::open(remote::open(&args.remote)?)?;
+    let tier = Tier::open_or_create(remote::open(&args.remote)?)?;
     let mut keys: Vec<ActionKey> = Vec::new();
     if args.manifests.is_empty() {
         keys.extend(store.needed());

@@ -68,7 +68,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let tier = args.remote.as_deref();
     let tier = tier
-        .map(|address| tier_of_run(address, &manifest.path))
+        .map(|address| tier_of_run(address, !args.no_push, &manifest.path))
         .transpose()?;
     let how = How {
         conditions,

@@ -16,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::remote::{Remote, RemoteError};
+use futures_util::StreamExt;
 use object_store::buffered::BufWriter;
 use object_store::path::Path as Name;
 use object_store::{Error, ObjectStore, ObjectStoreExt};
@@ -102,7 +103,7 @@ impl Remote for Objects {
             Err(error) => return Err(failed(error.into())),
         };
         let mut chunks = found.into_stream();
-        while let Some(chunk) = self.runtime.block_on(address::next(&mut chunks)) {
+        while let Some(chunk) = self.runtime.block_on(chunks.next()) {
             let chunk = chunk.map_err(|error| failed(error.into()))?;
             to.write_all(&chunk).map_err(|error| failed(error.into()))?;
         }

@@ -24,8 +24,8 @@ use crate::key::ActionKey;
 use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::publish::{Content, PublishedFile};
-use crate::store::Store;
 use crate::store::durable::create_folders;
+use crate::store::{Store, stored_at};
 
 /// When and where a result was computed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -152,9 +152,7 @@ impl<'a> Account<'a> {
     }
 
     fn path(&self, key: &ActionKey) -> PathBuf {
-        let digits = key.to_string();
-        let (shard, rest) = digits.split_at(2);
-        self.store.root().join("accounts").join(shard).join(rest)
+        stored_at(self.store.root(), "accounts", &key.digits())
     }
 
     /// Renamed into place, and not synced: what a power cut takes is only history.

@@ -68,7 +68,7 @@ pub fn pull(
             Some(tree) => (*tree).clone(),
             None => {
                 let path = name_of("objects", &artifact.digest);
-                let bytes = text(remote, &path, stop)?.unwrap_or_default();
+                let bytes = text(remote, &path, stop)?.ok_or_else(|| missing(remote, &path))?;
                 let is_right = Digest::of(&bytes) == artifact.digest;
                 let tree = is_right.then(|| Tree::from_bytes(&bytes)).flatten();
                 let tree = tree.ok_or_else(|| damaged(remote, &path))?;
@@ -98,7 +98,7 @@ pub fn pull(
     Ok(Some(Pulled { record, bytes }))
 }
 
-/// Copies an action's result to a remote, unless it has one.
+/// Copies what a remote lacks of an action's result, unless it has another one.
 ///
 /// # Errors
 /// It cannot be transferred, or nothing can be put there.
@@ -106,13 +106,13 @@ pub fn push(remote: &dyn Remote, store: &Store, key: &ActionKey) -> Result<Pushe
     let Some(record) = store.record(key) else {
         return Ok(Pushed::Missing);
     };
-    match record_of(remote, key, &|| false) {
-        Ok(Some(theirs)) if theirs.outputs == record.outputs => return Ok(Pushed::Same),
-        Ok(Some(_)) => return Ok(Pushed::Other),
+    let is_there = match record_of(remote, key, &|| false) {
+        Ok(Some(theirs)) if theirs.outputs != record.outputs => return Ok(Pushed::Other),
+        Ok(theirs) => theirs.is_some(),
         // A damaged one is replaced.
-        Ok(None) | Err(RemoteError::Damaged { .. }) => {}
+        Err(RemoteError::Damaged { .. }) => false,
         Err(error) => return Err(error),
-    }
+    };
     let mut objects: BTreeSet<(Digest, Option<u64>)> = BTreeSet::new();
     for artifact in record.outputs.values().flatten() {
         let Some(tree) = store.whole_tree(&artifact.digest) else {
@@ -130,11 +130,15 @@ pub fn push(remote: &dyn Remote, store: &Store, key: &ActionKey) -> Result<Pushe
             None => size_of(&here),
         };
         if remote.size(&path)? == Some(size) {
-            return Ok(0);
+            return Ok(None);
         }
         remote.put(&path, &here)?;
-        Ok(size)
+        Ok(Some(size))
     })?;
+    let sent: Vec<u64> = sent.into_iter().flatten().collect();
+    if is_there && sent.is_empty() {
+        return Ok(Pushed::Same);
+    }
     let account = name_of("accounts", &key.digits());
     let here = store.root().join(&account);
     if here.is_file() {
@@ -208,11 +212,15 @@ fn download(
     let to = File::create(here).map_err(crate::store::StoreError::io("create", here))?;
     match Limited::new(to, size, stop).take(remote, path)? {
         true => Ok(()),
-        false => Err(RemoteError::Damaged {
-            path: path.to_owned(),
-            address: remote.address().to_owned(),
-            problem: "is missing, though a record names it".to_owned(),
-        }),
+        false => Err(missing(remote, path)),
+    }
+}
+
+fn missing(remote: &dyn Remote, path: &str) -> RemoteError {
+    RemoteError::Damaged {
+        path: path.to_owned(),
+        address: remote.address().to_owned(),
+        problem: "is missing, though a record names it".to_owned(),
     }
 }
 

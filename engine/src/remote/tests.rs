@@ -89,7 +89,7 @@ fn there() -> There {
         is_broken: AtomicBool::new(false),
     });
     let keys: Vec<_> = lock.actions.values().map(|action| action.key).collect();
-    let pushed = Tier::open(remote.clone())
+    let pushed = Tier::open_or_create(remote.clone())
         .unwrap()
         .push(&project.store(), &keys)
         .unwrap();
@@ -193,6 +193,20 @@ fn what_is_there_is_not_sent_again_and_other_results_stay() {
         push(&*there.remote, &there.empty, &keys[0]).unwrap(),
         Pushed::Missing
     );
+}
+
+#[test]
+fn what_was_lost_there_is_sent_again() {
+    let there = there();
+    let keys: Vec<_> = there.lock.actions.values().map(|a| a.key).collect();
+    let store = there.project.store();
+    let objects = there.files("objects");
+    fs::remove_file(&objects[0]).unwrap();
+    write(&objects[1], b"");
+    let pushed = there.tier().push(&store, &keys).unwrap();
+    assert!(pushed.iter().any(|p| matches!(p, Pushed::New { .. })));
+    let report = there.run(there.tier());
+    assert_eq!(report.pulled(), report.actions.len());
 }
 
 #[test]

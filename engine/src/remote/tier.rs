@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,42 +29,62 @@ pub struct Tier {
 }
 
 impl Tier {
-    /// Looks whether a store is there that this version reads; where one can be put, an empty place is
-    /// one too.
+    /// Looks whether a store is there that this version reads.
     ///
     /// # Errors
-    /// There is something else, or the remote cannot be reached.
+    /// There is nothing or something else, or the remote cannot be reached.
     pub fn open(remote: Arc<dyn Remote>) -> Result<Self, RemoteError> {
-        let no_store = |problem: String| RemoteError::NoStore {
-            address: remote.address().to_owned(),
-            problem,
-        };
-        match text(&*remote, FORMAT_FILE, &|| false)? {
-            Some(found) if found.trim_ascii() == expected_format().as_bytes() => {}
+        match Self::find(&*remote)? {
+            true => Ok(Self::of(remote)),
+            false => Err(RemoteError::NoStore {
+                address: remote.address().to_owned(),
+                problem: format!("it has no `{FORMAT_FILE}`"),
+            }),
+        }
+    }
+
+    /// The same for results that go there: where nothing is, a store is made.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open); nothing can be put there.
+    pub fn open_or_create(remote: Arc<dyn Remote>) -> Result<Self, RemoteError> {
+        if remote.is_read_only() {
+            return Err(RemoteError::ReadOnly {
+                address: remote.address().to_owned(),
+            });
+        }
+        if !Self::find(&*remote)? {
+            let io = StoreError::io("write", Path::new(FORMAT_FILE));
+            let file = tempfile::NamedTempFile::new().and_then(|mut file| {
+                file.write_all(expected_format().as_bytes())?;
+                Ok(file)
+            });
+            remote.put(FORMAT_FILE, file.map_err(io)?.path())?;
+        }
+        Ok(Self::of(remote))
+    }
+
+    /// Whether a store is there.
+    fn find(remote: &dyn Remote) -> Result<bool, RemoteError> {
+        match text(remote, FORMAT_FILE, &|| false)? {
+            None => Ok(false),
+            Some(found) if found.trim_ascii() == expected_format().as_bytes() => Ok(true),
             Some(found) => {
                 let found: String = String::from_utf8_lossy(&found).chars().take(80).collect();
-                return Err(no_store(format!(
-                    "its `{FORMAT_FILE}` is `{}`",
-                    found.trim()
-                )));
-            }
-            None if remote.is_read_only() => {
-                return Err(no_store(format!("it has no `{FORMAT_FILE}`")));
-            }
-            None => {
-                let io = StoreError::io("write", std::path::Path::new(FORMAT_FILE));
-                let file = tempfile::NamedTempFile::new().and_then(|mut file| {
-                    file.write_all(expected_format().as_bytes())?;
-                    Ok(file)
-                });
-                remote.put(FORMAT_FILE, file.map_err(io)?.path())?;
+                Err(RemoteError::NoStore {
+                    address: remote.address().to_owned(),
+                    problem: format!("its `{FORMAT_FILE}` is `{}`", found.trim()),
+                })
             }
         }
-        Ok(Self {
+    }
+
+    fn of(remote: Arc<dyn Remote>) -> Self {
+        Self {
             remote,
             locked: Arc::default(),
             failed: Arc::default(),
-        })
+        }
     }
 
     /// The same, for results that a lock names: those must be as it says.
@@ -146,11 +167,6 @@ impl Tier {
     /// # Errors
     /// Those of [`push`](super::push), of the first that fails.
     pub fn push(&self, store: &Store, keys: &[ActionKey]) -> Result<Vec<Pushed>, RemoteError> {
-        if self.remote.is_read_only() {
-            return Err(RemoteError::ReadOnly {
-                address: self.remote.address().to_owned(),
-            });
-        }
         in_parallel(keys, |key| push(&*self.remote, store, key))
     }
 }

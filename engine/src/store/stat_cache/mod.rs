@@ -298,15 +298,19 @@ mod tests {
         assert!(cache.lock().is_empty());
     }
 
+    fn two_files(folder: &Path) -> [PathBuf; 2] {
+        ["a", "b"].map(|name| {
+            let path = folder.join(name);
+            fs::write(&path, name).unwrap();
+            path
+        })
+    }
+
     #[test]
     fn two_processes_keep_what_both_learned() {
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("cache");
-        let [a, b] = ["a", "b"].map(|name| {
-            let path = folder.path().join(name);
-            fs::write(&path, name).unwrap();
-            path
-        });
+        let [a, b] = two_files(folder.path());
         let (first, second) = (StatCache::load(&saved), StatCache::load(&saved));
         first.trust(&a, Digest::of(b"a"));
         second.trust(&b, Digest::of(b"b"));
@@ -319,11 +323,7 @@ mod tests {
     fn what_was_long_of_no_use_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let saved = folder.path().join("cache");
-        let [a, b] = ["a", "b"].map(|name| {
-            let path = folder.path().join(name);
-            fs::write(&path, name).unwrap();
-            path
-        });
+        let [a, b] = two_files(folder.path());
         let first = StatCache::load(&saved);
         first.trust(&a, Digest::of(b"a"));
         first.trust(&b, Digest::of(b"b"));
