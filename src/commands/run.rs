@@ -124,15 +124,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             files: vec![Lock::path_of(&manifest.path)],
             published: published.into_iter().map(|(_, path, _)| path).collect(),
         };
-        let answers = [
-            ("run", text.clone()),
-            ("plan", text_of_hits(&report)),
-            ("status", text_of_done(&manifest, &report)),
-        ];
-        let answers = answers.map(|(verb, text)| (verb.to_owned(), text));
-        if let Err(error) = settled.keep(&question, answers.into()) {
-            tracing::debug!(%error, "the next run will look everything up again");
-        }
+        keep_answers(&settled, &question, &text);
     }
     if session.output.json {
         let first = |what: &str| publications.first().map(|p| p[what].clone());
@@ -150,6 +142,19 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         session.print(text + lock + &pushed, &Value::Null);
     }
     Ok(())
+}
+
+/// Keeps what a run that had nothing to do tells, and what other verbs would tell now.
+fn keep_answers(settled: &Settled<'_>, question: &str, text: &str) {
+    let answers = [
+        ("run", text.to_owned()),
+        ("plan", text_of_hits(settled.report)),
+        ("status", text_of_done(settled.manifest, settled.report)),
+    ];
+    let answers = answers.map(|(verb, text)| (verb.to_owned(), text));
+    if let Err(error) = settled.keep(question, answers.into()) {
+        tracing::debug!(%error, "the next run will look everything up again");
+    }
 }
 
 /// Says what this manifest needs of the store, so that nothing of it is collected.
