@@ -5,6 +5,7 @@
 pub mod caps;
 pub mod clinical;
 pub mod command;
+pub mod extraction;
 pub mod generate;
 pub mod io;
 pub mod learning;
@@ -15,6 +16,7 @@ pub mod split;
 pub mod statistics;
 pub mod table;
 pub mod tensor_file;
+pub mod thumbnail;
 pub mod volume;
 
 use engine::registry::{AnyStage, Declared, Native};

@@ -1,17 +1,20 @@
 //! Extracted images: one safetensors file each, decoded once and read every epoch.
 //!
-//! The file holds one tensor `image`, float32, `[1, X, Y, Z]` in C order, and the affine of the stored
-//! image in its metadata. Equal images give equal bytes.
+//! The file holds one tensor `image`, float32, `[C, X, Y, Z]` in C order, or the parts that were cut
+//! from it as `part-00000`, …; and in its metadata the affine of the stored image and what is known of
+//! its voxels. Equal images give equal bytes.
 
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use engine::StageError;
+use engine::{Digest, StageError};
+use ndarray::{ArrayD, ArrayView4};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::volume::{Affine, Volume};
+use crate::thumbnail::Thumbnail;
+use crate::volume::Affine;
 
 /// Name of the tensor.
 const TENSOR: &str = "image";
@@ -23,16 +26,22 @@ const HEAD_LIMIT: u64 = 1 << 20;
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     affine: Affine,
+    /// Sizes of the whole image, where only its parts are in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shape: Option<Vec<usize>>,
     #[serde(default)]
     not_finite: u64,
     #[serde(default)]
     constant: bool,
+    voxels: Digest,
+    #[serde(default)]
+    thumbnail: Thumbnail,
 }
 
 /// What is known of an extracted image without reading its intensities.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// `[1, X, Y, Z]`.
+    /// `[C, X, Y, Z]` of the whole image; of its first part where the whole was never seen.
     pub shape: Vec<usize>,
     /// Voxel indices to millimetres.
     pub affine: Affine,
@@ -40,40 +49,127 @@ pub struct Summary {
     pub not_finite: u64,
     /// Whether all finite voxels are equal.
     pub constant: bool,
+    /// Digest of sizes and voxels, whatever the header, the type of numbers and the compression were.
+    pub voxels: Digest,
+    /// A small picture, to find images that are nearly equal.
+    pub thumbnail: Thumbnail,
+    /// Number of parts in the file; none where it holds the whole image.
+    pub parts: Option<usize>,
 }
 
-/// Writes a volume.
+/// What an extracted image holds.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// The whole image.
+    Whole(ArrayView4<'a, f32>),
+    /// Its parts, of an image that was seen whole or not.
+    Parts(Option<ArrayView4<'a, f32>>, Vec<ArrayD<f32>>),
+}
+
+/// Writes an image or its parts.
 ///
 /// # Errors
 /// Any I/O error, naming the file.
-pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
-    let bytes: Vec<u8> = volume
-        .data
+pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), StageError> {
+    let (whole, parts) = match content {
+        Content::Whole(image) => (Some(image), &[][..]),
+        Content::Parts(image, parts) => (image.as_ref(), parts.as_slice()),
+    };
+    let bytes = whole.map(|image| little_endian(image.iter()));
+    let parts: Vec<(String, &[usize], Vec<u8>)> = parts
         .iter()
-        .flat_map(|value| value.to_le_bytes())
+        .enumerate()
+        .map(|(i, part)| (part_name(i), part.shape(), little_endian(part.iter())))
         .collect();
-    let mut shape = vec![1];
-    shape.extend(volume.shape);
-    let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(StageError::internal)?;
-    let mut finite = volume.data.iter().filter(|value| value.is_finite());
-    let first = finite.next();
-    let constant = finite.all(|value| Some(value) == first);
-    let not_finite = volume
-        .data
-        .iter()
-        .filter(|value| !value.is_finite())
-        .count() as u64;
+    let digest = match (whole, &bytes) {
+        (Some(image), Some(bytes)) => digest(&[(image.shape(), bytes)]),
+        _ => digest(
+            &parts
+                .iter()
+                .map(|(_, shape, bytes)| (*shape, bytes))
+                .collect::<Vec<_>>(),
+        ),
+    };
+    let mut seen = Voxels::default();
+    match (whole, content) {
+        (Some(image), _) => seen.add(image.iter()),
+        (None, Content::Parts(_, parts)) => parts.iter().for_each(|part| seen.add(part.iter())),
+        (None, Content::Whole(_)) => {}
+    }
     let metadata = Metadata {
-        affine: volume.affine,
-        not_finite,
-        constant,
+        affine,
+        shape: match content {
+            Content::Parts(Some(image), _) => Some(image.shape().to_vec()),
+            _ => None,
+        },
+        not_finite: seen.not_finite,
+        constant: seen.varies.is_none(),
+        voxels: digest,
+        thumbnail: whole.map(|image| Thumbnail::of(*image)).unwrap_or_default(),
     };
     let metadata = serde_json::to_string(&metadata).map_err(StageError::internal)?;
     let metadata = Some([(METADATA.to_owned(), metadata)].into());
-    safetensors::serialize_to_file([(TENSOR, view)], metadata, path).map_err(|e| match e {
+    let mut tensors = Vec::new();
+    if let (Content::Whole(image), Some(bytes)) = (content, &bytes) {
+        tensors.push((TENSOR.to_owned(), image.shape(), bytes));
+    }
+    tensors.extend(
+        parts
+            .iter()
+            .map(|(name, shape, bytes)| (name.clone(), *shape, bytes)),
+    );
+    let views = tensors
+        .into_iter()
+        .map(|(name, shape, bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+            Ok((name, view.map_err(StageError::internal)?))
+        })
+        .collect::<Result<Vec<_>, StageError>>()?;
+    safetensors::serialize_to_file(views, metadata, path).map_err(|e| match e {
         SafeTensorError::IoError(e) => StageError::io("write", path, &e),
         other => StageError::internal(other),
     })
+}
+
+/// What is noticed of voxels.
+#[derive(Default)]
+struct Voxels {
+    not_finite: u64,
+    first: Option<f32>,
+    varies: Option<()>,
+}
+
+impl Voxels {
+    #[expect(clippy::float_cmp, reason = "exactly equal voxels are looked for")]
+    fn add<'a>(&mut self, values: impl Iterator<Item = &'a f32>) {
+        for &value in values {
+            if !value.is_finite() {
+                self.not_finite += 1;
+            } else if *self.first.get_or_insert(value) != value {
+                self.varies = Some(());
+            }
+        }
+    }
+}
+
+fn part_name(index: usize) -> String {
+    format!("part-{index:05}")
+}
+
+fn little_endian<'a>(values: impl ExactSizeIterator<Item = &'a f32>) -> Vec<u8> {
+    let mut bytes = vec![0; values.len() * 4];
+    let (numbers, _) = bytes.as_chunks_mut::<4>();
+    for (number, value) in numbers.iter_mut().zip(values) {
+        *number = value.to_le_bytes();
+    }
+    bytes
+}
+
+fn digest(tensors: &[(&[usize], &Vec<u8>)]) -> Digest {
+    let each = tensors
+        .iter()
+        .map(|(shape, bytes)| format!("{shape:?} {}\n", Digest::of(bytes)));
+    Digest::of(each.collect::<String>().as_bytes())
 }
 
 /// Reads what is known of an image from the head of its file.
@@ -81,36 +177,34 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
 /// # Errors
 /// The file cannot be read, or is not an extracted image.
 pub fn summary(path: &Path, shown: &str) -> Result<Summary, StageError> {
-    let failed = |e: std::io::Error| StageError::io("read", path, &e);
-    let mut file = std::fs::File::open(path).map_err(failed)?;
-    let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(failed)?;
-    let length = u64::from_le_bytes(length).min(HEAD_LIMIT);
-    let mut head = Vec::new();
-    file.take(length).read_to_end(&mut head).map_err(failed)?;
-    let head: safetensors::tensor::Metadata =
-        serde_json::from_slice(&head).map_err(|e| broken(shown, &e))?;
-    let info = head
-        .info(TENSOR)
-        .ok_or_else(|| broken(shown, &"it has no image"))?;
-    if !is_image(&info.shape) {
-        let shape = &info.shape;
+    let (head, _, _) = open(path, shown)?;
+    let metadata = metadata(&head, shown)?;
+    let parts = match head.info(TENSOR) {
+        Some(_) => None,
+        None => Some(head.tensors().len()),
+    };
+    let first = head.info(TENSOR).or_else(|| head.info(&part_name(0)));
+    let info = first.ok_or_else(|| broken(shown, &"it has no image"))?;
+    let shape = metadata.shape.as_ref().unwrap_or(&info.shape);
+    if parts.is_none() && !is_image(shape) {
         return Err(broken(
             shown,
-            &format!("its shape is {shape:?}, expected [1, X, Y, Z]"),
+            &format!("its shape is {shape:?}, expected [C, X, Y, Z]"),
         ));
     }
-    let metadata = metadata(&head, shown)?;
     Ok(Summary {
-        shape: info.shape.clone(),
+        shape: shape.clone(),
         affine: metadata.affine,
         not_finite: metadata.not_finite,
         constant: metadata.constant,
+        voxels: metadata.voxels,
+        thumbnail: metadata.thumbnail,
+        parts,
     })
 }
 
 fn is_image(shape: &[usize]) -> bool {
-    shape.len() == 4 && shape[0] == 1 && shape.iter().all(|&size| size > 0)
+    shape.len() == 4 && shape.iter().all(|&size| size > 0)
 }
 
 fn metadata(head: &safetensors::tensor::Metadata, shown: &str) -> Result<Metadata, StageError> {
@@ -123,7 +217,26 @@ fn broken(shown: &str, why: &dyn std::fmt::Display) -> StageError {
     StageError::new(format!("`{shown}` is not an extracted image: {why}"))
 }
 
-/// Reads a file: shape `[1, X, Y, Z]`, intensities in C order, affine.
+/// The head of a file, the byte at which tensors start, and the file.
+fn open(
+    path: &Path,
+    shown: &str,
+) -> Result<(safetensors::tensor::Metadata, u64, std::fs::File), StageError> {
+    let failed = |e: std::io::Error| StageError::io("read", path, &e);
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(failed)?;
+    let length = u64::from_le_bytes(length).min(HEAD_LIMIT);
+    let mut head = Vec::new();
+    file.by_ref()
+        .take(length)
+        .read_to_end(&mut head)
+        .map_err(failed)?;
+    let head = serde_json::from_slice(&head).map_err(|e| broken(shown, &e))?;
+    Ok((head, 8 + length, file))
+}
+
+/// Reads an image: shape `[C, X, Y, Z]`, intensities in C order, affine.
 ///
 /// # Errors
 /// The file cannot be read, or is not an extracted image.
@@ -137,48 +250,129 @@ pub fn read(path: &Path, shown: &str) -> Result<(Vec<usize>, Vec<f32>, Affine), 
         let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
         return Err(broken(
             shown,
-            &format!("its tensor is {got}, expected F32 [1, X, Y, Z]"),
+            &format!("its tensor is {got}, expected F32 [C, X, Y, Z]"),
         ));
     }
-    let (numbers, _) = tensor.data().as_chunks::<4>();
-    let data = numbers
+    Ok((
+        tensor.shape().to_vec(),
+        floats(tensor.data()),
+        metadata.affine,
+    ))
+}
+
+/// Reads part `index` of an image whose parts were cut when it was extracted: shape, intensities in C
+/// order, and affine of the image.
+///
+/// # Errors
+/// The file cannot be read, or has no such part.
+pub fn read_part(
+    path: &Path,
+    index: usize,
+    shown: &str,
+) -> Result<(Vec<usize>, Vec<f32>, Affine), StageError> {
+    let failed = |e: std::io::Error| StageError::io("read", path, &e);
+    let (head, start, mut file) = open(path, shown)?;
+    let name = part_name(index);
+    let info = head
+        .info(&name)
+        .ok_or_else(|| broken(shown, &format!("it has no `{name}`")))?;
+    if info.dtype != Dtype::F32 {
+        return Err(broken(
+            shown,
+            &format!("`{name}` is {:?}, expected F32", info.dtype),
+        ));
+    }
+    let (first, last) = info.data_offsets;
+    file.seek(SeekFrom::Start(start + first as u64))
+        .map_err(failed)?;
+    let mut bytes = Vec::new();
+    let wanted = last.saturating_sub(first);
+    file.take(wanted as u64)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() != wanted || wanted != 4 * info.shape.iter().product::<usize>() {
+        return Err(broken(shown, &"it is truncated"));
+    }
+    let metadata = metadata(&head, shown)?;
+    Ok((info.shape.clone(), floats(&bytes), metadata.affine))
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    let (numbers, _) = bytes.as_chunks::<4>();
+    numbers
         .iter()
         .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect();
-    Ok((tensor.shape().to_vec(), data, metadata.affine))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array4;
+
     use super::*;
 
-    fn volume() -> Volume {
-        let affine = [
-            [-1.5, 0.0, 0.25, 90.0],
-            [0.0, 2.0, 0.0, -126.0],
-            [0.1, 0.0, 1.0, 1.0 / 3.0],
-            [0.0, 0.0, 0.0, 1.0],
-        ];
-        Volume {
-            data: (0..24).map(|v| v as f32 / 7.0).collect(),
-            shape: [2, 3, 4],
-            affine,
-        }
+    const AFFINE: Affine = [
+        [-1.5, 0.0, 0.25, 90.0],
+        [0.0, 2.0, 0.0, -126.0],
+        [0.1, 0.0, 1.0, 1.0 / 3.0],
+        [0.0, 0.0, 0.0, 1.0],
+    ];
+
+    fn image() -> Array4<f32> {
+        Array4::from_shape_fn((1, 2, 3, 4), |(_, i, j, k)| {
+            ((i * 3 + j) * 4 + k) as f32 / 7.0
+        })
     }
 
     #[test]
-    fn a_volume_reads_back_bit_for_bit() {
+    fn an_image_reads_back_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        write(&path, &volume()).unwrap();
+        write(&path, &Content::Whole(image().view()), AFFINE).unwrap();
         let (shape, data, affine) = read(&path, "x").unwrap();
-        assert_eq!((shape.as_slice(), data), (&[1, 2, 3, 4][..], volume().data));
-        assert_eq!(affine, volume().affine);
+        assert_eq!(shape, [1, 2, 3, 4]);
+        assert_eq!(data, image().into_iter().collect::<Vec<f32>>());
+        assert_eq!(affine, AFFINE);
         let known = summary(&path, "x").unwrap();
         assert_eq!(
-            (known.shape, known.not_finite, known.constant),
-            (shape, 0, false)
+            (known.shape, known.not_finite, known.constant, known.parts),
+            (shape, 0, false, None)
         );
+    }
+
+    #[test]
+    fn parts_read_back_one_by_one_and_know_their_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let [whole, parts, alone] =
+            ["whole", "parts", "alone"].map(|name| folder.path().join(name));
+        let image = image();
+        let cut: Vec<ArrayD<f32>> = (0..2)
+            .map(|i| image.index_axis(ndarray::Axis(1), i).to_owned().into_dyn())
+            .collect();
+        write(&whole, &Content::Whole(image.view()), AFFINE).unwrap();
+        write(
+            &parts,
+            &Content::Parts(Some(image.view()), cut.clone()),
+            AFFINE,
+        )
+        .unwrap();
+        write(&alone, &Content::Parts(None, cut.clone()), AFFINE).unwrap();
+        for (index, expected) in cut.iter().enumerate() {
+            let (shape, data, affine) = read_part(&parts, index, "x").unwrap();
+            assert_eq!((shape.as_slice(), affine), (&[1, 3, 4][..], AFFINE));
+            assert_eq!(data, expected.iter().copied().collect::<Vec<f32>>());
+        }
+        assert!(
+            read_part(&parts, 2, "x")
+                .unwrap_err()
+                .message
+                .contains("no `part-00002`")
+        );
+        let [whole, parts, alone] = [whole, parts, alone].map(|path| summary(&path, "x").unwrap());
+        assert_eq!((whole.voxels, &whole.shape), (parts.voxels, &parts.shape));
+        assert_eq!((parts.parts, alone.parts), (Some(2), Some(2)));
+        assert_eq!(alone.shape, [1, 3, 4]);
+        assert_ne!(alone.voxels, parts.voxels);
     }
 
     #[test]
@@ -187,13 +381,10 @@ mod tests {
         let path = folder.path().join("x");
         for bytes in [&b""[..], b"text", &[255; 64]] {
             std::fs::write(&path, bytes).unwrap();
-            assert!(
-                read(&path, "shown")
-                    .unwrap_err()
-                    .message
-                    .contains("`shown`")
-            );
+            let error = read(&path, "shown").unwrap_err();
+            assert!(error.message.contains("`shown`"));
             assert!(summary(&path, "shown").is_err());
+            assert!(read_part(&path, 0, "shown").is_err());
         }
     }
 }

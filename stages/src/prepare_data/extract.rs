@@ -4,63 +4,123 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::items::Item;
 use engine::{Context, FailureKind, Stage, StageError};
+use ndarray::ArrayView4;
 use rayon::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Mode, PrepareData};
-use crate::caps::{CapsImage, some};
-use crate::io::nifti;
-use crate::tensor_file;
+use super::units::{Read, Unit};
+use super::{PrepareData, PrepareDataParams};
+use crate::caps::some;
+use crate::extraction::Parts;
+use crate::tensor_file::{self, Content};
 
 /// Decodes every image that is not in the store, as many at once as there are processors.
 ///
 /// Every image is tried, so that all broken ones are named at once.
 pub(super) fn extract(
-    images: &[CapsImage],
-    mode: Mode,
+    params: &PrepareDataParams,
+    units: &[Unit<'_>],
+    parts: &Parts,
     context: &Context,
 ) -> Result<Vec<Item>, StageError> {
-    // No participant or session: equal content is one item, whatever it is called.
-    let identity = json!({
-        "stage": PrepareData::ID,
-        "version": PrepareData::VERSION,
-        "mode": mode,
-    });
+    let identity = identity(params, parts);
+    let one = |unit: &Unit<'_>| {
+        context.item(&identity, unit.digest(), |path| {
+            let (content, affine) = match unit.read()? {
+                Read::Parts(parts, affine) => (Content::Parts(None, parts), affine),
+                Read::Whole(image, affine) => {
+                    return write(unit, image.view(), affine, params, parts, path);
+                }
+            };
+            tensor_file::write(path, &content, affine)
+        })
+    };
+    for_each(units, context, "images", one)
+}
+
+/// Computes something for each image, as many at once as there are processors; errors are told
+/// together.
+pub(super) fn for_each<T: Sync, R: Send>(
+    all: &[T],
+    context: &Context,
+    what: &str,
+    one: impl Fn(&T) -> Result<R, StageError> + Sync,
+) -> Result<Vec<R>, StageError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(context.slots().cpus)
         .build()
         .map_err(StageError::environment)?;
     let done = AtomicUsize::new(0);
-    let one = |image: &CapsImage| {
+    let one = |unit: &T| {
         context.check_cancelled()?;
-        let item = context.item(&identity, image.file.digest, |path| decode(image, path))?;
+        let result = one(unit)?;
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        context.progress(done, images.len(), "images");
-        Ok(item)
+        context.progress(done, all.len(), what);
+        Ok(result)
     };
-    let results: Vec<Result<Item, StageError>> =
-        pool.install(|| images.par_iter().map(one).collect());
-    let mut items = Vec::new();
+    let results: Vec<Result<R, StageError>> =
+        pool.install(|| all.par_iter().with_max_len(1).map(one).collect());
+    let mut values = Vec::new();
     let mut errors = Vec::new();
     for result in results {
         match result {
-            Ok(item) => items.push(item),
+            Ok(value) => values.push(value),
             Err(error) => errors.push(error),
         }
     }
     match together(errors) {
         Some(error) => Err(error),
-        None => Ok(items),
+        None => Ok(values),
     }
 }
 
-fn decode(image: &CapsImage, path: &std::path::Path) -> Result<(), StageError> {
-    let volume = nifti::read(&image.file.path, &image.file.shown)?;
-    if !volume.data.iter().any(|value| value.is_finite()) {
-        let message = format!("`{}` has no finite voxel", image.file.shown);
+/// What an item is, besides the content it is made from. No participant or session: equal content is
+/// one item, whatever it is called.
+fn identity(params: &PrepareDataParams, parts: &Parts) -> Value {
+    let mut identity = json!({
+        "stage": PrepareData::ID,
+        "version": PrepareData::VERSION,
+        "source": params.source,
+        "volumes": params.volumes,
+    });
+    // Parts that are cut later leave the tensor whole, so that every mode shares it.
+    if params.saves_parts() {
+        identity["parts"] = json!(parts.record());
+        if let Parts::Roi(regions) = parts {
+            let masks = regions.regions.iter().map(|region| {
+                let mask: Vec<u8> = region.mask.iter().map(|&inside| u8::from(inside)).collect();
+                json!([region.shape, engine::Digest::of(&mask)])
+            });
+            identity["masks"] = masks.collect();
+        }
+    }
+    identity
+}
+
+fn write(
+    unit: &Unit<'_>,
+    image: ArrayView4<'_, f32>,
+    affine: crate::volume::Affine,
+    params: &PrepareDataParams,
+    parts: &Parts,
+    path: &std::path::Path,
+) -> Result<(), StageError> {
+    let shown = &unit.image().file.shown;
+    if !image.iter().any(|value| value.is_finite()) {
+        let message = format!("`{shown}` has no finite voxel");
         return Err(StageError::new(message));
     }
-    tensor_file::write(path, &volume)
+    let (c, x, y, z) = image.dim();
+    let count = parts
+        .count([c, x, y, z])
+        .map_err(|why| StageError::new(format!("`{shown}` ({}) {why}", unit.name())))?;
+    let content = if params.saves_parts() {
+        let cut = (0..count).map(|index| parts.cut(image, index)).collect();
+        Content::Parts(Some(image), cut)
+    } else {
+        Content::Whole(image)
+    };
+    tensor_file::write(path, &content, affine)
 }
 
 /// One error for all: what is no fault of the images (a full disk, an interruption) comes first.

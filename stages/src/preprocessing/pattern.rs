@@ -1,19 +1,41 @@
 //! File name patterns, matched as ClinicaDL looks files up.
 
-/// Whether the path of a file below its session's folder fits a pattern.
+/// A pattern for the paths of files below their session's folder.
 ///
 /// `*` stands for any text within a name, letters are compared without case. The file may be in any
 /// folder below the session's; folders that the pattern names are the innermost ones. Hidden files and
 /// folders never fit.
-pub fn fits(pattern: &str, path: &str) -> bool {
-    let (pattern, path) = (pattern.to_lowercase(), path.to_lowercase());
-    if path.split('/').any(|name| name.starts_with('.')) {
-        return false;
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    /// Names in lower case, the file's first.
+    names: Vec<String>,
+}
+
+impl Pattern {
+    /// A pattern, made once for many paths.
+    pub fn new(pattern: &str) -> Self {
+        let names = pattern.to_lowercase();
+        Self {
+            names: names.rsplit('/').map(str::to_owned).collect(),
+        }
     }
-    let mut names = path.rsplit('/');
-    pattern
-        .rsplit('/')
-        .all(|pattern| names.next().is_some_and(|name| name_fits(pattern, name)))
+
+    /// Whether a path fits.
+    pub fn fits(&self, path: &str) -> bool {
+        if path.split('/').any(|name| name.starts_with('.')) {
+            return false;
+        }
+        let mut names = path.rsplit('/');
+        self.names.iter().all(|pattern| {
+            let name = names.next();
+            name.is_some_and(|name| name_fits(pattern, &name.to_lowercase()))
+        })
+    }
+}
+
+/// Whether a path fits a pattern; see [`Pattern`].
+pub fn fits(pattern: &str, path: &str) -> bool {
+    Pattern::new(pattern).fits(path)
 }
 
 fn name_fits(pattern: &str, name: &str) -> bool {

@@ -1,27 +1,22 @@
 //! From a header's fields to the map from voxel indices to millimetres, as nibabel chooses it.
 
 use engine::StageError;
-use nifti::NiftiHeader;
 
+use super::header::Header;
 use crate::volume::Affine;
 
 /// How much longer than 1 rounding may make a unit quaternion (squared), as in nibabel.
 const ROUNDING: f64 = 3.0 * f32::EPSILON as f64;
 
 /// The `sform` if it has a code, else the `qform` if it has, else voxel sizes round the centre.
-pub(super) fn of(
-    header: &NiftiHeader,
-    shape: [usize; 3],
-    shown: &str,
-) -> Result<Affine, StageError> {
+pub(super) fn of(header: &Header, shown: &str) -> Result<Affine, StageError> {
     let (source, affine) = if header.sform_code > 0 {
-        let row = |r: [f32; 4]| r.map(f64::from);
-        let [x, y, z] = [header.srow_x, header.srow_y, header.srow_z].map(row);
+        let [x, y, z] = header.rows;
         ("sform", [x, y, z, [0.0, 0.0, 0.0, 1.0]])
     } else if header.qform_code > 0 {
         ("qform", quaternion(header, shown)?)
     } else {
-        ("voxel sizes", base(header, shape))
+        ("voxel sizes", base(header))
     };
     if affine.iter().flatten().all(|value| value.is_finite()) {
         Ok(affine)
@@ -31,13 +26,17 @@ pub(super) fn of(
     }
 }
 
-fn sizes(header: &NiftiHeader) -> [f64; 3] {
-    [1, 2, 3].map(|axis| f64::from(header.pixdim[axis]).abs())
+/// Sizes of voxels in millimetres; those that are not given are 1, as in nibabel.
+fn sizes(header: &Header) -> [f64; 3] {
+    [1, 2, 3].map(|axis| match header.pixdim[axis].abs() {
+        0.0 => 1.0,
+        size => size,
+    })
 }
 
 /// Rotation by a unit quaternion, whose first component is stored through its norm.
-fn quaternion(header: &NiftiHeader, shown: &str) -> Result<Affine, StageError> {
-    let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from);
+fn quaternion(header: &Header, shown: &str) -> Result<Affine, StageError> {
+    let [b, c, d] = header.quaternion;
     let rest = 1.0 - (b * b + c * c + d * d);
     if rest < -ROUNDING {
         let message = format!("`{shown}`: quaternion [{b}, {c}, {d}] of its qform is no rotation");
@@ -65,16 +64,16 @@ fn quaternion(header: &NiftiHeader, shown: &str) -> Result<Affine, StageError> {
     ];
     let [sx, sy, sz] = sizes(header);
     let flip = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
-    let offset = [header.quatern_x, header.quatern_y, header.quatern_z].map(f64::from);
     let row = |i: usize| {
         let r = rotation[i];
-        [r[0] * sx, r[1] * sy, r[2] * sz * flip, offset[i]]
+        [r[0] * sx, r[1] * sy, r[2] * sz * flip, header.offset[i]]
     };
     Ok([row(0), row(1), row(2), [0.0, 0.0, 0.0, 1.0]])
 }
 
 /// Without an orientation: the first axis runs to the left, the origin is the centre.
-fn base(header: &NiftiHeader, shape: [usize; 3]) -> Affine {
+fn base(header: &Header) -> Affine {
+    let shape = header.shape();
     let mut zooms = sizes(header);
     zooms[0] = -zooms[0];
     let mut affine = [[0.0; 4]; 4];

@@ -1,4 +1,5 @@
-//! NIfTI-1 images, plain or gzipped. The only module that names the `nifti` crate.
+//! NIfTI images: NIfTI-1 and NIfTI-2, single files and pairs, plain or gzipped. The only module that
+//! names the `nifti` crate.
 //!
 //! Files come from anywhere, so that nothing in a header is believed: sizes are checked against the
 //! bytes that are really there before memory is taken for them, and affines are computed here from the
@@ -6,10 +7,11 @@
 //! ClinicaDL 1.6.1 extracts.
 //!
 //! # Source
-//! nibabel 5.4 (`volumeutils.apply_read_scaling`, `nifti1.Nifti1Header`); NIfTI-1 standard,
-//! <https://nifti.nimh.nih.gov/nifti-1>.
+//! nibabel 5.4 with numpy 1.26 (`volumeutils.apply_read_scaling`, `nifti1.Nifti1Header`); NIfTI-1 and
+//! NIfTI-2 standards, <https://nifti.nimh.nih.gov>.
 
 mod affine;
+mod header;
 mod values;
 mod write;
 
@@ -17,137 +19,262 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use engine::StageError;
-use nifti::NiftiHeader;
+use engine::{Input, InputFile, StageError};
+use header::Header;
 
 use super::gzip;
-use crate::volume::Volume;
+use crate::volume::{Affine, Volume};
 
 pub use write::write;
 
-/// Bytes of a NIfTI-1 header.
-const HEADER: usize = 348;
-/// Voxels that start later than this many bytes are a mistake.
-const LATEST_OFFSET: f32 = 1e9;
-/// More voxels than any image has; a header that asks for more is wrong.
-const MOST_VOXELS: u64 = 1 << 32;
+/// How many bytes one byte of deflate can become at most.
+const DEFLATE_MOST: u64 = 1032;
 
-/// Reads an image. `shown` is what messages call the file.
+/// An image with any number of volumes on one grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Intensities of each volume, as in [`Volume::data`].
+    pub volumes: Vec<Vec<f32>>,
+    /// Sizes of the spatial axes.
+    pub shape: [usize; 3],
+    /// Voxel indices to millimetres.
+    pub affine: Affine,
+}
+
+impl Series {
+    /// Its only volume.
+    ///
+    /// # Errors
+    /// It has several.
+    pub fn into_volume(mut self, shown: &str) -> Result<Volume, StageError> {
+        match (self.volumes.pop(), self.volumes.len()) {
+            (Some(data), 0) => Ok(Volume {
+                data,
+                shape: self.shape,
+                affine: self.affine,
+            }),
+            (_, others) => {
+                let count = others + 1;
+                let message =
+                    format!("`{shown}` has {count} volumes, expected one three-dimensional image");
+                Err(StageError::new(message).hint("split the series into single volumes"))
+            }
+        }
+    }
+}
+
+/// Reads an image of one volume. `shown` is what messages call the file.
 ///
 /// Compression is recognised by content, never by name. A fourth and further dimension is accepted
 /// only if it has size 1.
 ///
 /// # Errors
-/// The file cannot be read, is not NIfTI-1, is truncated or damaged, or holds something that is not one
+/// The file cannot be read, is not NIfTI, is truncated or damaged, or holds something that is not one
 /// image of real numbers at a place in space; each with its own message.
 pub fn read(path: &Path, shown: &str) -> Result<Volume, StageError> {
-    let failed = |e: &std::io::Error| StageError::io("read", path, e);
-    let file = File::open(path).map_err(|e| failed(&e))?;
-    let size = file.metadata().map_err(|e| failed(&e))?.len();
-    let mut stream = BufReader::with_capacity(1 << 18, file);
-    let compressed = stream
-        .fill_buf()
-        .map_err(|e| failed(&e))?
-        .starts_with(&gzip::MAGIC);
-    if !compressed {
-        return parse(&mut stream, Some(size), shown);
-    }
-    let mut stream = gzip::Members::new(stream);
-    let volume = parse(&mut stream, None, shown)?;
-    // The checksum is at the end: a damaged file may decompress to something.
-    std::io::copy(&mut stream, &mut std::io::sink()).map_err(|e| unreadable(shown, &e))?;
-    Ok(volume)
+    read_series(path, shown, None)?.into_volume(shown)
 }
 
-/// Reads an image from a stream of decompressed bytes, of which `known` are known to come.
-fn parse(stream: &mut impl Read, known: Option<u64>, shown: &str) -> Result<Volume, StageError> {
-    let mut bytes = [0; HEADER];
-    let filled = read_up_to(stream, &mut bytes).map_err(|e| unreadable(shown, &e))?;
-    if filled < HEADER {
-        let what = "not a NIfTI file: it is shorter than a NIfTI header";
-        return Err(StageError::new(format!("`{shown}` is {what}")));
+/// Reads the image of an input that is one file, or the two files of a pair.
+///
+/// # Errors
+/// It holds other files, or as for [`read`].
+pub fn read_input(input: &Input) -> Result<Volume, StageError> {
+    series_of_input(input)?.into_volume(&input.shown)
+}
+
+/// Reads all volumes of an input that is one file, or the two files of a pair.
+///
+/// # Errors
+/// It holds other files, or as for [`read_series`].
+pub fn series_of_input(input: &Input) -> Result<Series, StageError> {
+    let files: Vec<(&String, &InputFile)> = input.files.iter().collect();
+    if let [(first, header), (second, image)] = files.as_slice()
+        && companion(first).iter().any(|name| name == *second)
+    {
+        return read_series(&header.path, &header.shown, Some(image));
     }
-    let header = header(&bytes, shown)?;
-    let shape = shape(&header, shown)?;
-    let affine = affine::of(&header, shape, shown)?;
-    let skip = offset(&header, shown)?;
+    let file = input.only_file()?;
+    read_series(&file.path, &file.shown, None)
+}
+
+/// The names that the voxels of a pair may have, given the name of its header; none for others.
+pub fn companion(header: &str) -> Vec<String> {
+    let name = header
+        .strip_suffix(".hdr")
+        .or_else(|| header.strip_suffix(".hdr.gz"));
+    name.map(|name| vec![format!("{name}.img"), format!("{name}.img.gz")])
+        .unwrap_or_default()
+}
+
+/// Reads an image with all its volumes; dimensions beyond the third follow one another.
+///
+/// `image` holds the voxels where the file is the header of a pair.
+///
+/// # Errors
+/// As for [`read`], but for the number of volumes.
+pub fn read_series(
+    path: &Path,
+    shown: &str,
+    image: Option<&InputFile>,
+) -> Result<Series, StageError> {
+    let mut stream = Stream::open(path, shown)?;
+    let (header, used) = parse_header(&mut stream, shown)?;
+    match (header.is_pair, image) {
+        (false, _) => {
+            let skip = header.start - used;
+            let series = voxels(&mut stream, &header, skip, shown)?;
+            stream.finish(shown)?;
+            Ok(series)
+        }
+        (true, Some(image)) => {
+            stream.finish(shown)?;
+            let mut stream = Stream::open(&image.path, &image.shown)?;
+            let series = voxels(&mut stream, &header, header.start, &image.shown)?;
+            stream.finish(&image.shown)?;
+            Ok(series)
+        }
+        (true, None) => {
+            let message = format!(
+                "`{shown}` is the header of a two-file NIfTI image, whose `.img` is missing"
+            );
+            Err(StageError::new(message).hint(
+                "put the .img file beside it, or convert both to a single .nii or .nii.gz file",
+            ))
+        }
+    }
+}
+
+/// The decompressed bytes of a file.
+enum Stream {
+    Plain {
+        file: BufReader<File>,
+        left: u64,
+    },
+    Gzip {
+        members: Box<gzip::Members<BufReader<File>>>,
+        size: u64,
+    },
+    #[cfg(test)]
+    Memory(std::io::Cursor<Vec<u8>>, Option<u64>),
+}
+
+impl Stream {
+    fn open(path: &Path, shown: &str) -> Result<Self, StageError> {
+        let failed = |e: &std::io::Error| StageError::io("read", path, e);
+        let file = File::open(path).map_err(|e| failed(&e))?;
+        let metadata = file.metadata().map_err(|e| failed(&e))?;
+        if !metadata.is_file() {
+            return Err(StageError::new(format!("`{shown}` is not a file")));
+        }
+        let mut file = BufReader::with_capacity(1 << 18, file);
+        let start = file.fill_buf().map_err(|e| failed(&e))?;
+        Ok(if start.starts_with(&gzip::MAGIC) {
+            let members = Box::new(gzip::Members::new(file));
+            let size = metadata.len();
+            Self::Gzip { members, size }
+        } else {
+            let left = metadata.len();
+            Self::Plain { file, left }
+        })
+    }
+
+    /// How many bytes are still to come, where that is known.
+    fn left(&self) -> Option<u64> {
+        match self {
+            Self::Plain { left, .. } => Some(*left),
+            Self::Gzip { .. } => None,
+            #[cfg(test)]
+            Self::Memory(_, left) => *left,
+        }
+    }
+
+    /// The most bytes that a compressed file can become, where it is one.
+    fn most(&self) -> Option<u64> {
+        match self {
+            Self::Gzip { size, .. } => Some(size.saturating_mul(DEFLATE_MOST)),
+            _ => None,
+        }
+    }
+
+    /// Reads to the end: the checksum is there, and a damaged file may decompress to something.
+    fn finish(mut self, shown: &str) -> Result<(), StageError> {
+        if let Self::Gzip { members, .. } = &mut self {
+            std::io::copy(members, &mut std::io::sink()).map_err(|e| unreadable(shown, &e))?;
+        }
+        Ok(())
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Plain { file, left } => {
+                let read = file.read(buffer)?;
+                *left = left.saturating_sub(read as u64);
+                Ok(read)
+            }
+            Self::Gzip { members, .. } => members.read(buffer),
+            #[cfg(test)]
+            Self::Memory(bytes, left) => {
+                let read = bytes.read(buffer)?;
+                *left = left.map(|left| left.saturating_sub(read as u64));
+                Ok(read)
+            }
+        }
+    }
+}
+
+/// Reads a header, and tells how many bytes were used.
+fn parse_header(stream: &mut Stream, shown: &str) -> Result<(Header, u64), StageError> {
+    let mut bytes = vec![0; header::SMALLEST];
+    let filled = read_up_to(stream, &mut bytes).map_err(|e| unreadable(shown, &e))?;
+    let short = || {
+        let what = "not a NIfTI file: it is shorter than a NIfTI header";
+        StageError::new(format!("`{shown}` is {what}"))
+    };
+    if filled < bytes.len() {
+        return Err(short());
+    }
+    let length = header::length(&bytes, shown)?;
+    bytes.resize(length, 0);
+    let filled = read_up_to(stream, &mut bytes[filled..]).map_err(|e| unreadable(shown, &e))?;
+    if filled < length - header::SMALLEST {
+        return Err(short());
+    }
+    Ok((Header::parse(&bytes, shown)?, length as u64))
+}
+
+/// Reads the voxels, which start after `skip` more bytes.
+fn voxels(
+    stream: &mut Stream,
+    header: &Header,
+    skip: u64,
+    shown: &str,
+) -> Result<Series, StageError> {
+    let shape = header.shape();
+    let affine = affine::of(header, shown)?;
     let skipped = std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink())
         .map_err(|e| unreadable(shown, &e))?;
-    let voxels: usize = shape.iter().product();
-    let known = known.map(|known| known.saturating_sub(HEADER as u64 + skip));
     if skipped < skip {
-        return Err(truncated(shown, 0, voxels));
+        return Err(truncated(shown, 0, header.voxels()));
     }
-    let fortran = values::read(stream, &header, voxels, known, shown)?;
-    Ok(Volume {
-        data: to_c_order(&fortran, shape),
+    let known = stream.left();
+    if let Some(most) = stream.most()
+        && most < header.bytes()
+    {
+        let sizes = &header.sizes;
+        let message =
+            format!("`{shown}` declares {sizes:?} voxels, more than a file of its size can hold");
+        return Err(StageError::new(message).hint("copy or make the file again"));
+    }
+    let fortran = values::read(stream, header, known, shown)?;
+    let volumes = fortran.chunks(shape.iter().product());
+    Ok(Series {
+        volumes: volumes.map(|volume| to_c_order(volume, shape)).collect(),
         shape,
         affine,
     })
-}
-
-fn header(bytes: &[u8; HEADER], shown: &str) -> Result<NiftiHeader, StageError> {
-    let magic = &bytes[344..348];
-    if magic == b"ni1\0" {
-        let message = format!("`{shown}` is the header of a two-file NIfTI image");
-        return Err(StageError::new(message).hint("convert it to a single .nii or .nii.gz file"));
-    }
-    let size = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    if i32::from_le_bytes(size) == 540 || i32::from_be_bytes(size) == 540 {
-        let message = format!("`{shown}` is a NIfTI-2 file, expected NIfTI-1");
-        return Err(StageError::new(message).hint("convert it to NIfTI-1"));
-    }
-    if magic != b"n+1\0" {
-        return Err(StageError::new(format!("`{shown}` is not a NIfTI file")));
-    }
-    NiftiHeader::from_reader(&bytes[..])
-        .map_err(|e| StageError::new(format!("`{shown}` has a broken NIfTI header: {e}")))
-}
-
-/// Sizes of the three spatial axes.
-fn shape(header: &NiftiHeader, shown: &str) -> Result<[usize; 3], StageError> {
-    let rank = usize::from(header.dim[0]);
-    if !(3..=7).contains(&rank) {
-        let message =
-            format!("`{shown}` has {rank} dimensions, expected a three-dimensional image");
-        return Err(StageError::new(message));
-    }
-    let sizes = &header.dim[1..=rank];
-    if let Some(axis) = sizes.iter().position(|&size| size == 0 || size > 0x7fff) {
-        let message = format!("`{shown}`: dimension {} is not a positive size", axis + 1);
-        return Err(StageError::new(message));
-    }
-    if sizes[3..].iter().any(|&size| size != 1) {
-        let message =
-            format!("`{shown}` has dimensions {sizes:?}, expected one three-dimensional image");
-        return Err(StageError::new(message).hint("split the series into single volumes"));
-    }
-    if sizes.iter().map(|&size| u64::from(size)).product::<u64>() > MOST_VOXELS {
-        let message = format!("`{shown}` declares {sizes:?} voxels, more than any image has");
-        return Err(StageError::new(message));
-    }
-    Ok([
-        usize::from(sizes[0]),
-        usize::from(sizes[1]),
-        usize::from(sizes[2]),
-    ])
-}
-
-/// Bytes between the header and the voxels.
-fn offset(header: &NiftiHeader, shown: &str) -> Result<u64, StageError> {
-    let offset = header.vox_offset;
-    // Zero is written by some programs and means "directly after the header and its extension flag".
-    let start = if offset == 0.0 { 352.0 } else { offset };
-    if !(352.0..=LATEST_OFFSET).contains(&start) {
-        let message = format!("`{shown}`: voxels cannot start at byte {offset}");
-        return Err(StageError::new(message));
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "range was checked"
-    )]
-    Ok(start as u64 - HEADER as u64)
 }
 
 fn truncated(shown: &str, found: usize, expected: usize) -> StageError {
@@ -184,10 +311,20 @@ fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usiz
 /// From the order on disk, first axis fastest, to `[X, Y, Z]` with the last axis fastest.
 fn to_c_order(fortran: &[f32], [nx, ny, nz]: [usize; 3]) -> Vec<f32> {
     let mut data = vec![0.0; fortran.len()];
-    for (y, z) in (0..ny).flat_map(|y| (0..nz).map(move |z| (y, z))) {
-        let row = &fortran[(z * ny + y) * nx..][..nx];
-        for (x, &value) in row.iter().enumerate() {
-            data[(x * ny + y) * nz + z] = value;
+    // Square tiles of x and z: both sides stay in the cache.
+    const TILE: usize = 16;
+    for x0 in (0..nx).step_by(TILE) {
+        let x1 = (x0 + TILE).min(nx);
+        for y in 0..ny {
+            for z0 in (0..nz).step_by(TILE) {
+                let z1 = (z0 + TILE).min(nz);
+                for z in z0..z1 {
+                    let row = &fortran[(z * ny + y) * nx..][x0..x1];
+                    for (x, &value) in (x0..).zip(row) {
+                        data[(x * ny + y) * nz + z] = value;
+                    }
+                }
+            }
         }
     }
     data

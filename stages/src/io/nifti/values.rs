@@ -3,8 +3,8 @@
 use std::io::Read;
 
 use engine::StageError;
-use nifti::{Endianness, NiftiHeader};
 
+use super::header::Header;
 use super::{read_up_to, truncated, unreadable};
 
 /// Bytes decoded at a time.
@@ -13,14 +13,16 @@ const CHUNK: usize = 1 << 20;
 /// How one stored number becomes a float32. Adding 0 is left out: it would turn -0 into 0.
 #[derive(Clone, Copy)]
 struct Scaling {
-    slope: f32,
-    inter: f32,
+    slope: f64,
+    inter: f64,
+    /// Both as float32, where it can hold them.
+    single: Option<[f32; 2]>,
 }
 
 impl Scaling {
     /// None for the identity and for slopes that mean "not scaled" (zero, infinite, NaN).
-    fn of(header: &NiftiHeader, shown: &str) -> Result<Option<Self>, StageError> {
-        let (slope, inter) = (header.scl_slope, header.scl_inter);
+    fn of(header: &Header, shown: &str) -> Result<Option<Self>, StageError> {
+        let (slope, inter) = (header.slope, header.inter);
         if slope == 0.0 || !slope.is_finite() {
             return Ok(None);
         }
@@ -29,27 +31,34 @@ impl Scaling {
             return Err(StageError::new(message));
         }
         #[expect(clippy::float_cmp, reason = "exactly the identity is left out")]
-        Ok((slope != 1.0 || inter != 0.0).then_some(Self { slope, inter }))
+        Ok((slope != 1.0 || inter != 0.0).then(|| {
+            let single = [slope, inter].map(narrow);
+            Self {
+                slope,
+                inter,
+                single: single.iter().all(|v| v.is_finite()).then_some(single),
+            }
+        }))
     }
 
-    /// Arithmetic in float32: small integers and float32.
+    /// Small integers and float32: arithmetic in float32 if that can hold slope and intercept.
     fn single(self, value: f32) -> f32 {
-        let scaled = value * self.slope;
-        if self.inter == 0.0 {
-            scaled
-        } else {
-            scaled + self.inter
+        match self.single {
+            None => self.double(f64::from(value)),
+            Some([slope, 0.0]) => value * slope,
+            Some([slope, inter]) => value * slope + inter,
         }
     }
 
-    /// Arithmetic in float64, rounded once at the end: large integers and float64.
+    /// Large integers and float64: arithmetic in float64, rounded once at the end.
     fn double(self, value: f64) -> f32 {
-        let scaled = value * f64::from(self.slope);
-        narrow(if self.inter == 0.0 {
-            scaled
-        } else {
-            scaled + f64::from(self.inter)
-        })
+        let (slope, inter) = match self.single {
+            // They are rounded to float32 first, where that is possible.
+            Some([slope, inter]) => (f64::from(slope), f64::from(inter)),
+            None => (self.slope, self.inter),
+        };
+        let scaled = value * slope;
+        narrow(if inter == 0.0 { scaled } else { scaled + inter })
     }
 
     /// Whether float32 can hold the scaled extremes of an integer type.
@@ -66,13 +75,13 @@ fn narrow(value: f64) -> f32 {
 /// Reads all voxels in the order of the file.
 pub(super) fn read(
     stream: &mut impl Read,
-    header: &NiftiHeader,
-    voxels: usize,
+    header: &Header,
     known: Option<u64>,
     shown: &str,
 ) -> Result<Vec<f32>, StageError> {
     let scaling = Scaling::of(header, shown)?;
-    let big = header.endianness == Endianness::Big;
+    let big = header.big_endian;
+    let voxels = header.voxels();
     macro_rules! numbers {
         ($type:ty, $plain:expr, $scaled:expr) => {{
             let plain: fn($type) -> f32 = $plain;

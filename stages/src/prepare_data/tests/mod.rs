@@ -7,10 +7,12 @@ use engine::key::ActionKey;
 use engine::registry::AnyStage;
 use engine::store::{StatCache, Store, Tree};
 use engine::{Native, Registry, StageEvent};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::tensor_file;
+
+mod modes;
 
 static STAGES: &[&dyn AnyStage] = &[&Native::<PrepareData>::new()];
 
@@ -46,38 +48,59 @@ impl World {
             .join(format!("t1_linear/{participant}_{session}_{tail}"))
     }
 
-    /// Runs the stage with a table of participants if there is one.
+    /// Runs the stage with what lies in folders named as its ports.
     fn run(&self, params: Value, cpus: usize) -> Result<(Finished, Tree), StageError> {
+        let finished = self.finish(params, cpus)?;
+        let tree = self.tree(&finished, "images");
+        Ok((finished, tree))
+    }
+
+    fn tree(&self, finished: &Finished, port: &str) -> Tree {
+        let store = Store::open(&self.path("store")).unwrap();
+        let tree = store.tree(&finished.outputs[port][0].digest).unwrap();
+        tree.as_ref().clone()
+    }
+
+    fn finish(&self, params: Value, cpus: usize) -> Result<Finished, StageError> {
         let store = Store::open(&self.path("store")).unwrap();
         let stage = STAGES[0];
         let params = stage.resolve(&params).unwrap();
+        let ports = stage.ports(&params);
         let selector = stage.selector(&params);
-        let read = |port: &str, kind: &str, name: &str| {
-            let selects = |path: &str| selector(port, path);
-            let input = read_external(
-                &self.path(name),
-                kind,
-                name,
-                &selects,
-                &StatCache::default(),
-            );
-            (port.to_owned(), input.unwrap())
-        };
-        let mut inputs = vec![read("caps", "caps", "caps")];
-        if self.path("participants.tsv").exists() {
-            inputs.push(read("participants", "table", "participants.tsv"));
+        let mut inputs = std::collections::BTreeMap::new();
+        for port in &ports.inputs {
+            let kind = port.kinds.last().unwrap();
+            let name = if *kind == "table" {
+                format!("{}.tsv", port.name)
+            } else {
+                port.name.to_string()
+            };
+            if self.path(&name).exists() {
+                let selects = |path: &str| selector(&port.name, path);
+                let input = read_external(
+                    &self.path(&name),
+                    kind,
+                    &name,
+                    &selects,
+                    &StatCache::default(),
+                );
+                inputs.insert(port.name.to_string(), input.unwrap());
+            }
         }
-        let output = OutputSpec {
-            kind: "tensors".to_owned(),
-            splits: None,
-        };
+        let outputs = ports.outputs.iter().map(|port| {
+            let output = OutputSpec {
+                kind: port.kind.to_string(),
+                splits: None,
+            };
+            (port.name.to_string(), output)
+        });
         let spec = ActionSpec {
             name: "extract".to_owned(),
             key: ActionKey::of_document(&json!({ "test": true })),
             stage: PrepareData::ID.to_owned(),
+            inputs,
+            outputs: outputs.collect(),
             params,
-            inputs: inputs.into_iter().collect(),
-            outputs: [("images".to_owned(), output)].into(),
             split: None,
             seed: 0,
             slots: engine::context::Slots { cpus, gpus: 0 },
@@ -90,9 +113,7 @@ impl World {
                 warnings.lock().unwrap().push(message);
             }
         });
-        let finished = execute(&spec, Registry::new(STAGES), &store, events, Arc::default())?;
-        let tree = store.tree(&finished.outputs["images"][0].digest).unwrap();
-        Ok((finished, tree.as_ref().clone()))
+        execute(&spec, Registry::new(STAGES), &store, events, Arc::default())
     }
 
     fn error(&self) -> StageError {
@@ -162,10 +183,12 @@ fn the_extraction_file_is_that_of_clinicadl() {
         "keys in the same order"
     );
     let list = std::fs::read_to_string(world.object(&tree, "images.tsv")).unwrap();
+    let row: Vec<&str> = list.lines().nth(2).unwrap().split('\t').collect();
     assert_eq!(
-        list.lines().nth(2).unwrap(),
-        "sub-01\tses-M012\timages/sub-01_ses-M012.safetensors"
+        row[..3],
+        ["sub-01", "ses-M012", "images/sub-01_ses-M012.safetensors"]
     );
+    assert_eq!(row[3].len(), 64);
 }
 
 #[test]
@@ -202,8 +225,14 @@ fn sessions_of_a_table_without_image_are_named_or_dropped() {
         "{error}"
     );
     let (finished, tree) = world.run(json!({ "on_missing": "drop" }), 1).unwrap();
-    assert_eq!((finished.items_computed, tree.files.len()), (1, 3));
+    assert_eq!((finished.items_computed, tree.files.len()), (1, 4));
     assert!(world.warned().contains("sub-01, ses-M006; sub-9, ses-M000"));
+    let missing = std::fs::read_to_string(world.object(&tree, "missing.tsv")).unwrap();
+    let row = format!(
+        "sub-01\tses-M006\t{}",
+        PrepareDataParams::default().file_type().pattern
+    );
+    assert_eq!(missing.lines().nth(1), Some(row.as_str()));
     let table = "participant_id\tsession_id\nsub-9\tses-M000\n";
     std::fs::write(world.path("participants.tsv"), table).unwrap();
     let error = world.run(json!({ "on_missing": "drop" }), 1).unwrap_err();

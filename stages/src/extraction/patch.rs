@@ -1,0 +1,51 @@
+//! Cubes on a regular grid; voxels at the end that do not fill one are left out.
+
+use ndarray::{ArrayD, ArrayView4, Axis, Slice};
+
+/// Cubes of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patches {
+    /// Voxels along each edge, at least 1.
+    pub size: usize,
+    /// Voxels between neighbours, at least 1: below `size` they overlap, above they leave gaps.
+    pub stride: usize,
+}
+
+impl Patches {
+    fn grid(self, shape: [usize; 4]) -> Option<[usize; 3]> {
+        let along = |axis: usize| Some(shape[axis].checked_sub(self.size)? / self.stride + 1);
+        Some([along(1)?, along(2)?, along(3)?])
+    }
+
+    pub(super) fn count(self, shape: [usize; 4]) -> Result<usize, String> {
+        let grid = self.grid(shape);
+        let size = self.size;
+        grid.map(|grid| grid.iter().product())
+            .ok_or_else(|| format!("has {:?} voxels, fewer than a patch of {size}", &shape[1..]))
+    }
+
+    /// Patches are numbered in C order of their places.
+    pub(super) fn cut(self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
+        let (channels, nx, ny, nz) = image.dim();
+        let [_, across, along] = self.grid([channels, nx, ny, nz]).unwrap_or([1; 3]);
+        let place = [
+            index / (across * along),
+            index / along % across,
+            index % along,
+        ];
+        let [x, y, z] = place.map(|step| step * self.stride);
+        let n = self.size;
+        let mut part = image;
+        for (axis, start) in [x, y, z].into_iter().enumerate() {
+            part.slice_axis_inplace(Axis(1 + axis), Slice::from(start..start + n));
+        }
+        part.to_owned().into_dyn()
+    }
+
+    pub(super) fn entities(self, index: usize) -> String {
+        format!(
+            "patchsize-{}_stride-{}_patch-{index}",
+            self.size, self.stride
+        )
+    }
+}

@@ -1,0 +1,212 @@
+//! Small pictures of images, to find those that are nearly equal.
+//!
+//! Images of one cohort are on one grid and resemble each other, so that a digest of a single image
+//! tells nothing. Pictures are compared after what the cohort has in common was taken away: two of
+//! different people then hardly correlate, while a copy does, be it rescaled, smoothed, noisy or saved
+//! with fewer digits.
+
+use ndarray::ArrayView4;
+use rayon::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Blocks along each axis.
+const SIDE: usize = 8;
+const BLOCKS: usize = SIDE * SIDE * SIDE;
+/// Correlation from which two images are told to be nearly equal.
+const NEARLY_EQUAL: f32 = 0.97;
+/// Fewer images have too little in common to take it away.
+const FEWEST: usize = 5;
+
+/// Mean intensities of 8×8×8 blocks, from 0 (the least of them) to 65535 (the greatest); empty for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Thumbnail(Vec<u16>);
+
+impl Thumbnail {
+    /// The picture of the first channel of an image `[C, X, Y, Z]`.
+    pub fn of(image: ArrayView4<'_, f32>) -> Self {
+        let (_, nx, ny, nz) = image.dim();
+        let mut sums = vec![0.0_f64; BLOCKS];
+        let mut counts = vec![0_u64; BLOCKS];
+        let along = |size: usize| -> Vec<usize> { (0..size).map(|i| i * SIDE / size).collect() };
+        let (bx, by, bz) = (along(nx), along(ny), along(nz));
+        let first = image.index_axis(ndarray::Axis(0), 0);
+        for (x, plane) in first.outer_iter().enumerate() {
+            for (y, row) in plane.outer_iter().enumerate() {
+                let at = (bx[x] * SIDE + by[y]) * SIDE;
+                for (z, &value) in row.iter().enumerate() {
+                    if value.is_finite() {
+                        sums[at + bz[z]] += f64::from(value);
+                        counts[at + bz[z]] += 1;
+                    }
+                }
+            }
+        }
+        // Small images have blocks without voxels: those are as bright as the image.
+        let whole = sums.iter().sum::<f64>() / counts.iter().sum::<u64>().max(1) as f64;
+        let mean = |(sum, &count): (&f64, &u64)| match count {
+            0 => whole,
+            count => sum / count as f64,
+        };
+        let means: Vec<f64> = sums.iter().zip(&counts).map(mean).collect();
+        let least = means.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let range = most - least;
+        let level = |mean: &f64| {
+            let part = if range > 0.0 {
+                (mean - least) / range
+            } else {
+                0.0
+            };
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a part of 65535"
+            )]
+            let level = (part * 65535.0).round() as u16;
+            level
+        };
+        Self(means.iter().map(level).collect())
+    }
+
+    /// Zero mean and unit length; none for a picture without contrast.
+    fn normalized(&self) -> Option<Vec<f32>> {
+        if self.0.len() != BLOCKS {
+            return None;
+        }
+        let values = self.0.iter().map(|&value| f32::from(value)).collect();
+        unit(values)
+    }
+}
+
+fn unit(mut values: Vec<f32>) -> Option<Vec<f32>> {
+    let mean = values.iter().sum::<f32>() / values.len() as f32;
+    values.iter_mut().for_each(|value| *value -= mean);
+    let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+    (length > 1e-6).then(|| values.iter().map(|value| value / length).collect())
+}
+
+/// Pairs of pictures, by position, that are nearly equal and fulfil a condition.
+pub fn nearly_equal(
+    pictures: &[&Thumbnail],
+    may: &(dyn Fn(usize, usize) -> bool + Sync),
+) -> Vec<(usize, usize)> {
+    let mut known: Vec<(usize, Vec<f32>)> = pictures
+        .iter()
+        .enumerate()
+        .filter_map(|(i, picture)| Some((i, picture.normalized()?)))
+        .collect();
+    let mut threshold = 1.0 - 1e-5;
+    if known.len() >= FEWEST {
+        let mut mean = vec![0.0; BLOCKS];
+        for (_, values) in &known {
+            mean.iter_mut()
+                .zip(values)
+                .for_each(|(sum, value)| *sum += value);
+        }
+        let count = known.len() as f32;
+        for (_, values) in &mut known {
+            values
+                .iter_mut()
+                .zip(&mean)
+                .for_each(|(value, sum)| *value -= sum / count);
+        }
+        known = known
+            .into_iter()
+            .filter_map(|(i, values)| Some((i, unit(values)?)))
+            .collect();
+        threshold = NEARLY_EQUAL;
+    }
+    (0..known.len())
+        .into_par_iter()
+        .flat_map_iter(|first| {
+            let (i, a) = &known[first];
+            known[first + 1..].iter().filter_map(move |(j, b)| {
+                let correlation: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                (correlation > threshold && may(*i, *j)).then_some((*i, *j))
+            })
+        })
+        .collect()
+}
+
+impl Serialize for Thumbnail {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text: String = self.0.iter().map(|value| format!("{value:04x}")).collect();
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Thumbnail {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let digits = text.as_bytes().chunks(4).map(|digits| {
+            let digits = std::str::from_utf8(digits).map_err(serde::de::Error::custom)?;
+            u16::from_str_radix(digits, 16).map_err(serde::de::Error::custom)
+        });
+        digits.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array4;
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+
+    /// What all images have in common, and blobs of its own.
+    fn image(seed: u64) -> Array4<f32> {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed);
+        let blobs: Vec<[f32; 4]> = (0..20)
+            .map(|_| [0, 1, 2, 3].map(|i| rng.random_range(0.0..[30.0, 32.0, 28.0, 0.3][i])))
+            .collect();
+        Array4::from_shape_fn((1, 30, 32, 28), |(_, x, y, z)| {
+            let at = [x, y, z].map(|i| i as f32);
+            let near = |c: &[f32]| -> f32 {
+                (-(0..3).map(|i| (at[i] - c[i]).powi(2)).sum::<f32>() / 20.0).exp()
+            };
+            let brain = 10.0 * (-((at[0] - 15.0).powi(2) + (at[1] - 16.0).powi(2)) / 60.0).exp();
+            brain + blobs.iter().map(|blob| blob[3] * near(blob)).sum::<f32>()
+        })
+    }
+
+    #[test]
+    fn a_changed_copy_is_found_and_other_people_are_not() {
+        let mut images: Vec<Array4<f32>> = (0..8).map(image).collect();
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(9);
+        images.push(images[3].mapv(|value| (value * 37.0 + 5.0).round()));
+        images.push(images[5].mapv(|value| value + rng.random_range(-0.05..0.05)));
+        let pictures: Vec<Thumbnail> = images
+            .iter()
+            .map(|image| Thumbnail::of(image.view()))
+            .collect();
+        let pictures: Vec<&Thumbnail> = pictures.iter().collect();
+        assert_eq!(nearly_equal(&pictures, &|_, _| true), [(3, 8), (5, 9)]);
+        assert_eq!(nearly_equal(&pictures, &|i, _| i != 3), [(5, 9)]);
+        // Of few images only copies are told.
+        assert_eq!(
+            nearly_equal(&[pictures[3], pictures[8]], &|_, _| true),
+            [(0, 1)]
+        );
+        assert_eq!(nearly_equal(&[pictures[3], pictures[4]], &|_, _| true), []);
+    }
+
+    #[test]
+    fn images_without_contrast_are_like_no_other() {
+        let flat = Thumbnail::of(Array4::from_elem((1, 2, 3, 4), 7.0).view());
+        let odd = Thumbnail::of(Array4::from_elem((1, 9, 9, 9), f32::NAN).view());
+        assert_eq!(
+            nearly_equal(&[&flat, &flat, &odd, &odd, &flat, &flat], &|_, _| true),
+            []
+        );
+        assert_eq!(nearly_equal(&[], &|_, _| true), []);
+    }
+
+    #[test]
+    fn a_picture_reads_back_from_its_text() {
+        let picture = Thumbnail::of(image(1).view());
+        let text = serde_json::to_string(&picture).unwrap();
+        assert_eq!(text.len(), 4 * BLOCKS + 2);
+        assert_eq!(serde_json::from_str::<Thumbnail>(&text).unwrap(), picture);
+        assert!(serde_json::from_str::<Thumbnail>("\"zz\"").is_err());
+    }
+}
