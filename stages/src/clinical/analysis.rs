@@ -11,7 +11,7 @@ use maps::files::python_repr;
 
 use super::diagnosis::diagnoses;
 use super::require_column_about;
-use crate::table::{Table, compare_sessions, is_missing};
+use crate::table::{Person, Session, Table, compare_sessions, is_missing};
 
 /// Values of the Clinical Dementia Rating.
 const CDR: [&str; 5] = ["0", "0.5", "1", "2", "3"];
@@ -81,11 +81,11 @@ struct Merged<'a> {
     sex: usize,
     mmse: usize,
     cdr: usize,
-    rows: BTreeMap<(&'a str, &'a str), usize>,
+    rows: BTreeMap<Session<'a>, usize>,
 }
 
 impl<'a> Merged<'a> {
-    fn of(table: &'a Table) -> Result<Self, StageError> {
+    fn of(table: &'a Table, labels: &Table) -> Result<Self, StageError> {
         let diagnosis = require_column_about(table, "diagnosis")?;
         let mmse = table
             .columns()
@@ -95,11 +95,10 @@ impl<'a> Merged<'a> {
                 let message = format!("`{}` has no column about MMSE", table.shown());
                 StageError::new(message).hint("expected a name with `mms`, such as `MMSE` or `MMS`")
             })?;
-        let sessions = table.sessions()?;
-        let rows = sessions
-            .iter()
-            .enumerate()
-            .map(|(row, session)| ((session.participant, session.session), row))
+        let rows = table
+            .sessions_beside(labels)?
+            .into_iter()
+            .zip(0..)
             .collect();
         Ok(Self {
             table,
@@ -124,13 +123,15 @@ impl<'a> Merged<'a> {
     }
 
     /// F if any session says so.
-    fn is_female(&self, participant: &str) -> Result<bool, StageError> {
+    fn is_female(&self, person: Person<'a>) -> Result<bool, StageError> {
         let mut found = None;
-        for (&(_, _), &row) in self
-            .rows
-            .range((participant, "")..)
-            .take_while(|((p, _), _)| *p == participant)
-        {
+        let first = Session {
+            participant: person.participant,
+            cohort: person.cohort,
+            session: "",
+        };
+        let rows = self.rows.range(first..);
+        for (_, &row) in rows.take_while(|(session, _)| session.person() == person) {
             match self.table.cell(row, self.sex) {
                 "F" => return Ok(true),
                 "M" => found = Some(false),
@@ -144,9 +145,7 @@ impl<'a> Merged<'a> {
         }
         found.ok_or_else(|| {
             let shown = self.table.shown();
-            StageError::new(format!(
-                "`{shown}`: the sex of {participant} is in no session"
-            ))
+            StageError::new(format!("`{shown}`: the sex of {person} is in no session"))
         })
     }
 }
@@ -167,15 +166,16 @@ pub(super) fn describe(
     merged: &Table,
     warn: &mut dyn FnMut(String),
 ) -> Result<String, StageError> {
-    let merged = Merged::of(merged)?;
+    let sessions = labels.sessions_beside(merged)?;
+    let merged = Merged::of(merged, labels)?;
     let diagnosis = labels.column("diagnosis")?;
     let mut text = header();
     for name in &params.diagnoses {
-        let mut participants: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (row, session) in labels.sessions()?.iter().enumerate() {
+        let mut participants: BTreeMap<Person<'_>, Vec<Session<'_>>> = BTreeMap::new();
+        for (row, session) in sessions.iter().enumerate() {
             if labels.cell(row, diagnosis) == name {
-                let sessions = participants.entry(session.participant).or_default();
-                sessions.push(session.session);
+                let sessions = participants.entry(session.person()).or_default();
+                sessions.push(*session);
             }
         }
         if participants.is_empty() {
@@ -183,13 +183,13 @@ pub(super) fn describe(
             return Err(StageError::new(message).hint("change `diagnoses`"));
         }
         let mut group = Group::default();
-        for (participant, mut sessions) in participants {
-            sessions.sort_by(|a, b| compare_sessions(a, b));
-            let row = reference(&merged, participant, &sessions)?;
+        for (person, mut sessions) in participants {
+            sessions.sort_by(|a, b| compare_sessions(a.session, b.session));
+            let row = reference(&merged, person, &sessions)?;
             group.ages.push(merged.number(row, merged.age)?);
             group.mmse.push(merged.number(row, merged.mmse)?);
             group.cdr.push(merged.number(row, merged.cdr)?);
-            group.women += usize::from(merged.is_female(participant)?);
+            group.women += usize::from(merged.is_female(person)?);
             group.scans.push(Some(sessions.len() as f64));
         }
         text.push_str(&group.told(name, warn));
@@ -198,19 +198,20 @@ pub(super) fn describe(
 }
 
 /// The row of the first session whose diagnosis is known.
-fn reference(
-    merged: &Merged<'_>,
-    participant: &str,
-    sessions: &[&str],
+fn reference<'a>(
+    merged: &Merged<'a>,
+    person: Person<'a>,
+    sessions: &[Session<'a>],
 ) -> Result<usize, StageError> {
     sessions
         .iter()
-        .filter_map(|&session| merged.rows.get(&(participant, session)).copied())
+        .filter_map(|session| merged.rows.get(session).copied())
         .find(|&row| merged.diagnoses[row].is_some())
         .ok_or_else(|| {
             let shown = merged.table.shown();
+            let sessions: Vec<&str> = sessions.iter().map(|s| s.session).collect();
             StageError::new(format!(
-                "`{shown}` has no diagnosis for any session of {participant} ({})",
+                "`{shown}` has no diagnosis for any session of {person} ({})",
                 sessions.join(", ")
             ))
         })

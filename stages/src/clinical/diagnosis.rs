@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use engine::StageError;
 
-use crate::table::{Table, compare_sessions, is_missing};
+use crate::table::{Person, Table, compare_sessions, is_missing};
 
 /// Column that tells the diagnosis in ADNI's own code.
 const ADNI_CHANGE: &str = "adni_diagnosis_change";
@@ -55,13 +55,11 @@ fn adni_diagnosis(table: &Table, row: usize, column: usize) -> Result<Option<Str
 }
 
 /// Rows of each participant in order of time.
-pub(super) fn timelines(table: &Table) -> Result<BTreeMap<String, Vec<usize>>, StageError> {
+pub(super) fn timelines(table: &Table) -> Result<BTreeMap<Person<'_>, Vec<usize>>, StageError> {
     let sessions = table.sessions()?;
-    let mut rows: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut rows: BTreeMap<Person<'_>, Vec<usize>> = BTreeMap::new();
     for (row, session) in sessions.iter().enumerate() {
-        rows.entry(session.participant.to_owned())
-            .or_default()
-            .push(row);
+        rows.entry(session.person()).or_default().push(row);
     }
     for timeline in rows.values_mut() {
         timeline.sort_by(|&a, &b| compare_sessions(sessions[a].session, sessions[b].session));

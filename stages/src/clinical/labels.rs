@@ -12,7 +12,7 @@ use engine::{Context, Input, InputPort, OutputPort, Ports, Run, Stage, StageErro
 
 use super::diagnosis::{diagnoses, fill, timelines};
 use super::{column_about, require_column_about};
-use crate::table::{PARTICIPANT, SESSION, Table, compare_sessions, months};
+use crate::table::{COHORT, PARTICIPANT, SESSION, Table, compare_sessions, months};
 
 engine::params! {
     /// Parameters of `get-labels`.
@@ -169,6 +169,7 @@ pub(super) fn choose(
         require_column_about(merged, "sex")?,
         diagnosis,
     ];
+    columns.extend(merged.columns().iter().position(|name| name == COHORT));
     for name in &params.variables_of_interest {
         let column = merged.column(name)?;
         if !columns.contains(&column) {
@@ -235,19 +236,18 @@ pub(super) fn choose(
         });
     }
     if let Some(restriction) = restriction {
-        let allowed: BTreeSet<(String, String)> = restriction
-            .sessions()?
-            .iter()
-            .map(|s| (s.participant.to_owned(), s.session.to_owned()))
-            .collect();
+        let allowed: BTreeSet<_> = restriction.sessions_beside(merged)?.into_iter().collect();
+        let sessions = merged.sessions_beside(restriction)?;
         step(&mut kept, "not in the restriction", &|row| {
-            allowed.contains(&key(row))
+            allowed.contains(&sessions[row])
         });
     }
     let mut rows: Vec<usize> = (0..merged.len()).filter(|&row| kept[row]).collect();
+    let sessions = merged.sessions()?;
     rows.sort_by(|&a, &b| {
-        let (a, b) = (key(a), key(b));
-        a.0.cmp(&b.0).then_with(|| compare_sessions(&a.1, &b.1))
+        let (a, b) = (sessions[a], sessions[b]);
+        let people = a.person().cmp(&b.person());
+        people.then_with(|| compare_sessions(a.session, b.session))
     });
     if rows.is_empty() {
         return Err(nothing_left(merged, &known, &told));

@@ -85,17 +85,17 @@ pub(super) fn join(
             .map(|name| metadata.column(name))
             .collect::<Result<_, _>>()?
     };
-    let known = metadata.sessions()?;
+    let known = metadata.sessions_beside(labels)?;
     let known: BTreeMap<_, usize> = known.iter().zip(0..).collect();
     let mut rows = Vec::new();
     let mut sources = Vec::new();
     let mut unknown = Vec::new();
-    for (row, session) in labels.sessions()?.iter().enumerate() {
+    for (row, session) in labels.sessions_beside(metadata)?.iter().enumerate() {
         if let Some(&source) = known.get(session) {
             rows.push(row);
             sources.push(source);
         } else {
-            unknown.push(format!("{}, {}", session.participant, session.session));
+            unknown.push(session.to_string());
         }
     }
     if rows.is_empty() {

@@ -228,3 +228,41 @@ fn oasis_and_adni_tell_the_diagnosis_in_other_columns() {
     let chosen = choose(&GetLabelsParams::default(), &adni, None, None).unwrap();
     assert_eq!(column(&chosen.table, "diagnosis"), ["AD", "CN"]);
 }
+
+/// `sub-1` of two cohorts: neither fills the other's diagnosis, nor hides it.
+#[test]
+fn cohorts_keep_their_participants_apart() {
+    let merged = table(
+        "merged.tsv",
+        "participant_id session_id cohort age sex diagnosis MMS cdr_global
+         sub-1 ses-M000 B 60 M CN 30 0 sub-1 ses-M006 A 70 F – 20 1
+         sub-1 ses-M000 A 70 F AD 20 1 sub-1 ses-M012 B 60 M AD 30 0",
+    );
+    let labels = choose(&GetLabelsParams::default(), &merged, None, None).unwrap();
+    assert_eq!(
+        String::from_utf8(labels.table.to_tsv().unwrap()).unwrap(),
+        "participant_id\tsession_id\tage\tsex\tdiagnosis\tcohort\n\
+         sub-1\tses-M000\t70\tF\tAD\tA\nsub-1\tses-M000\t60\tM\tCN\tB\n\
+         sub-1\tses-M012\t60\tM\tAD\tB\n"
+    );
+    let labels = labels.table;
+    let told = progression(&GetProgressionParams::default(), &labels).unwrap();
+    assert_eq!(column(&told, "progression"), ["uk", "p", "uk"]);
+    let params = GetMetadataParams {
+        variables: vec!["MMS".into()],
+    };
+    let joined = join(&params, &labels, &merged).unwrap().table;
+    assert_eq!(column(&joined, "MMS"), ["20", "30", "30"]);
+    let text = describe(&AnalysisParams::default(), &labels, &merged, &mut |_| ()).unwrap();
+    let subjects: Vec<&str> = text.lines().map(|line| &line[..6]).collect();
+    assert_eq!(subjects, ["group\t", "AD\t2.0", "CN\t1.0"]);
+    let only = table(
+        "only.tsv",
+        "participant_id session_id cohort sub-1 ses-M000 B",
+    );
+    let chosen = choose(&GetLabelsParams::default(), &merged, None, Some(&only)).unwrap();
+    assert_eq!(column(&chosen.table, "cohort"), ["B"]);
+    let unclear = table("only.tsv", "participant_id session_id sub-1 ses-M000");
+    let error = join(&params, &unclear, &merged).err().unwrap();
+    assert!(error.hints[0].contains("`only.tsv` has no column `cohort`"));
+}

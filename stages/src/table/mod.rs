@@ -13,10 +13,12 @@ use std::collections::BTreeMap;
 use engine::{InputFile, StageError};
 
 pub use column::Column;
-pub use session::{Session, compare_sessions, months};
+pub use session::{Person, SINGLE_COHORT, Session, compare_sessions, months};
 
 /// Column of participants.
 pub const PARTICIPANT: &str = "participant_id";
+/// Column of cohorts, which a table may lack.
+pub const COHORT: &str = "cohort";
 /// Column of sessions.
 pub const SESSION: &str = "session_id";
 /// How many columns a message lists at most.
@@ -137,54 +139,16 @@ impl Table {
             .collect()
     }
 
-    /// Participant and session of every row.
-    ///
-    /// # Errors
-    /// A column is missing, a cell is empty or cannot be part of a file's name, or a session appears
-    /// twice.
-    pub fn sessions(&self) -> Result<Vec<Session<'_>>, StageError> {
-        let participants = self.identifiers(PARTICIPANT)?;
-        let sessions = self.identifiers(SESSION)?;
-        let mut seen: BTreeMap<Session<'_>, u64> = BTreeMap::new();
-        let mut all = Vec::with_capacity(self.len());
-        for (row, (participant, session)) in participants.into_iter().zip(sessions).enumerate() {
-            let session = Session {
-                participant,
-                session,
-            };
-            let line = self.rows[row].line;
-            if let Some(first) = seen.insert(session, line) {
-                return Err(StageError::new(format!(
-                    "`{}`: {participant}, {} is on lines {first} and {line}",
-                    self.shown, session.session
-                )));
-            }
-            all.push(session);
-        }
-        Ok(all)
-    }
-
-    fn identifiers(&self, name: &str) -> Result<Vec<&str>, StageError> {
-        let texts = self.complete_texts(name)?;
-        match texts.iter().position(|text| !session::is_identifier(text)) {
-            None => Ok(texts),
-            Some(row) => {
-                let place = self.place(row, self.column(name)?);
-                let message = format!("{place}: `{}` cannot be part of a file's name", texts[row]);
-                Err(StageError::new(message).hint("use letters, digits and `-` only"))
-            }
-        }
-    }
-
-    /// The row of each participant's first session, participants in order of their text.
+    /// The row of each participant's first session, participants in order of their text, and of that of
+    /// their cohorts.
     ///
     /// # Errors
     /// Those of [`Table::sessions`].
     pub fn baseline(&self) -> Result<Vec<usize>, StageError> {
-        let mut first: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
+        let mut first: BTreeMap<Person<'_>, (usize, &str)> = BTreeMap::new();
         for (row, session) in self.sessions()?.into_iter().enumerate() {
             let earliest = first
-                .entry(session.participant)
+                .entry(session.person())
                 .or_insert((row, session.session));
             if compare_sessions(session.session, earliest.1).is_lt() {
                 *earliest = (row, session.session);
@@ -199,13 +163,13 @@ impl Table {
     /// Those of [`Table::sessions`].
     pub fn longitudinal(&self, baseline: &[usize]) -> Result<Vec<usize>, StageError> {
         let sessions = self.sessions()?;
-        let mut rows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut rows: BTreeMap<Person<'_>, Vec<usize>> = BTreeMap::new();
         for (row, session) in sessions.iter().enumerate() {
-            rows.entry(session.participant).or_default().push(row);
+            rows.entry(session.person()).or_default().push(row);
         }
         Ok(baseline
             .iter()
-            .flat_map(|&row| rows[sessions[row].participant].clone())
+            .flat_map(|&row| rows[&sessions[row].person()].clone())
             .collect())
     }
 

@@ -1,14 +1,132 @@
 //! Sessions: a participant at one time.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use engine::StageError;
+pub use maps::files::SINGLE_COHORT;
+
+use super::{COHORT, PARTICIPANT, SESSION, Table};
 
 /// One row's identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Session<'a> {
     /// Participant, such as `sub-001`.
     pub participant: &'a str,
+    /// Cohort of the participant; [`SINGLE_COHORT`] where the table does not tell.
+    pub cohort: &'a str,
     /// Session, such as `ses-M000`.
     pub session: &'a str,
+}
+
+impl<'a> Session<'a> {
+    /// Whose session it is.
+    pub fn person(&self) -> Person<'a> {
+        Person {
+            participant: self.participant,
+            cohort: self.cohort,
+        }
+    }
+}
+
+impl fmt::Display for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.person(), self.session)
+    }
+}
+
+/// A participant of a cohort: the same participant ID in two cohorts is two people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Person<'a> {
+    /// Participant, such as `sub-001`.
+    pub participant: &'a str,
+    /// Cohort; [`SINGLE_COHORT`] where the table does not tell.
+    pub cohort: &'a str,
+}
+
+impl fmt::Display for Person<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.cohort {
+            SINGLE_COHORT => f.write_str(self.participant),
+            cohort => write!(f, "{} of cohort `{cohort}`", self.participant),
+        }
+    }
+}
+
+impl Table {
+    /// Cohort, participant and session of every row.
+    ///
+    /// # Errors
+    /// A column is missing, a cell is empty or cannot be part of a file's name, or a session appears
+    /// twice.
+    pub fn sessions(&self) -> Result<Vec<Session<'_>>, StageError> {
+        let cohorts = match self.has_cohorts() {
+            true => self.complete_texts(COHORT)?,
+            false => vec![SINGLE_COHORT; self.len()],
+        };
+        self.sessions_of(&cohorts)
+    }
+
+    /// The sessions as they compare with those of another table: a table without cohorts takes its
+    /// participants from whatever cohort they are in.
+    ///
+    /// # Errors
+    /// Those of [`Table::sessions`], and only the other table has no cohorts where they are needed to
+    /// tell participants apart.
+    pub fn sessions_beside(&self, other: &Self) -> Result<Vec<Session<'_>>, StageError> {
+        let sessions = self.sessions()?;
+        if !self.has_cohorts() || other.has_cohorts() {
+            return Ok(sessions);
+        }
+        self.sessions_of(&vec![SINGLE_COHORT; self.len()])
+            .map_err(|e| {
+                e.hint(format!(
+                    "`{}` has no column `{COHORT}`, which would tell them apart",
+                    other.shown
+                ))
+            })
+    }
+
+    /// Whether the table tells the cohorts of its participants.
+    pub fn has_cohorts(&self) -> bool {
+        self.columns.iter().any(|column| column == COHORT)
+    }
+
+    fn sessions_of<'a>(&'a self, cohorts: &[&'a str]) -> Result<Vec<Session<'a>>, StageError> {
+        let participants = self.identifiers(PARTICIPANT)?;
+        let sessions = self.identifiers(SESSION)?;
+        let mut seen: BTreeMap<Session<'_>, u64> = BTreeMap::new();
+        let mut all = Vec::with_capacity(self.len());
+        let cells = participants.into_iter().zip(cohorts).zip(sessions);
+        for (((participant, cohort), session), row) in cells.zip(&self.rows) {
+            let session = Session {
+                participant,
+                cohort,
+                session,
+            };
+            if let Some(first) = seen.insert(session, row.line) {
+                return Err(StageError::new(format!(
+                    "`{}`: {session} is on lines {first} and {}",
+                    self.shown, row.line
+                )));
+            }
+            all.push(session);
+        }
+        Ok(all)
+    }
+
+    fn identifiers(&self, name: &str) -> Result<Vec<&str>, StageError> {
+        let texts = self.complete_texts(name)?;
+        match texts.iter().position(|text| !is_identifier(text)) {
+            None => Ok(texts),
+            Some(row) => {
+                let place = self.place(row, self.column(name)?);
+                let message = format!("{place}: `{}` cannot be part of a file's name", texts[row]);
+                Err(StageError::new(message).hint("use letters, digits and `-` only"))
+            }
+        }
+    }
 }
 
 /// The order of sessions in time: `ses-M<months>` by number, before all others by text.
@@ -33,7 +151,7 @@ pub fn months(session: &str) -> Option<u64> {
 }
 
 /// Whether a participant or session can be part of a file's name everywhere.
-pub(super) fn is_identifier(text: &str) -> bool {
+fn is_identifier(text: &str) -> bool {
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || r#"/\:*?"<>|"#.contains(c);
     !text.contains(forbidden) && !text.starts_with('.')
 }

@@ -40,6 +40,7 @@ fn marks_spaces_and_windows_line_ends_are_accepted() {
         table.sessions().unwrap()[0],
         Session {
             participant: "sub-1",
+            cohort: SINGLE_COHORT,
             session: "ses-1"
         }
     );
@@ -77,6 +78,76 @@ fn a_row_of_another_length_names_its_line() {
 fn a_session_twice_names_both_lines() {
     let told = message("participant_id\tsession_id\nsub-1\tses-1\nsub-2\tses-1\nsub-1\tses-1\n");
     assert_eq!(told, "`t.tsv`: sub-1, ses-1 is on lines 2 and 4");
+}
+
+#[test]
+fn the_same_participant_id_in_two_cohorts_is_two_people() {
+    let table = parse(
+        "participant_id\tsession_id\tcohort\nsub-1\tses-M012\tB\nsub-1\tses-M012\tA\n\
+         sub-1\tses-M000\tA\nsub-0\tses-M000\tB\nsub-1\tses-M024\tB\n",
+    )
+    .unwrap();
+    assert_eq!(table.baseline().unwrap(), [3, 2, 0]);
+    assert_eq!(table.longitudinal(&[0, 2]).unwrap(), [0, 4, 1, 2]);
+    assert_eq!(
+        table.sessions().unwrap()[1].to_string(),
+        "sub-1 of cohort `A`, ses-M012"
+    );
+    let text = String::from_utf8(table.select(&[0]).to_tsv().unwrap()).unwrap();
+    assert_eq!(
+        text,
+        "participant_id\tsession_id\tcohort\nsub-1\tses-M012\tB\n"
+    );
+}
+
+#[test]
+fn a_table_without_cohorts_is_of_the_single_one() {
+    let text = "participant_id\tsession_id\nsub-1\tses-1\n";
+    let named = text
+        .replace("_id\n", "_id\tcohort\n")
+        .replace("1\n", "1\tsingle\n");
+    assert_eq!(
+        parse(text).unwrap().sessions().unwrap(),
+        parse(&named).unwrap().sessions().unwrap()
+    );
+}
+
+#[test]
+fn a_cohort_is_told_in_every_row_or_in_none() {
+    let told = message("participant_id\tsession_id\tcohort\nsub-1\tses-1\t\n");
+    assert_eq!(
+        told,
+        "`t.tsv`, line 2, column `cohort`: the value is missing"
+    );
+}
+
+#[test]
+fn a_session_twice_in_one_cohort_names_both_lines() {
+    let told = message(
+        "participant_id\tsession_id\tcohort\nsub-1\tses-1\tA\nsub-1\tses-1\tB\n\
+         sub-1\tses-1\tA\n",
+    );
+    assert_eq!(
+        told,
+        "`t.tsv`: sub-1 of cohort `A`, ses-1 is on lines 2 and 4"
+    );
+}
+
+#[test]
+fn beside_a_table_without_cohorts_participants_must_differ_by_name() {
+    let without = parse("participant_id\tsession_id\nsub-1\tses-1\n").unwrap();
+    let header = "participant_id\tsession_id\tcohort\nsub-1\tses-1\tA\n";
+    let with = parse(&format!("{header}sub-2\tses-1\tB\n")).unwrap();
+    let sessions = with.sessions_beside(&without).unwrap();
+    assert_eq!(sessions[0], without.sessions_beside(&with).unwrap()[0]);
+    let twice = parse(&format!("{header}sub-1\tses-1\tB\n")).unwrap();
+    let error = twice.sessions_beside(&without).unwrap_err();
+    assert_eq!(error.message, "`t.tsv`: sub-1, ses-1 is on lines 2 and 3");
+    assert_eq!(
+        error.hints,
+        ["`t.tsv` has no column `cohort`, which would tell them apart"]
+    );
+    assert!(twice.sessions_beside(&with).is_ok());
 }
 
 #[test]

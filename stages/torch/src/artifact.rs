@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use engine::{Output, StageError};
 use maps::files::{
     DataRow, DataTable, Interval, MetricColumn, MetricsTable, PredictionRow, PredictionTable,
-    SINGLE_COHORT, SessionsTable, TrainingRow, TrainingTable,
+    SessionsTable, TrainingRow, TrainingTable,
 };
 use maps::layout::{SplitPath, TRAIN_VALIDATION};
 use stages::learning::LOSS;
@@ -34,7 +34,7 @@ pub(crate) fn write_data(
     let rows = cohort.samples.iter().map(|sample| DataRow {
         participant: sample.participant.clone(),
         session: sample.session.clone(),
-        cohort: SINGLE_COHORT.to_owned(),
+        cohort: sample.cohort.clone(),
         label: sample.label.clone(),
     });
     let table = DataTable {

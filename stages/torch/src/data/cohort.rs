@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Input, InputFile, StageError};
 use stages::metrics::LabelCode;
-use stages::table::{Table, is_missing};
+use stages::table::{Person, Table, is_missing};
 
 /// Column by which rows are kept or left out.
 pub(crate) const DIAGNOSIS: &str = "diagnosis";
@@ -18,6 +18,7 @@ const LISTED: usize = 50;
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) participant: String,
+    pub(crate) cohort: String,
     pub(crate) session: String,
     /// The label as written in the table; `None` where labels are not used.
     pub(crate) label: Option<String>,
@@ -34,11 +35,13 @@ pub(crate) struct Cohort {
     pub(crate) samples: Vec<Sample>,
 }
 
-/// Extracted images, by participant and session.
+/// Extracted images.
 #[derive(Debug)]
 pub(crate) struct Images {
     shown: String,
-    files: BTreeMap<(String, String), InputFile>,
+    index: Table,
+    /// The file of each row of the index.
+    files: Vec<InputFile>,
     /// The JSON object that says how they were extracted.
     pub(crate) extraction: serde_json::Map<String, serde_json::Value>,
 }
@@ -51,18 +54,15 @@ impl Images {
     pub(crate) fn open(input: &Input) -> Result<Self, StageError> {
         let index = Table::read(input.require("images.tsv")?)?;
         let paths = index.complete_texts("file")?;
-        let files = index
-            .sessions()?
+        let files = paths
             .into_iter()
-            .zip(paths)
-            .map(|(session, path)| {
-                let key = (session.participant.to_owned(), session.session.to_owned());
+            .map(|path| {
                 // The index may name files from its own folder or from the artifact's root.
                 let file = input.file(path).map_or_else(
                     || input.require(&format!("images/{path}")),
                     Ok::<_, StageError>,
                 )?;
-                Ok((key, file.clone()))
+                Ok(file.clone())
             })
             .collect::<Result<_, StageError>>()?;
         let file = input.require("extraction.json")?;
@@ -71,6 +71,7 @@ impl Images {
             .map_err(|e| StageError::new(format!("`{}` is no JSON object: {e}", file.shown)))?;
         Ok(Self {
             shown: input.shown.clone(),
+            index,
             files,
             extraction,
         })
@@ -127,18 +128,21 @@ impl Cohort {
             return Err(StageError::new(message));
         }
         let codes = labels.map(|labels| codes(table, labels)).transpose()?;
+        let extracted = images.index.sessions_beside(table)?;
+        let extracted: BTreeMap<_, _> = extracted.into_iter().zip(&images.files).collect();
+        let sought = table.sessions_beside(&images.index)?;
         let mut missing = Vec::new();
         let mut samples = Vec::with_capacity(sessions.len());
         for (row, session) in sessions.iter().enumerate() {
-            let key = (session.participant.to_owned(), session.session.to_owned());
-            match images.files.get(&key) {
-                None => missing.push(format!("{}, {}", session.participant, session.session)),
-                Some(file) => {
+            match extracted.get(&sought[row]) {
+                None => missing.push(session.to_string()),
+                Some(&file) => {
                     let coded = codes.as_ref().map(|codes| codes[row].clone());
                     let (label, code) = coded.unzip();
                     samples.push(Sample {
-                        participant: key.0,
-                        session: key.1,
+                        participant: session.participant.to_owned(),
+                        cohort: session.cohort.to_owned(),
+                        session: session.session.to_owned(),
                         label,
                         code,
                         file: file.clone(),
@@ -170,6 +174,15 @@ impl Cohort {
             .iter()
             .map(|sample| sample.participant.as_str());
         names.collect()
+    }
+
+    /// The distinct participants of every cohort, sorted.
+    fn people(&self) -> BTreeSet<Person<'_>> {
+        let people = self.samples.iter().map(|sample| Person {
+            participant: &sample.participant,
+            cohort: &sample.cohort,
+        });
+        people.collect()
     }
 
     /// The code of every image; empty where labels are not used.
@@ -257,9 +270,9 @@ pub(crate) fn label_code(
 /// They do; the message names them.
 pub(crate) fn check_disjoint(train: &Cohort, validation: &Cohort) -> Result<(), StageError> {
     let shared: Vec<String> = train
-        .participants()
-        .intersection(&validation.participants())
-        .map(|name| format!("`{name}`"))
+        .people()
+        .intersection(&validation.people())
+        .map(|person| format!("`{person}`"))
         .collect();
     if shared.is_empty() {
         return Ok(());
