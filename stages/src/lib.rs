@@ -11,6 +11,7 @@ pub mod learning;
 pub mod metrics;
 pub mod prepare_data;
 pub mod preprocessing;
+pub mod quality_check;
 pub mod split;
 pub mod statistics;
 pub mod table;
@@ -31,6 +32,9 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<split::KFold>::new(),
     &Declared::<learning::Predict>::new(),
     &Native::<prepare_data::PrepareData>::new(),
+    &Native::<quality_check::QualityCheckPetLinear>::new(),
+    &Declared::<quality_check::QualityCheckT1Linear>::new(),
+    &Native::<quality_check::QualityCheckT1Volume>::new(),
     &Native::<split::Split>::new(),
     &Declared::<learning::Train>::new(),
 ];

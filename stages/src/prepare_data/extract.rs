@@ -64,7 +64,7 @@ fn decode(image: &CapsImage, path: &std::path::Path) -> Result<(), StageError> {
 }
 
 /// One error for all: what is no fault of the images (a full disk, an interruption) comes first.
-fn together(errors: Vec<StageError>) -> Option<StageError> {
+pub(crate) fn together(errors: Vec<StageError>) -> Option<StageError> {
     let other = errors
         .iter()
         .find(|error| error.kind != FailureKind::Failed);

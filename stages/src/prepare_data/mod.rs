@@ -18,6 +18,8 @@ use crate::caps::{self, CapsImage, some};
 use crate::preprocessing::{Choice, FileType, PreprocessingName};
 use crate::table::Table;
 
+pub(crate) use extract::together;
+
 /// What is extracted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -102,7 +104,7 @@ impl Run for PrepareData {
 }
 
 /// Keeps the sessions of a table.
-fn restrict(
+pub(crate) fn restrict(
     images: Vec<CapsImage>,
     table: &Table,
     pattern: &str,
