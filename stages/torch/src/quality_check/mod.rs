@@ -79,17 +79,27 @@ fn open(
         })?
         .model;
     let opened = build(network, &weights, &file.shown, device)?;
-    let (name, published) = network.published();
-    let shown = &file.shown;
-    if format!("{:x}", Sha256::digest(&bytes)) == published {
-        context.info(format!("`{shown}` is the published file `{name}`"));
-    } else {
-        context.warn(format!(
-            "`{shown}` is not the published weights `{name}` of `{}`: its SHA-256 is another",
+    match origin(network, &bytes) {
+        Ok(name) => context.info(format!("`{}` is the published `{name}`", file.shown)),
+        Err(digest) => context.warn(format!(
+            "`{}` is not the published weights `{}` of `{}`: its SHA-256 is {digest}",
+            file.shown,
+            network.published().0,
             network.name()
-        ));
+        )),
     }
     Ok(opened)
+}
+
+/// The name of the published file that has these bytes; else their SHA-256.
+fn origin(network: QualityNetwork, bytes: &[u8]) -> Result<&'static str, String> {
+    let (name, published) = network.published();
+    let digest = format!("{:x}", Sha256::digest(bytes));
+    if digest == published {
+        Ok(name)
+    } else {
+        Err(digest)
+    }
 }
 
 /// Makes a network of a state dict that must fit it exactly.
@@ -176,7 +186,7 @@ fn answering<T: Send>(
         let worker = scope.spawn(move || work(&asked));
         for question in questions {
             // One who no longer listens was interrupted.
-            let _ = question.answer.send(answer(&question.views));
+            drop(question.answer.send(answer(&question.views)));
         }
         worker
             .join()

@@ -232,6 +232,20 @@ fn a_file_of_torch_save_is_read_and_refused_by_content() {
 }
 
 #[test]
+fn other_files_than_the_published_are_known_by_their_digest() {
+    // The vector of FIPS 180-2 for `abc`.
+    let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    for network in QualityNetwork::ALL {
+        assert_eq!(origin(network, b"abc"), Err(expected.to_owned()));
+        let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
+        assert!(
+            network.published().1.chars().all(hex),
+            "as it is written here"
+        );
+    }
+}
+
+#[test]
 fn weights_that_give_no_number_are_refused() {
     let _session = Session::for_test();
     let network = QualityNetwork::Sq101;
