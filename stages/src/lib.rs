@@ -10,8 +10,10 @@ pub mod generate;
 pub mod io;
 pub mod learning;
 pub mod metrics;
+pub mod parallel;
 pub mod prepare_data;
 pub mod preprocessing;
+pub mod quality_check;
 pub mod split;
 pub mod statistics;
 pub mod table;
@@ -33,6 +35,9 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<split::KFold>::new(),
     &Declared::<learning::Predict>::new(),
     &Native::<prepare_data::PrepareData>::new(),
+    &Native::<quality_check::QualityCheckPetLinear>::new(),
+    &Declared::<quality_check::QualityCheckT1Linear>::new(),
+    &Native::<quality_check::QualityCheckT1Volume>::new(),
     &Native::<split::Split>::new(),
     &Declared::<learning::Train>::new(),
 ];

@@ -9,11 +9,14 @@
 //! Lookup rules of ClinicaDL 1.6.1, with its crash on several runs mended.
 
 mod layout;
+mod restrict;
 
 use std::collections::BTreeMap;
 
 use engine::{Context, Input, InputFile, StageError};
 use layout::{is_bids_sidecar, is_image, misplaced, place};
+
+pub use restrict::{Key, OnMissing, Restriction};
 
 use crate::io::nifti::{self, Series, companion};
 use crate::preprocessing::{Layout, Pattern};

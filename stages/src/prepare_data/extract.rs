@@ -1,17 +1,14 @@
 //! Decoding images to tensors, one cached item each.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use engine::items::Item;
-use engine::{Context, FailureKind, Stage, StageError};
+use engine::{Context, Stage, StageError};
 use ndarray::ArrayView4;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::units::{Read, Unit};
 use super::{PrepareData, PrepareDataParams};
-use crate::caps::some;
 use crate::extraction::Parts;
+use crate::parallel::for_each;
 use crate::tensor_file::{self, Content};
 
 /// Decodes every image that is not in the store, as many at once as there are processors.
@@ -36,42 +33,6 @@ pub(super) fn extract(
         })
     };
     for_each(units, context, "images", one)
-}
-
-/// Computes something for each image, as many at once as there are processors; errors are told
-/// together.
-pub(super) fn for_each<T: Sync, R: Send>(
-    all: &[T],
-    context: &Context,
-    what: &str,
-    one: impl Fn(&T) -> Result<R, StageError> + Sync,
-) -> Result<Vec<R>, StageError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.slots().cpus)
-        .build()
-        .map_err(StageError::environment)?;
-    let done = AtomicUsize::new(0);
-    let one = |unit: &T| {
-        context.check_cancelled()?;
-        let result = one(unit)?;
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        context.progress(done, all.len(), what);
-        Ok(result)
-    };
-    let results: Vec<Result<R, StageError>> =
-        pool.install(|| all.par_iter().with_max_len(1).map(one).collect());
-    let mut values = Vec::new();
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    match together(errors) {
-        Some(error) => Err(error),
-        None => Ok(values),
-    }
 }
 
 /// What an item is, besides the content it is made from. No participant or session: equal content is
@@ -121,55 +82,4 @@ fn write(
         Content::Whole(image)
     };
     tensor_file::write(path, &content, affine)
-}
-
-/// One error for all: what is no fault of the images (a full disk, an interruption) comes first.
-fn together(errors: Vec<StageError>) -> Option<StageError> {
-    let other = errors
-        .iter()
-        .find(|error| error.kind != FailureKind::Failed);
-    let first = other.or(errors.first())?.clone();
-    if other.is_some() || errors.len() == 1 {
-        return Some(first);
-    }
-    let messages: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
-    let mut all = StageError::new(format!(
-        "{} images cannot be read: {}",
-        errors.len(),
-        some(&messages)
-    ));
-    for hint in errors.into_iter().flat_map(|error| error.hints) {
-        if !all.hints.contains(&hint) {
-            all.hints.push(hint);
-        }
-    }
-    Some(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_of_images_are_told_together_and_hints_once() {
-        let bad = |name: &str| StageError::new(format!("`{name}` is bad")).hint("copy it again");
-        assert!(together(Vec::new()).is_none());
-        assert_eq!(together(vec![bad("a")]).unwrap().message, "`a` is bad");
-        let all = together(vec![bad("a"), bad("b")]).unwrap();
-        assert_eq!(
-            all.message,
-            "2 images cannot be read: `a` is bad; `b` is bad"
-        );
-        assert_eq!(all.hints, ["copy it again"]);
-    }
-
-    #[test]
-    fn an_interruption_is_no_fault_of_the_images() {
-        let errors = vec![
-            StageError::new("`a` is bad"),
-            StageError::cancelled(),
-            StageError::new("`b` is bad"),
-        ];
-        assert_eq!(together(errors).unwrap().kind, FailureKind::Cancelled);
-    }
 }

@@ -16,22 +16,12 @@ use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, Stag
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::caps::Lookup;
+use crate::caps::{Lookup, OnMissing};
 use crate::extraction::{Mode, Patches, SliceMode, Slices};
 use crate::preprocessing::{
     Choice, DtiMeasure, DtiSpace, FileType, Layout, Preprocessing, PreprocessingName, SuvrRegion,
     Tissue,
 };
-
-/// What to do about sessions that a participants table names and the folder has not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnMissing {
-    /// Stop, naming all of them.
-    Error,
-    /// Leave them out, with a warning, and list them in `missing.tsv`.
-    Drop,
-}
 
 /// What tensors are made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -5,13 +5,13 @@ use engine::{Context, Stage, StageError};
 use maps::weights::{Array, ArrayData, write_pt};
 use serde_json::{Map, Value, json};
 
-use super::extract::for_each;
 use super::masks::Masks;
 use super::sources::{Found, FoundImage};
 use super::units::Unit;
 use super::{PrepareData, PrepareDataParams};
 use crate::extraction::{Mode, Parts};
 use crate::io::nifti;
+use crate::parallel::for_each;
 use crate::tensor_file::{self, Summary};
 
 /// Writes the index, the tensors, the masks and the extraction file.

@@ -3,6 +3,7 @@
 //! ```text
 //! train.rs ──▶ data/ ──▶ networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
 //! predict.rs, interpret.rs ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
+//! quality_check/ ──▶ networks with published weights
 //! ```
 //!
 //! Everything that touches libtorch is here; declarations of the stages are in `stages::learning`.
@@ -20,6 +21,7 @@ mod model;
 mod networks;
 mod optimizers;
 mod predict;
+mod quality_check;
 mod session;
 mod state;
 #[cfg(test)]
@@ -32,6 +34,7 @@ mod weights;
 
 use engine::registry::{AnyStage, Native};
 use stages::learning::{Interpret, Predict, Train};
+use stages::quality_check::QualityCheckT1Linear;
 
 use implemented::Implemented;
 
@@ -41,5 +44,6 @@ pub use session::numerics;
 pub static WORKER_STAGES: &[&dyn AnyStage] = &[
     &Native::<Implemented<Interpret>>::new(),
     &Native::<Implemented<Predict>>::new(),
+    &Native::<Implemented<QualityCheckT1Linear>>::new(),
     &Native::<Implemented<Train>>::new(),
 ];

@@ -152,7 +152,10 @@ fn misfit(tensor: &Tensor, array: &Array) -> Option<String> {
 }
 
 /// A tensor of the same shape and numbers, on the CPU.
-fn to_tensor(array: &Array) -> Result<Tensor, StageError> {
+///
+/// # Errors
+/// They are neither float32 nor int64.
+pub(crate) fn to_tensor(array: &Array) -> Result<Tensor, StageError> {
     let shape: Vec<i64> = array.shape().iter().map(|&axis| axis as i64).collect();
     let flat = match array.data() {
         ArrayData::F32(values) => Tensor::f_from_slice(values),

@@ -2,5 +2,6 @@
 
 mod apply;
 mod clinicadl;
+mod quality;
 mod train;
 mod world;
