@@ -1,4 +1,4 @@
-//! Stage `quality-check-pet-linear`: how much of an image's signal lies outside the head's contour.
+//! Stage `quality-check-pet-linear`: how much signal an image has where a well registered one has little.
 //!
 //! # Source
 //! ClinicaDL 1.6.1, `quality-check pet-linear`, with these deviations: images of equal score are in the
@@ -54,7 +54,7 @@ impl Stage for QualityCheckPetLinear {
     const ID: &'static str = "quality-check-pet-linear";
     const VERSION: u32 = 1;
     const SUMMARY: &'static str =
-        "Checks the registration of PET images by the signal outside the head.";
+        "Checks the registration of PET images by the signal within a mask.";
     type Params = QualityCheckPetLinearParams;
 
     fn ports(_: &QualityCheckPetLinearParams) -> Ports {
@@ -64,7 +64,7 @@ impl Stage for QualityCheckPetLinear {
                 InputPort::new(
                     "mask",
                     &["volume"],
-                    "1 outside the head, on the images' grid.",
+                    "1 where there should be little signal.",
                 ),
                 InputPort::new("participants", &["table"], "Check these sessions only.").optional(),
             ],

@@ -1,3 +1,4 @@
+mod peer;
 mod pet_linear;
 mod scores;
 mod t1_linear;

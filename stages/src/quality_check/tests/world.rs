@@ -148,9 +148,11 @@ impl World {
     }
 }
 
-/// Vectors made by `tests/reference/quality_check/scores.py`.
-pub(super) fn reference() -> Value {
-    let path = "../tests/reference/quality_check/scores.json";
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+/// Vectors made by a script of `tests/reference/quality_check`.
+pub(super) fn read_reference(name: &str) -> Value {
+    let folder = "../tests/reference/quality_check";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join(folder)
+        .join(name);
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }

@@ -257,3 +257,20 @@ fn weights_that_give_no_number_are_refused() {
     let error = probability(built.as_ref(), &views, Device::Cpu).unwrap_err();
     assert!(error.message.contains("not a number"), "{error}");
 }
+
+#[test]
+fn each_thread_that_asks_has_its_own_answer() {
+    let work = |asked: &mpsc::Sender<Question>| {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8_u8)
+                .map(|n| scope.spawn(move || ask(asked, vec![f32::from(n)])))
+                .collect();
+            let answers = threads.into_iter().map(|thread| thread.join().unwrap());
+            answers.collect::<Result<Vec<f64>, StageError>>()
+        })
+    };
+    let answers = answering(work, |views| Ok(f64::from(views[0]) * 2.0)).unwrap();
+    assert_eq!(answers, [0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0]);
+    let error = answering(work, |_| Err(StageError::new("no"))).unwrap_err();
+    assert_eq!(error.message, "no");
+}

@@ -48,6 +48,12 @@ fn run(world: &World, store: &str, changes: Value) -> Result<Done, StageError> {
     world.run(store, STAGE, params, inputs, &|_| false)
 }
 
+fn tables() -> Value {
+    let path = "/../../tests/reference/quality_check/tables.json";
+    let path = format!("{}{path}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
 fn computed(done: &Done) -> u64 {
     let counts = done.events.iter().filter_map(|event| match event {
         StageEvent::Items { computed, .. } => Some(*computed),
@@ -80,6 +86,35 @@ fn probabilities_descend_and_ties_are_sorted_by_participant_and_session() {
         3,
         "above a half"
     );
+}
+
+/// Made by `tests/reference/quality_check/tables.py` with the same weights and images.
+#[test]
+fn the_table_is_that_of_clinicadl() {
+    let world = World::new();
+    for n in 0..5 {
+        let image = head([19 + n, 23, 21]);
+        write(&world, &format!("sub-{n}"), "ses-M000", &image);
+    }
+    std::fs::write(world.path("w.pth"), file(weights(QualityNetwork::Sq101))).unwrap();
+    let done = run(&world, "main", json!({ "threshold": 0.566 })).unwrap();
+    let expected = tables()["t1_linear"].as_str().unwrap().to_owned();
+    let got = done.text(TABLE);
+    assert_eq!(got.lines().count(), expected.lines().count());
+    for (got, expected) in got.lines().zip(expected.lines()) {
+        let cells = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+        let (got, expected) = (cells(got), cells(expected));
+        for column in [0, 1, 3] {
+            assert_eq!(
+                got[column], expected[column],
+                "{got:?}, expected {expected:?}"
+            );
+        }
+        if let Ok(expected) = expected[2].parse::<f64>() {
+            let got: f64 = got[2].parse().unwrap();
+            assert!((got - expected).abs() < 1e-5, "{got}, expected {expected}");
+        }
+    }
 }
 
 #[test]
