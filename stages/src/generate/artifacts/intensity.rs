@@ -13,3 +13,22 @@ pub(super) fn contrast(data: &mut [f32], gamma: f64) {
         *value = narrow;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::oracle::{of, vectors};
+    use super::*;
+
+    #[test]
+    fn contrast_is_that_of_torchio_with_and_without_negative_intensities() {
+        let vectors = vectors();
+        let case = &vectors["contrast"];
+        for name in ["signed", "positive"] {
+            let [mut data, want]: [Vec<f32>; 2] = of(&case[name]);
+            contrast(&mut data, of(&case["gamma"]));
+            for (got, want) in data.iter().zip(&want) {
+                assert!((got - want).abs() <= 1e-6 * want.abs(), "{got} {want}");
+            }
+        }
+    }
+}

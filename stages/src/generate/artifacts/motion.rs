@@ -213,3 +213,80 @@ fn sample(volume: &Volume, place: [f64; 3]) -> Option<f32> {
     let result = mix(plane(low[0]), plane(high[0]), part[0]) as f32;
     Some(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::seed::Stream;
+    use serde_json::Value;
+
+    use super::super::super::tests::oracle::{distance, of, vectors, volume};
+    use super::*;
+
+    #[test]
+    fn given_movements_make_the_image_of_torchio() {
+        let vectors = vectors();
+        let motion = &vectors["motion"];
+        for (number, case) in motion["cases"].as_array().unwrap().iter().enumerate() {
+            let image = volume(&motion["image"], &motion["shape"], &case["affine"]);
+            let rows = |name: &str| -> Vec<Value> { case[name].as_array().unwrap().clone() };
+            let movements: Vec<Movement> = rows("degrees")
+                .iter()
+                .zip(&rows("translation"))
+                .zip(&rows("times"))
+                .map(|((degrees, shift), time)| Movement {
+                    degrees: of(degrees),
+                    translation_mm: of(shift),
+                    time: of(time),
+                })
+                .collect();
+            let got = apply(&image, &movements, "image").unwrap();
+            let want: Vec<f32> = of(&case["result"]);
+            let changed = want.iter().zip(&image.data).map(|(a, b)| (a - b).abs());
+            assert!(changed.fold(0.0, f32::max) > 5.0);
+            for (got, want) in got.iter().zip(&want) {
+                // Intensities are 3 to 103; there, all is float32.
+                assert!((got - want).abs() < 1e-3, "case {number}: {got} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn movements_are_distributed_as_those_of_torchio() {
+        let vectors = vectors();
+        let case = &vectors["movements"];
+        let mut rng = Stream::root(1).rng();
+        let drawn: Vec<Vec<Movement>> = (0..4000)
+            .map(|_| draw([2.0, 4.0], [2.0, 4.0], 2, &mut rng))
+            .collect();
+        // 4000 times on either side: 1.95 √(2 / 4000) at the level 0.001.
+        for (index, quantiles) in case["times"].as_array().unwrap().iter().enumerate() {
+            let times: Vec<f64> = drawn.iter().map(|m| m[index].time).collect();
+            assert!(distance(&times, quantiles) < 0.0436);
+        }
+        let all = || drawn.iter().flatten();
+        let degrees: Vec<f64> = all().flat_map(|m| m.degrees).collect();
+        assert!(distance(&degrees, &case["degrees"]) < 0.0178);
+        let shifts: Vec<f64> = all().flat_map(|m| m.translation_mm).collect();
+        assert!(distance(&shifts, &case["translation"]) < 0.0178);
+    }
+
+    #[test]
+    fn no_movement_leaves_the_image() {
+        let vectors = vectors();
+        let motion = &vectors["motion"];
+        let image = volume(
+            &motion["image"],
+            &motion["shape"],
+            &motion["cases"][0]["affine"],
+        );
+        let still = Movement {
+            degrees: [0.0; 3],
+            translation_mm: [0.0; 3],
+            time: 0.4,
+        };
+        let got = apply(&image, &[still], "image").unwrap();
+        for (got, want) in got.iter().zip(&image.data) {
+            assert!((got - want).abs() < 1e-4);
+        }
+    }
+}

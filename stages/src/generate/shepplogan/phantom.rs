@@ -94,3 +94,57 @@ pub(super) fn draw(size: usize, subtype: Subtype, smoothing: bool, rng: &mut imp
     }
     image
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::seed::Stream;
+
+    use super::super::super::tests::oracle::{distance, of, vectors};
+    use super::*;
+
+    /// What describes a phantom: intensities, and pixels of each part of the head.
+    fn measures(image: &[f64], size: usize) -> [f64; 8] {
+        let count = |rows: std::ops::Range<usize>, fits: &dyn Fn(f64) -> bool| {
+            let part = image[rows.start * size..rows.end * size].iter();
+            part.filter(|&&value| fits(value)).count() as f64
+        };
+        let grey = |value: f64| value > 0.35 && value < 0.65;
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let squares: Vec<f64> = image.iter().map(|v| (v - mean(image)).powi(2)).collect();
+        let greys: Vec<f64> = image.iter().copied().filter(|&value| grey(value)).collect();
+        let steps = (size..image.len()).map(|at| (image[at] - image[at - size]).abs());
+        [
+            mean(image),
+            mean(&squares).sqrt(),
+            count(0..size, &|value| value > 0.9),
+            count(0..26, &grey),
+            count(40..size, &grey),
+            count(0..size, &|value| value < 0.01),
+            mean(&greys),
+            mean(&steps.collect::<Vec<_>>()),
+        ]
+    }
+
+    #[test]
+    fn phantoms_are_distributed_as_those_of_clinicadl() {
+        let vectors = vectors();
+        let phantoms = &vectors["phantoms"];
+        let size: usize = of(&phantoms["size"]);
+        for case in phantoms["cases"].as_array().unwrap() {
+            let (number, smoothing): (usize, bool) = (of(&case["subtype"]), of(&case["smoothing"]));
+            let subtype = Subtype::ALL[number];
+            let all: Vec<[f64; 8]> = (0..1500)
+                .map(|i| {
+                    let mut rng = Stream::root(3).child(number).child(i).rng();
+                    measures(&draw(size, subtype, smoothing, &mut rng), size)
+                })
+                .collect();
+            for (index, quantiles) in case["quantiles"].as_array().unwrap().iter().enumerate() {
+                let sample: Vec<f64> = all.iter().map(|measures| measures[index]).collect();
+                let distance = distance(&sample, quantiles);
+                // 1500 phantoms on either side: 1.95 √(2 / 1500) at the level 0.001.
+                assert!(distance < 0.0713, "{case:.60} {index}: {distance}");
+            }
+        }
+    }
+}
