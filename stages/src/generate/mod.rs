@@ -4,11 +4,23 @@
 //! two are alike; participants of the first class have a region darkened or brightened. Each image
 //! depends on the seed and its own number only: any number of workers, and any number of other
 //! participants, give the same bytes.
+//!
+//! The other stages of this family, one file each, are those of ClinicaDL 1.6.1's `generate`.
 
+mod artifacts;
+mod blur;
 mod deformation;
+mod each;
+mod grid;
+mod hypometabolic;
 mod images;
+mod random;
 mod sessions;
+mod shepplogan;
+mod source;
+mod tables;
 mod template;
+mod trivial;
 
 use engine::items::Item;
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
@@ -17,6 +29,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::volume::Volume;
 use sessions::Session;
+
+pub use artifacts::{GenerateArtifacts, GenerateArtifactsParams};
+pub use hypometabolic::{GenerateHypometabolic, GenerateHypometabolicParams};
+pub use random::{GenerateRandom, GenerateRandomParams};
+pub use shepplogan::{GenerateSheppLogan, GenerateSheppLoganParams};
+pub use source::{SourceName, SuvrRegion};
+pub use trivial::{GenerateTrivial, GenerateTrivialParams};
 
 /// Classes: the first has the planted effect.
 const CLASSES: [&str; 2] = ["AD", "CN"];

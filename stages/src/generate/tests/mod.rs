@@ -1,3 +1,11 @@
+mod artifacts;
+mod hypometabolic;
+pub(super) mod oracle;
+mod random;
+mod shepplogan;
+mod trivial;
+mod world;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
