@@ -4,9 +4,10 @@
 //! Adding one image then computes one. An item is a single file in the object store, found through a
 //! record of its own; it goes into an output by [`crate::context::Output::place`] without a copy.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -30,6 +31,40 @@ pub struct ItemStore {
     store: Store,
     reused: Arc<AtomicU64>,
     computed: Arc<AtomicU64>,
+    busy: Arc<Busy>,
+}
+
+/// The items that are being computed: equal content is computed by one thread, others wait for it.
+#[derive(Debug, Default)]
+struct Busy {
+    keys: Mutex<BTreeSet<ActionKey>>,
+    finished: Condvar,
+}
+
+impl Busy {
+    /// Waits until nobody computes the item; it is busy until what is returned is dropped.
+    fn enter(&self, key: ActionKey) -> Turn<'_> {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        while !keys.insert(key) {
+            let woken = self.finished.wait(keys);
+            keys = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        Turn { busy: self, key }
+    }
+}
+
+struct Turn<'a> {
+    busy: &'a Busy,
+    key: ActionKey,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let keys = self.busy.keys.lock();
+        keys.unwrap_or_else(PoisonError::into_inner)
+            .remove(&self.key);
+        self.busy.finished.notify_all();
+    }
 }
 
 /// The output port name under which an item's record holds its file.
@@ -42,6 +77,7 @@ impl ItemStore {
             store,
             reused: Arc::default(),
             computed: Arc::default(),
+            busy: Arc::default(),
         }
     }
 
@@ -70,6 +106,7 @@ impl ItemStore {
     ) -> Result<Item, StageError> {
         let document = json!({ "item": identity, "input": input });
         let key = ActionKey::of_document(&document);
+        let _turn = self.busy.enter(key);
         if let Some(item) = self.find(&key) {
             self.reused.fetch_add(1, Ordering::Relaxed);
             return Ok(item);

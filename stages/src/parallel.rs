@@ -56,7 +56,7 @@ fn together(errors: Vec<StageError>) -> Option<StageError> {
     }
     let messages: Vec<String> = errors.iter().map(|error| error.message.clone()).collect();
     let mut all = StageError::new(format!(
-        "{} images cannot be read: {}",
+        "{} images cannot be used: {}",
         errors.len(),
         some(&messages)
     ));
@@ -80,7 +80,7 @@ mod tests {
         let all = together(vec![bad("a"), bad("b")]).unwrap();
         assert_eq!(
             all.message,
-            "2 images cannot be read: `a` is bad; `b` is bad"
+            "2 images cannot be used: `a` is bad; `b` is bad"
         );
         assert_eq!(all.hints, ["copy it again"]);
     }

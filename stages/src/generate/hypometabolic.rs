@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::{Context, InputFile, InputPort, ParamIssue, Ports, Run, Stage, StageError};
 use serde_json::json;
 
-use super::source::{self, Source, SourceChoice, SourceName, SuvrRegion};
+use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row};
-use super::{blur, each, grid};
+use super::{blur, grid};
 use crate::caps;
 use crate::io::nifti;
+use crate::parallel::for_each;
+use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::{Affine, Volume};
 
 engine::params! {
@@ -40,13 +42,13 @@ engine::params! {
 }
 
 impl GenerateHypometabolicParams {
-    fn source(&self) -> SourceChoice<'_> {
-        SourceChoice {
-            preprocessing: SourceName::PetLinear,
-            cropped: !self.use_uncropped_image,
-            tracer: Some(&self.tracer),
-            region: Some(self.suvr_reference_region),
-        }
+    fn source(&self) -> SourceChoice {
+        SourceChoice::new(
+            PreprocessingName::PetLinear,
+            self.use_uncropped_image,
+            Some(&self.tracer),
+            Some(self.suvr_reference_region),
+        )
     }
 }
 
@@ -89,7 +91,7 @@ impl Run for GenerateHypometabolic {
             "sigma": params.sigma,
             "mask": file.digest,
         });
-        let items = each::items(&sources, context, |source| {
+        let items = for_each(&sources, context, "images", |source| {
             context.item(&identity, source.file.digest, |path| {
                 nifti::write(path, &effect.apply(source)?)
             })

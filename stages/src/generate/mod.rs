@@ -10,7 +10,6 @@
 mod artifacts;
 mod blur;
 mod deformation;
-mod each;
 mod grid;
 mod hypometabolic;
 mod images;
@@ -34,7 +33,6 @@ pub use artifacts::{GenerateArtifacts, GenerateArtifactsParams};
 pub use hypometabolic::{GenerateHypometabolic, GenerateHypometabolicParams};
 pub use random::{GenerateRandom, GenerateRandomParams};
 pub use shepplogan::{GenerateSheppLogan, GenerateSheppLoganParams};
-pub use source::{SourceName, SuvrRegion};
 pub use trivial::{GenerateTrivial, GenerateTrivialParams};
 
 /// Classes: the first has the planted effect.

@@ -8,11 +8,12 @@ use rand_distr::{Distribution, Normal};
 use serde_json::json;
 
 use super::CLASSES;
-use super::each;
-use super::source::{self, SourceChoice, SourceName, SuvrRegion};
+use super::source::{self, SourceChoice};
 use super::tables::{self, Row};
 use crate::caps;
 use crate::io::nifti;
+use crate::parallel::for_each;
+use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::Volume;
 
 /// The session of every participant.
@@ -22,7 +23,7 @@ engine::params! {
     /// Parameters of `generate-random`.
     pub struct GenerateRandomParams {
         /// The preprocessing that made the images. Default: t1-linear.
-        semantic preprocessing: SourceName = SourceName::T1Linear,
+        semantic preprocessing: PreprocessingName = PreprocessingName::T1Linear,
         /// Take the images that were not cropped. Default: false.
         semantic use_uncropped_image: bool = false,
         /// Tracer of PET images, such as 18FFDG; pet-linear needs one.
@@ -42,13 +43,13 @@ engine::params! {
 }
 
 impl GenerateRandomParams {
-    fn source(&self) -> SourceChoice<'_> {
-        SourceChoice {
-            preprocessing: self.preprocessing,
-            cropped: !self.use_uncropped_image,
-            tracer: self.tracer.as_deref(),
-            region: self.suvr_reference_region,
-        }
+    fn source(&self) -> SourceChoice {
+        SourceChoice::new(
+            self.preprocessing,
+            self.use_uncropped_image,
+            self.tracer.as_deref(),
+            self.suvr_reference_region,
+        )
     }
 }
 
@@ -88,7 +89,7 @@ impl Run for GenerateRandom {
         let image = first.read()?;
         let noise = Normal::new(params.mean, params.sigma).map_err(StageError::internal)?;
         let numbers: Vec<usize> = (0..2 * params.n_subjects).collect();
-        let items = each::items(&numbers, context, |&number| {
+        let items = for_each(&numbers, context, "images", |&number| {
             let stream = context.stream().child("participant").child(number);
             let identity = json!({
                 "stage": Self::ID,

@@ -7,98 +7,57 @@
 use std::collections::BTreeMap;
 
 use engine::{Context, InputFile, InputPort, OutputPort, ParamIssue, Ports, StageError};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::caps::{self, CapsImage, some};
+use crate::caps::{self, CapsImage, OnMissing, Restriction};
 use crate::io::nifti;
-use crate::preprocessing::{Choice, PreprocessingName};
-use crate::table::{Table, compare_sessions};
+use crate::preprocessing::{Choice, Layout, PreprocessingName, SuvrRegion};
+use crate::table::{Session, Table, compare_sessions};
 use crate::volume::Volume;
 
-/// The preprocessing that made the images of a CAPS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceName {
-    /// T1-weighted MRI registered to MNI space.
-    T1Linear,
-    /// PET registered to MNI space, scaled by the mean of a reference region.
-    PetLinear,
+/// Which images of a CAPS are meant.
+#[derive(Debug, Clone)]
+pub(super) struct SourceChoice {
+    pub(super) preprocessing: PreprocessingName,
+    pub(super) choice: Choice,
 }
 
-/// The region whose mean uptake scales a PET image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum SuvrRegion {
-    /// Pons.
-    Pons,
-    /// Cerebellum and pons.
-    CerebellumPons,
-    /// Pons, eroded.
-    Pons2,
-    /// Cerebellum and pons, eroded.
-    CerebellumPons2,
-}
-
-impl SuvrRegion {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Pons => "pons",
-            Self::CerebellumPons => "cerebellumPons",
-            Self::Pons2 => "pons2",
-            Self::CerebellumPons2 => "cerebellumPons2",
+impl SourceChoice {
+    /// The images of a preprocessing; `tracer` and `region` are of PET.
+    pub(super) fn new(
+        preprocessing: PreprocessingName,
+        use_uncropped_image: bool,
+        tracer: Option<&str>,
+        region: Option<SuvrRegion>,
+    ) -> Self {
+        let choice = Choice {
+            use_uncropped_image,
+            tracer: tracer.map(str::to_owned),
+            suvr_reference_region: region,
+            ..Choice::default()
+        };
+        Self {
+            preprocessing,
+            choice,
         }
     }
-}
 
-/// Which images of a CAPS are meant.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SourceChoice<'a> {
-    pub(super) preprocessing: SourceName,
-    pub(super) cropped: bool,
-    pub(super) tracer: Option<&'a str>,
-    pub(super) region: Option<SuvrRegion>,
-}
-
-impl SourceChoice<'_> {
     /// The pattern of ClinicaDL 1.6.1 below a session's folder.
     pub(super) fn pattern(&self) -> String {
-        match self.preprocessing {
-            SourceName::T1Linear => {
-                let choice = Choice {
-                    cropped: self.cropped,
-                };
-                PreprocessingName::T1Linear.get().file_type(&choice).pattern
-            }
-            SourceName::PetLinear => {
-                let crop = if self.cropped { "_desc-Crop" } else { "" };
-                // Both were checked with the parameters.
-                let tracer = self.tracer.unwrap_or_default();
-                let region = self.region.map_or("", SuvrRegion::name);
-                format!(
-                    "pet_linear/*_trc-{tracer}_space-MNI152NLin2009cSym{crop}_res-1x1x1\
-                     _suvr-{region}_pet.nii.gz"
-                )
-            }
-        }
+        self.preprocessing.get().file_type(&self.choice).pattern
     }
 
-    /// What PET needs besides. ClinicaDL 1.6.1 looks for a tracer called `None` in places.
+    /// What is missing or too much. ClinicaDL 1.6.1 looks for a tracer called `None` in places.
     pub(super) fn check(&self) -> Vec<ParamIssue> {
-        let mut issues = Vec::new();
-        if self.preprocessing == SourceName::PetLinear {
-            if self.tracer.is_none() {
-                issues.push(ParamIssue::new(
-                    "tracer",
-                    "pet-linear needs a tracer, such as 18FFDG",
-                ));
-            }
-            if self.region.is_none() {
-                let message = "pet-linear needs a reference region, such as cerebellumPons2";
-                issues.push(ParamIssue::new("suvr_reference_region", message));
-            }
+        let issues = self.preprocessing.check(&self.choice).into_iter();
+        let mut issues: Vec<ParamIssue> = issues
+            .map(|(field, message)| ParamIssue::new(field, message))
+            .collect();
+        let tracer = self.choice.tracer.as_deref();
+        issues.extend(tracer.and_then(|tracer| check_label("tracer", tracer)));
+        if self.preprocessing.get().layout() != Layout::Caps {
+            let message = "expected images that Clinica preprocessed";
+            issues.push(ParamIssue::new("preprocessing", message));
         }
-        issues.extend(self.tracer.and_then(|tracer| check_label("tracer", tracer)));
         issues
     }
 }
@@ -143,19 +102,22 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn new(image: CapsImage, path: &str) -> Result<Self, StageError> {
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let folder = folder.splitn(4, '/').nth(3);
+    fn new(image: CapsImage) -> Result<Self, StageError> {
+        let (folder, name) = image.below.rsplit_once('/').unwrap_or(("", &image.below));
         let Some(tail) = name.splitn(3, '_').nth(2) else {
             let shown = &image.file.shown;
             let message = format!("`{shown}` is not named `<participant>_<session>_…`");
             return Err(StageError::new(message));
         };
+        let folder = match folder {
+            "" => String::new(),
+            folder => format!("{folder}/"),
+        };
         Ok(Self {
+            folder,
+            tail: tail.to_owned(),
             participant: image.participant,
             session: image.session,
-            folder: folder.map_or(String::new(), |folder| format!("{folder}/")),
-            tail: tail.to_owned(),
             file: image.file,
         })
     }
@@ -181,63 +143,30 @@ impl Source {
     }
 }
 
-/// The images that a pattern finds, in the order of the table of participants if there is one.
+/// The images that a pattern finds; those of the table of participants, in its order, if there is one.
 ///
 /// # Errors
 /// Those of [`caps::images`]; sessions of the table without an image, all of them named.
 pub(super) fn sources(pattern: &str, context: &Context) -> Result<Vec<Source>, StageError> {
-    let caps = context.input("caps")?;
-    let images = caps::images(caps, pattern, context)?;
-    let paths: BTreeMap<&str, &str> = caps
-        .files
-        .iter()
-        .map(|(path, file)| (file.shown.as_str(), path.as_str()))
-        .collect();
-    let images = match context.optional_input("participants") {
-        Some(input) => restrict(images, &Table::read(input.only_file()?)?, pattern)?,
-        None => images,
-    };
-    images
-        .into_iter()
-        .map(|image| {
-            let path = paths.get(image.file.shown.as_str()).copied();
-            let path = path.ok_or_else(|| StageError::internal("an image is not in its CAPS"))?;
-            Source::new(image, path)
-        })
-        .collect()
-}
-
-/// The images of a table's sessions, in its order.
-fn restrict(
-    images: Vec<CapsImage>,
-    table: &Table,
-    pattern: &str,
-) -> Result<Vec<CapsImage>, StageError> {
-    let mut present: BTreeMap<(String, String), CapsImage> = images
-        .into_iter()
-        .map(|image| ((image.participant.clone(), image.session.clone()), image))
-        .collect();
-    let mut chosen = Vec::new();
-    let mut missing = Vec::new();
-    for session in table.sessions()? {
-        let key = (session.participant.to_owned(), session.session.to_owned());
-        match present.remove(&key) {
-            Some(image) => chosen.push(image),
-            None => missing.push(format!("{}, {}", key.0, key.1)),
-        }
+    let mut images = caps::images(context.input("caps")?, pattern, context)?;
+    if let Some(input) = context.optional_input("participants") {
+        let table = Table::read(input.only_file()?)?;
+        let restriction = Restriction {
+            pattern,
+            needed_pipeline: None,
+            cohorts: &[],
+            on_missing: OnMissing::Error,
+        };
+        (images, _) = restriction.apply(images, |image| image, &table, context)?;
+        let order = table.sessions()?;
+        images.sort_by_key(|image| {
+            let place = |session: &Session<'_>| {
+                session.participant == image.participant && session.session == image.session
+            };
+            order.iter().position(place)
+        });
     }
-    let shown = table.shown();
-    if !missing.is_empty() {
-        let (count, all) = (missing.len(), table.len());
-        let list = some(&missing);
-        let message =
-            format!("no image `{pattern}` for {count} of {all} sessions of `{shown}`: {list}");
-        return Err(StageError::new(message).hint("leave them out of the table"));
-    }
-    if chosen.is_empty() {
-        return Err(StageError::new(format!("`{shown}` has no session")));
-    }
-    Ok(chosen)
+    images.into_iter().map(Source::new).collect()
 }
 
 /// The first session of each participant, sorted by participant.
@@ -286,41 +215,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_of_pet_are_those_of_clinicadl() {
-        let mut choice = SourceChoice {
-            preprocessing: SourceName::PetLinear,
-            cropped: true,
-            tracer: Some("18FFDG"),
-            region: Some(SuvrRegion::CerebellumPons2),
-        };
-        assert_eq!(
-            choice.pattern(),
-            "pet_linear/*_trc-18FFDG_space-MNI152NLin2009cSym_desc-Crop_res-1x1x1\
-             _suvr-cerebellumPons2_pet.nii.gz"
-        );
-        choice.cropped = false;
-        assert!(choice.pattern().contains("Sym_res-1x1x1_suvr-"));
-        for region in ["pons", "cerebellumPons", "pons2", "cerebellumPons2"] {
-            let parsed: SuvrRegion = serde_json::from_value(region.into()).unwrap();
-            assert_eq!(parsed.name(), region);
-        }
-    }
-
-    #[test]
     fn pet_without_tracer_or_region_is_refused_rather_than_called_none() {
-        let choice = SourceChoice {
-            preprocessing: SourceName::PetLinear,
-            cropped: true,
-            tracer: None,
-            region: None,
+        let fields = |preprocessing, tracer, region| -> Vec<String> {
+            let choice = SourceChoice::new(preprocessing, false, tracer, region);
+            choice.check().into_iter().map(|i| i.field).collect()
         };
-        let fields: Vec<String> = choice.check().into_iter().map(|i| i.field).collect();
-        assert_eq!(fields, ["tracer", "suvr_reference_region"]);
-        let odd = SourceChoice {
-            tracer: Some("*/.."),
-            region: Some(SuvrRegion::Pons),
-            ..choice
-        };
-        assert!(odd.check()[0].message.contains("letters and digits"));
+        let pet = PreprocessingName::PetLinear;
+        assert_eq!(fields(pet, None, None), ["tracer", "suvr_reference_region"]);
+        assert_eq!(fields(pet, Some("*x"), Some(SuvrRegion::Pons)), ["tracer"]);
+        assert_eq!(fields(PreprocessingName::T1, None, None), ["preprocessing"]);
     }
 }

@@ -13,11 +13,12 @@ use rand_distr::{Distribution, Normal};
 use serde_json::json;
 
 use super::CLASSES;
-use super::each;
-use super::source::{self, Source, SourceChoice, SourceName, SuvrRegion};
+use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row};
 use crate::caps;
 use crate::io::nifti;
+use crate::parallel::for_each;
+use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::Volume;
 
 /// Standard deviation of the raw noise, and what it is multiplied by to become percent.
@@ -29,7 +30,7 @@ engine::params! {
     /// Parameters of `generate-trivial`.
     pub struct GenerateTrivialParams {
         /// The preprocessing that made the images. Default: t1-linear.
-        semantic preprocessing: SourceName = SourceName::T1Linear,
+        semantic preprocessing: PreprocessingName = PreprocessingName::T1Linear,
         /// Take the images that were not cropped. Default: false.
         semantic use_uncropped_image: bool = false,
         /// Tracer of PET images, such as 18FFDG; pet-linear needs one.
@@ -46,13 +47,13 @@ engine::params! {
 }
 
 impl GenerateTrivialParams {
-    fn source(&self) -> SourceChoice<'_> {
-        SourceChoice {
-            preprocessing: self.preprocessing,
-            cropped: !self.use_uncropped_image,
-            tracer: self.tracer.as_deref(),
-            region: self.suvr_reference_region,
-        }
+    fn source(&self) -> SourceChoice {
+        SourceChoice::new(
+            self.preprocessing,
+            self.use_uncropped_image,
+            self.tracer.as_deref(),
+            self.suvr_reference_region,
+        )
     }
 }
 
@@ -99,7 +100,7 @@ impl Run for GenerateTrivial {
             .iter()
             .flat_map(|source| [(source, 0), (source, 1)])
             .collect();
-        let items = each::items(&images, context, |&(source, class)| {
+        let items = for_each(&images, context, "images", |&(source, class)| {
             let mask = &masks[class];
             let stream = context.stream().child("image").child(&source.participant);
             let stream = stream.child(&source.session).child(CLASSES[class]);

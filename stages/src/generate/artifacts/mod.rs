@@ -13,11 +13,13 @@ use rand::Rng;
 use rand_distr::Normal;
 use serde_json::json;
 
-use super::source::{self, Source, SourceChoice, SourceName, SuvrRegion};
+use super::random;
+use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row, truth};
-use super::{each, random};
 use crate::caps;
 use crate::io::nifti;
+use crate::parallel::for_each;
+use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::Volume;
 use motion::Movement;
 
@@ -25,7 +27,7 @@ engine::params! {
     /// Parameters of `generate-artifacts`. Artifacts are applied in the order motion, contrast, noise.
     pub struct GenerateArtifactsParams {
         /// The preprocessing that made the images. Default: t1-linear.
-        semantic preprocessing: SourceName = SourceName::T1Linear,
+        semantic preprocessing: PreprocessingName = PreprocessingName::T1Linear,
         /// Take the images that were not cropped. Default: false.
         semantic use_uncropped_image: bool = false,
         /// Tracer of PET images, such as 18FFDG; pet-linear needs one.
@@ -61,13 +63,13 @@ const LARGEST: [(&str, f64); 4] = [
 ];
 
 impl GenerateArtifactsParams {
-    fn source(&self) -> SourceChoice<'_> {
-        SourceChoice {
-            preprocessing: self.preprocessing,
-            cropped: !self.use_uncropped_image,
-            tracer: self.tracer.as_deref(),
-            region: self.suvr_reference_region,
-        }
+    fn source(&self) -> SourceChoice {
+        SourceChoice::new(
+            self.preprocessing,
+            self.use_uncropped_image,
+            self.tracer.as_deref(),
+            self.suvr_reference_region,
+        )
     }
 
     /// The chosen artifacts in the order of their application, with what file names say.
@@ -135,7 +137,7 @@ impl Stage for GenerateArtifacts {
 impl Run for GenerateArtifacts {
     fn run(params: &GenerateArtifactsParams, context: &Context) -> Result<(), StageError> {
         let sources = source::sources(&params.source().pattern(), context)?;
-        let items = each::items(&sources, context, |source| {
+        let items = for_each(&sources, context, "images", |source| {
             let drawn = Drawn::of(params, context, source);
             let identity = json!({
                 "stage": Self::ID,

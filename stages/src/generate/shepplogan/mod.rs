@@ -15,8 +15,9 @@ use rand::Rng;
 use serde_json::json;
 
 use super::tables::{self, Row};
-use super::{CLASSES, each, source};
+use super::{CLASSES, source};
 use crate::io::nifti;
+use crate::parallel::for_each;
 use crate::volume::Volume;
 use phantom::Subtype;
 
@@ -127,13 +128,13 @@ impl Run for GenerateSheppLogan {
                 }
             })
             .collect();
-        let images = each::items(&participants, context, |participant| {
+        let images = for_each(&participants, context, "images", |participant| {
             item(params, participant, "image", context, |path, data| {
                 let size = params.image_size;
                 nifti::write(path, &slice(data, size))
             })
         })?;
-        let tensors = each::items(&participants, context, |participant| {
+        let tensors = for_each(&participants, context, "images", |participant| {
             item(params, participant, "tensor", context, |path, data| {
                 let size = params.image_size;
                 let array = Array::try_new(vec![1, size, size], ArrayData::F32(data));

@@ -130,7 +130,7 @@ fn a_caps_without_images_and_sessions_without_one_are_told() {
         "{message}"
     );
     assert!(
-        message.ends_with("sub-9, ses-M000; sub-2, ses-M000"),
+        message.ends_with("sub-2, ses-M000; sub-9, ses-M000"),
         "{message}"
     );
     std::fs::write(

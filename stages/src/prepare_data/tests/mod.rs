@@ -251,7 +251,7 @@ fn all_broken_images_are_named_at_once() {
     std::fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
     let error = world.error();
     assert!(
-        error.message.starts_with("2 images cannot be read: "),
+        error.message.starts_with("2 images cannot be used: "),
         "{error}"
     );
     for part in [

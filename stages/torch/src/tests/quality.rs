@@ -168,7 +168,7 @@ fn missing_sessions_broken_images_and_wrong_weights_are_told() {
     }
     let error = run(&world, "main", json!({})).unwrap_err();
     assert!(
-        error.message.starts_with("2 images cannot be read"),
+        error.message.starts_with("2 images cannot be used"),
         "{error}"
     );
     let error = run(&world, "main", json!({ "network": "darq" })).unwrap_err();
