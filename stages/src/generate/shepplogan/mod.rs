@@ -23,6 +23,8 @@ use phantom::Subtype;
 
 /// The session of every participant.
 const SESSION: &str = "ses-M000";
+/// How the names of images end.
+const SUFFIX: &str = "_space-SheppLogan_phantom.nii.gz";
 /// How far from 1 rounding may bring a sum of probabilities.
 const ROUNDING: f64 = 1e-8;
 
@@ -150,7 +152,10 @@ impl Run for GenerateSheppLogan {
                 format!("subjects/{name}/{SESSION}"),
                 format!("{name}_{SESSION}_space-SheppLogan"),
             );
-            caps.place(&format!("{folder}/shepplogan/{stem}_phantom.nii.gz"), image);
+            caps.place(
+                &format!("{folder}/shepplogan/{name}_{SESSION}{SUFFIX}"),
+                image,
+            );
             caps.place(
                 &format!(
                     "{folder}/deeplearning_prepare_data/slice_based/custom/\
@@ -233,7 +238,8 @@ fn choose(probabilities: [f64; 3], place: f64) -> usize {
     ends.iter().position(|&end| place < end).unwrap_or(last)
 }
 
-/// What ClinicaDL 1.6.1 needs to find the tensors.
+/// What ClinicaDL 1.6.1 needs to find the tensors, `custom_suffix` included, which it asks for and does
+/// not write itself.
 fn write_extraction(
     params: &GenerateSheppLoganParams,
     context: &Context,
@@ -244,6 +250,7 @@ fn write_extraction(
         "preprocessing": "custom",
         "mode": "slice",
         "use_uncropped_image": false,
+        "custom_suffix": SUFFIX,
         "prepare_dl": true,
         "extract_json": name,
         "slice_direction": 2,
@@ -251,7 +258,7 @@ fn write_extraction(
         "discarded_slices": 0,
         "num_slices": 1,
         "file_type": {
-            "pattern": "*_space-SheppLogan_phantom.nii.gz",
+            "pattern": format!("*{SUFFIX}"),
             "description": "Custom suffix",
             "needed_pipeline": "shepplogan",
         },

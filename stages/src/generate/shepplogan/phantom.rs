@@ -110,11 +110,12 @@ mod tests {
         };
         let grey = |value: f64| value > 0.35 && value < 0.65;
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-        let squares: Vec<f64> = image.iter().map(|v| (v - mean(image)).powi(2)).collect();
+        let centre = mean(image);
+        let squares: Vec<f64> = image.iter().map(|v| (v - centre).powi(2)).collect();
         let greys: Vec<f64> = image.iter().copied().filter(|&value| grey(value)).collect();
         let steps = (size..image.len()).map(|at| (image[at] - image[at - size]).abs());
         [
-            mean(image),
+            centre,
             mean(&squares).sqrt(),
             count(0..size, &|value| value > 0.9),
             count(0..26, &grey),
@@ -145,6 +146,21 @@ mod tests {
                 // 1500 phantoms on either side: 1.95 √(2 / 1500) at the level 0.001.
                 assert!(distance < 0.0713, "{case:.60} {index}: {distance}");
             }
+        }
+    }
+
+    /// ClinicaDL 1.6.1 computes a clipped image and throws it away: there was nothing to clip.
+    #[test]
+    fn intensities_are_between_0_and_1_also_after_smoothing() {
+        for seed in 0..50 {
+            let image = draw(64, Subtype::Large, true, &mut Stream::root(seed).rng());
+            // Weights of the blur sum to 1 up to rounding.
+            assert!(
+                image
+                    .iter()
+                    .all(|value| (0.0..=1.0 + 1e-12).contains(value))
+            );
+            assert!(image.iter().any(|value| *value > 0.3));
         }
     }
 }

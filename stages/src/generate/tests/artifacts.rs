@@ -84,6 +84,7 @@ fn the_diagnosis_is_text_and_each_artifact_has_a_column() {
     assert_eq!(text, "participant_id\tsynthetic\nsub-1\t1\nsub-3\t1\n");
 }
 
+/// ClinicaDL 1.6.1 has no seed: nothing can be made again.
 #[test]
 fn images_do_not_depend_on_workers_or_other_participants() {
     let world = World::with_t1();

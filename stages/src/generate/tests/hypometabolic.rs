@@ -161,3 +161,12 @@ fn masks_outside_of_the_image_or_of_other_values_are_refused() {
     let none = world.error(STAGE, &json!({ "tracer": "11CPIB" }));
     assert!(none.contains("`caps` has no image") && none.contains("_trc-11CPIB_"));
 }
+
+/// ClinicaDL 1.6.1 downloads its mask, and a failure ends with an UnboundLocalError: here it is an input.
+#[test]
+fn without_a_mask_the_error_says_so() {
+    let world = pet_world();
+    std::fs::remove_file(world.path("mask")).unwrap();
+    let message = world.error(STAGE, &json!({}));
+    assert_eq!(message, "nothing is connected to input `mask`");
+}

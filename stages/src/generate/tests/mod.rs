@@ -1,6 +1,7 @@
 mod artifacts;
 mod hypometabolic;
 pub(super) mod oracle;
+mod page;
 mod random;
 mod shepplogan;
 mod trivial;

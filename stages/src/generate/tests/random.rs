@@ -27,6 +27,7 @@ fn noise_is_distributed_as_that_of_clinicadl() {
     assert!((mean - of::<f64>(&case["mean"])).abs() < 0.03);
 }
 
+/// ClinicaDL 1.6.1 has no seed: nothing can be made again.
 #[test]
 fn images_do_not_depend_on_workers_or_on_how_many_others_there_are() {
     let run = |n: usize, cpus: usize| {

@@ -66,6 +66,7 @@ fn the_image_is_one_and_equals_the_tensor() {
     assert_eq!(distinct.len(), 4);
 }
 
+/// ClinicaDL 1.6.1 writes no `custom_suffix`, and ends with a KeyError when it reads such a tensor.
 #[test]
 fn the_extraction_file_has_the_keys_of_clinicadl() {
     let world = World::new();
@@ -75,7 +76,7 @@ fn the_extraction_file_has_the_keys_of_clinicadl() {
     let extraction: Value = serde_json::from_str(&text).unwrap();
     let expected = json!({
         "preprocessing": "custom", "mode": "slice", "use_uncropped_image": false,
-        "prepare_dl": true, "extract_json": "phantoms.json", "slice_direction": 2,
+        "custom_suffix": "_space-SheppLogan_phantom.nii.gz", "prepare_dl": true, "extract_json": "phantoms.json", "slice_direction": 2,
         "slice_mode": "single", "discarded_slices": 0, "num_slices": 1,
         "file_type": {
             "pattern": "*_space-SheppLogan_phantom.nii.gz",
@@ -88,6 +89,7 @@ fn the_extraction_file_has_the_keys_of_clinicadl() {
     assert_eq!(keys(&extraction), keys(&expected));
 }
 
+/// ClinicaDL 1.6.1 has no seed: nothing can be made again.
 #[test]
 fn phantoms_do_not_depend_on_workers_or_on_how_many_others_there_are() {
     let world = World::new();
