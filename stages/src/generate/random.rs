@@ -12,6 +12,7 @@ use super::source::{self, SourceChoice};
 use super::tables::{self, Row};
 use crate::caps;
 use crate::io::nifti;
+use crate::leakage::DERIVED_FROM;
 use crate::parallel::for_each;
 use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::Volume;
@@ -111,10 +112,10 @@ impl Run for GenerateRandom {
             rows.push(Row {
                 participant,
                 session: SESSION.to_owned(),
-                cells: [class, "60", "F"].map(str::to_owned).to_vec(),
+                cells: [class, "60", "F", &first.participant].map(str::to_owned).to_vec(),
             });
         }
-        tables::write(&["diagnosis", "age_bl", "sex"], rows, context)
+        tables::write(&["diagnosis", "age_bl", "sex", DERIVED_FROM], rows, context)
     }
 }
 

@@ -17,6 +17,7 @@ use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row};
 use crate::caps;
 use crate::io::nifti;
+use crate::leakage::DERIVED_FROM;
 use crate::parallel::for_each;
 use crate::preprocessing::{PreprocessingName, SuvrRegion};
 use crate::volume::Volume;
@@ -132,10 +133,10 @@ impl Run for GenerateTrivial {
             rows.push(Row {
                 participant,
                 session: source.session.clone(),
-                cells: [CLASSES[*class], "60", "F"].map(str::to_owned).to_vec(),
+                cells: [CLASSES[*class], "60", "F", &source.participant].map(str::to_owned).to_vec(),
             });
         }
-        tables::write(&["diagnosis", "age_bl", "sex"], rows, context)
+        tables::write(&["diagnosis", "age_bl", "sex", DERIVED_FROM], rows, context)
     }
 }
 

@@ -141,7 +141,7 @@ fn a_caps_without_images_and_sessions_without_one_are_told() {
     .unwrap();
     assert_eq!(
         world.error(STAGE, &json!({})),
-        "`participants.tsv` has no session"
+        "no session of `participants.tsv` has an image"
     );
     let world = World::new();
     let nothing = volume([4, 4, 4], |_| f32::NAN);
