@@ -11,8 +11,9 @@ use engine::{Registry, Stage, StageError};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::folds::assign;
-use super::kfold::partitions;
+use super::folds::stratified;
+use super::kfold::Design;
+use super::mersenne::RandomState;
 use super::single::{Found, partition};
 use super::{KFoldParams, Partition, Split, SplitParams, ValidationSessions};
 use crate::table::Table;
@@ -22,7 +23,7 @@ const KFOLD: &str = include_str!("../../../tests/reference/split/kfold.json");
 
 /// Members of each fold, as scikit-learn lists test indices.
 fn folds(classes: &[&str], k: usize) -> Vec<Vec<usize>> {
-    let assigned = assign(classes, k, 2);
+    let assigned = stratified(classes, k, &mut RandomState::new(2));
     (0..k)
         .map(|fold| {
             (0..classes.len())
@@ -60,13 +61,26 @@ fn cohort(n: usize) -> Table {
 }
 
 fn split(params: &SplitParams, table: &Table, seed: u64) -> Result<Found, StageError> {
-    partition(params, table, Stream::root(seed), &|| Ok(()))
+    let people = table.people()?;
+    partition(params, table, &people, Stream::root(seed), &|| Ok(()))
+}
+
+fn partitions(
+    params: &KFoldParams,
+    table: &Table,
+) -> Result<(Vec<Partition>, Vec<String>), StageError> {
+    Design::read(params, table, &table.people()?)?.partitions()
+}
+
+fn tables(partition: &Partition, table: &Table) -> BTreeMap<&'static str, Table> {
+    let people = table.people().unwrap();
+    let tables = partition.tables(table, &people, ValidationSessions::All);
+    tables.into_iter().collect()
 }
 
 /// Checks what holds for every split of every stage.
 fn assert_whole(partition: &Partition, table: &Table) {
-    let tables = partition.tables(table, ValidationSessions::All).unwrap();
-    let tables: BTreeMap<&str, Table> = tables.into_iter().collect();
+    let tables = tables(partition, table);
     let rows = |name: &str| -> BTreeSet<(String, String)> {
         let sessions = tables[name].sessions().unwrap();
         let owned = |s: &crate::table::Session<'_>| (s.participant.into(), s.session.into());
@@ -123,7 +137,7 @@ fn kfold_writes_the_bytes_of_clinicadl() {
         };
         let mut files = BTreeMap::new();
         for (split, partition) in partitions(&params, &table).unwrap().0.iter().enumerate() {
-            for (name, table) in partition.tables(&table, ValidationSessions::All).unwrap() {
+            for (name, table) in tables(partition, &table) {
                 let text = String::from_utf8(table.to_tsv().unwrap()).unwrap();
                 files.insert(format!("split-{split}/{name}.tsv"), text);
             }

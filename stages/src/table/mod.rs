@@ -6,13 +6,13 @@
 mod column;
 mod edit;
 mod parse;
+mod people;
 mod session;
-
-use std::collections::BTreeMap;
 
 use engine::{InputFile, StageError};
 
 pub use column::Column;
+pub use people::People;
 pub use session::{Person, SINGLE_COHORT, Session, compare_sessions, months};
 
 /// Column of participants.
@@ -139,38 +139,9 @@ impl Table {
             .collect()
     }
 
-    /// The row of each participant's first session, participants in order of their text, and of that of
-    /// their cohorts.
-    ///
-    /// # Errors
-    /// Those of [`Table::sessions`].
-    pub fn baseline(&self) -> Result<Vec<usize>, StageError> {
-        let mut first: BTreeMap<Person<'_>, (usize, &str)> = BTreeMap::new();
-        for (row, session) in self.sessions()?.into_iter().enumerate() {
-            let earliest = first
-                .entry(session.person())
-                .or_insert((row, session.session));
-            if compare_sessions(session.session, earliest.1).is_lt() {
-                *earliest = (row, session.session);
-            }
-        }
-        Ok(first.into_values().map(|(row, _)| row).collect())
-    }
-
-    /// All rows of the participants of `baseline` rows, participant by participant, in file order.
-    ///
-    /// # Errors
-    /// Those of [`Table::sessions`].
-    pub fn longitudinal(&self, baseline: &[usize]) -> Result<Vec<usize>, StageError> {
-        let sessions = self.sessions()?;
-        let mut rows: BTreeMap<Person<'_>, Vec<usize>> = BTreeMap::new();
-        for (row, session) in sessions.iter().enumerate() {
-            rows.entry(session.person()).or_default().push(row);
-        }
-        Ok(baseline
-            .iter()
-            .flat_map(|&row| rows[&sessions[row].person()].clone())
-            .collect())
+    /// The line of a row in its file.
+    pub fn line(&self, row: usize) -> u64 {
+        self.rows[row].line
     }
 
     /// The table of some rows.

@@ -20,7 +20,7 @@ const GOOD: &str = "age\tparticipant_id\tsession_id\n70\tsub-2\tses-M12\n71\tsub
 fn the_baseline_is_the_first_session_in_time() {
     let table = parse(GOOD).unwrap();
     assert_eq!(table.baseline().unwrap(), [1, 3]);
-    assert_eq!(table.longitudinal(&[3]).unwrap(), [0, 2, 3]);
+    assert_eq!(table.people().unwrap().longitudinal(&[3]), [0, 2, 3]);
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn the_same_participant_id_in_two_cohorts_is_two_people() {
     )
     .unwrap();
     assert_eq!(table.baseline().unwrap(), [3, 2, 0]);
-    assert_eq!(table.longitudinal(&[0, 2]).unwrap(), [0, 4, 1, 2]);
+    assert_eq!(table.people().unwrap().longitudinal(&[0, 2]), [0, 4, 1, 2]);
     assert_eq!(
         table.sessions().unwrap()[1].to_string(),
         "sub-1 of cohort `A`, ses-M012"
