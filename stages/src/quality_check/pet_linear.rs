@@ -105,6 +105,13 @@ impl Run for QualityCheckPetLinear {
         let images = images(&params.pattern(), params.on_missing, context)?;
         let mask = only_volume("mask", context)?;
         let shown = &context.input("mask")?.shown;
+        // Such a mask would let every image pass.
+        if !mask.data.iter().copied().any(is_inside) {
+            let message = format!("no voxel of the mask `{shown}` is 1");
+            return Err(
+                StageError::new(message).hint("a mask of 0 and 255 has to be divided by 255")
+            );
+        }
         let mask_sum: f64 = mask.data.iter().map(|&value| f64::from(value)).sum();
         if !(mask_sum.is_finite() && mask_sum > 0.0) {
             let message =
@@ -144,11 +151,16 @@ pub(super) fn score(image: &Volume, mask: &Volume) -> Option<f64> {
     for (&value, &mask) in image.data.iter().zip(&mask.data) {
         mask_sum += f64::from(mask);
         let scaled = (f64::from(value) - least) / (most - least);
-        if (1.0..2.0).contains(&mask) && scaled >= LEAST {
+        if is_inside(mask) && scaled >= LEAST {
             inside += scaled;
         }
     }
     Some(1.0 - inside / mask_sum)
+}
+
+/// Whether a value of the mask is 1 when truncated to a whole number.
+fn is_inside(mask: f32) -> bool {
+    (1.0..2.0).contains(&mask)
 }
 
 /// Least and largest intensity; `None` if they are equal or a voxel is not finite.

@@ -115,13 +115,15 @@ impl Run for QualityCheckT1Volume {
         let of = format!("the mask `{}`", context.input("mask")?.shown);
         let shown = &context.input("template")?.shown;
         require_shape(&template, shown, mask.shape, &of)?;
-        if template
-            .data
-            .iter()
-            .chain(&mask.data)
-            .any(|value| !value.is_finite())
-        {
-            let message = format!("`{shown}` or {of} has voxels that are not finite");
+        let masked = masked(&template, &mask);
+        if !masked.iter().all(|value| value.is_finite()) {
+            let message = format!("`{shown}` times {of} has voxels that are not finite");
+            return Err(StageError::new(message));
+        }
+        #[expect(clippy::float_cmp, reason = "exactly constant")]
+        let differs = |&value: &f64| value != masked[0];
+        if !masked.iter().any(differs) {
+            let message = format!("`{shown}` is constant within {of}: nothing is similar to it");
             return Err(StageError::new(message));
         }
         let identity = json!({
@@ -133,7 +135,7 @@ impl Run for QualityCheckT1Volume {
         let measures = measure(&images, &identity, context, |image| {
             let volume = nifti::read(&image.file.path, &image.file.shown)?;
             require_shape(&volume, &image.file.shown, mask.shape, &of)?;
-            Ok(Measures::of(&volume, &template, &mask))
+            Ok(Measures::of(&volume, &masked, &mask))
         })?;
         write(params, &images, &measures, context)
     }
@@ -195,6 +197,14 @@ fn warn_without_map(caps: &Input, images: &[CapsImage], context: &Context) {
     }
 }
 
+/// Each voxel times the mask's.
+fn masked(volume: &Volume, mask: &Volume) -> Vec<f64> {
+    let pairs = volume.data.iter().zip(&mask.data);
+    pairs
+        .map(|(&value, &mask)| f64::from(value) * f64::from(mask))
+        .collect()
+}
+
 /// What is measured of a map; `None` where it is not a number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Measures {
@@ -204,7 +214,8 @@ pub(super) struct Measures {
 }
 
 impl Measures {
-    fn of(map: &Volume, template: &Volume, mask: &Volume) -> Self {
+    /// Of a map, a template times the mask, and the mask.
+    fn of(map: &Volume, template: &[f64], mask: &Volume) -> Self {
         if map.data.iter().any(|value| !value.is_finite()) {
             return Self {
                 max_intensity: None,
@@ -214,16 +225,10 @@ impl Measures {
         }
         let most = map.data.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let non_zero = map.data.iter().filter(|value| **value != 0.0).count();
-        let masked = |volume: &Volume| -> Vec<f64> {
-            let pairs = volume.data.iter().zip(&mask.data);
-            pairs
-                .map(|(&value, &mask)| f64::from(value) * f64::from(mask))
-                .collect()
-        };
         Self {
             max_intensity: Some(f64::from(most)),
             non_zero_percentage: Some(non_zero as f64 / map.data.len() as f64),
-            frontal_similarity: normalised_mutual_information(&masked(template), &masked(map)),
+            frontal_similarity: normalised_mutual_information(template, &masked(map, mask)),
         }
     }
 

@@ -98,7 +98,8 @@ fn the_threshold_is_nine_tenths_and_a_score_equal_to_it_fails() {
 #[test]
 fn a_new_session_is_measured_alone_and_threads_do_not_matter() {
     let world = world();
-    let first = run(&world).unwrap();
+    // On one thread: two might measure equal images at the same time.
+    let first = world.run(ID, params(json!({})), 1, &["mask"]).unwrap();
     assert_eq!(
         first.finished.items_computed,
         4 - 1,
@@ -155,13 +156,20 @@ fn images_on_another_grid_than_the_mask_are_all_named() {
 }
 
 #[test]
-fn an_empty_mask_is_refused() {
+fn a_mask_that_would_let_every_image_pass_is_refused() {
     let world = world();
-    world.write_volume("mask.nii.gz", &volume(SHAPE, |_, _, _| 0.0));
-    let message = run(&world).err().unwrap().message;
+    let refused = |mask: &Volume| {
+        world.write_volume("mask.nii.gz", mask);
+        run(&world).err().unwrap().message
+    };
+    for value in [0.0, 0.5, 255.0, f64::NAN] {
+        let message = refused(&volume(SHAPE, |_, _, _| value));
+        assert_eq!(message, "no voxel of the mask `mask.nii.gz` is 1");
+    }
+    let message = refused(&volume(SHAPE, |i, _, _| if i == 0 { 1.0 } else { -1.0 }));
     assert_eq!(
         message,
-        "the sum of the mask `mask.nii.gz` is 0, expected more than 0"
+        "the sum of the mask `mask.nii.gz` is -7429, expected more than 0"
     );
 }
 

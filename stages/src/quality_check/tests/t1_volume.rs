@@ -180,6 +180,12 @@ fn maps_mask_and_template_must_be_on_one_grid() {
     world.write_volume("mask.nii.gz", &nan);
     let message = run(&world, json!({})).err().unwrap().message;
     assert!(message.contains("not finite"), "{message}");
+    world.write_volume("mask.nii.gz", &volume(SHAPE, |_, _, _| 0.0));
+    let message = run(&world, json!({})).err().unwrap().message;
+    assert!(
+        message.contains("is constant within the mask `mask.nii.gz`"),
+        "{message}"
+    );
 }
 
 #[test]
