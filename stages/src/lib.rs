@@ -8,6 +8,7 @@ pub mod command;
 pub mod extraction;
 pub mod generate;
 pub mod io;
+pub mod leakage;
 pub mod learning;
 pub mod metrics;
 pub mod parallel;

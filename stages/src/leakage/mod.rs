@@ -1,0 +1,1 @@
+pub const DERIVED_FROM: &str = "derived_from";
