@@ -219,7 +219,7 @@ fn the_table_of_stages_is_sorted_and_documented() {
             stage
                 .id()
                 .chars()
-                .all(|c| c.is_ascii_lowercase() || c == '-'),
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
             "{}",
             stage.id()
         );

@@ -14,7 +14,7 @@ use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
 use crate::thumbnail::Thumbnail;
-use crate::volume::Affine;
+use crate::volume::{Affine, Volume};
 
 /// Name of the tensor.
 const TENSOR: &str = "image";
@@ -129,6 +129,16 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
         SafeTensorError::IoError(e) => StageError::io("write", path, &e),
         other => StageError::internal(other),
     })
+}
+
+/// Writes a volume as an image of one channel.
+///
+/// # Errors
+/// Any I/O error, naming the file.
+pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), StageError> {
+    let [x, y, z] = volume.shape;
+    let image = ArrayView4::from_shape((1, x, y, z), &volume.data).map_err(StageError::internal)?;
+    write(path, &Content::Whole(image), volume.affine)
 }
 
 /// What is noticed of voxels.

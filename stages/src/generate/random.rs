@@ -112,7 +112,9 @@ impl Run for GenerateRandom {
             rows.push(Row {
                 participant,
                 session: SESSION.to_owned(),
-                cells: [class, "60", "F", &first.participant].map(str::to_owned).to_vec(),
+                cells: [class, "60", "F", &first.participant]
+                    .map(str::to_owned)
+                    .to_vec(),
             });
         }
         tables::write(&["diagnosis", "age_bl", "sex", DERIVED_FROM], rows, context)

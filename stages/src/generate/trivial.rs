@@ -133,7 +133,9 @@ impl Run for GenerateTrivial {
             rows.push(Row {
                 participant,
                 session: source.session.clone(),
-                cells: [CLASSES[*class], "60", "F", &source.participant].map(str::to_owned).to_vec(),
+                cells: [CLASSES[*class], "60", "F", &source.participant]
+                    .map(str::to_owned)
+                    .to_vec(),
             });
         }
         tables::write(&["diagnosis", "age_bl", "sex", DERIVED_FROM], rows, context)

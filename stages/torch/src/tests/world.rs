@@ -122,7 +122,7 @@ impl World {
         let path = self.path(&format!("tensors/{file}"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let data = (0..count).map(voxel).collect();
-        tensor_file::write(
+        tensor_file::write_volume(
             &path,
             &Volume {
                 data,
