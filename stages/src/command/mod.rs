@@ -54,6 +54,8 @@ engine::params! {
         semantic tools: Vec<String> = Vec::new(),
         /// The file name, by input, under which the program finds an input of one file: programs that judge a file by its ending need one. Default: that of the artifact.
         semantic(neutral = BTreeMap::new()) file_names: BTreeMap<String, String> = BTreeMap::new(),
+        /// Whether what is made of one participant depends on others, as templates, harmonisation, selected features and augmented copies do. Such a command must see the training part only; `check` refuses it before a split. Default: false.
+        cosmetic fitted: bool = false,
     }
 }
 

@@ -96,6 +96,8 @@ engine::params! {
         semantic bootstrap: u32 = 3000,
         /// Arithmetic. Default `float32`.
         semantic precision: Precision = Precision::Float32,
+        /// Why training and validation may share participants; empty (default): they may not.
+        semantic(neutral = String::new()) allow_leakage: String = String::new(),
         /// Threads that load images ahead; 0 loads in line. Default 2.
         #[schemars(range(max = 256))]
         resource n_proc: u32 = 2,

@@ -1,0 +1,89 @@
+//! What was checked, in words that a reviewer can read and a program can compare.
+
+use engine::{Digest, Output, StageError};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// File name of a certificate in the artifacts of learning stages.
+pub const CERTIFICATE: &str = "leakage.json";
+
+/// Version of the format.
+const FORMAT: u32 = 1;
+
+/// One comparison of two data groups.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What was compared: participants, sources of synthetic participants, images.
+    pub what: String,
+    /// The groups.
+    pub between: [String; 2],
+    /// Participants of each.
+    pub participants: [usize; 2],
+    /// Sessions of each.
+    pub sessions: [usize; 2],
+    /// How many both have; 0 where nothing leaks.
+    pub shared: usize,
+}
+
+/// What was checked about an action's data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Certificate {
+    /// The comparisons.
+    pub checks: Vec<Check>,
+    /// The scenarios that are allowed, with the reason.
+    allowed: Vec<Allowance>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Allowance {
+    scenarios: Vec<String>,
+    reason: String,
+}
+
+impl Certificate {
+    /// Notes that a leak is known.
+    pub(super) fn allow(&mut self, reason: &str, scenarios: &[&str]) {
+        self.allowed.push(Allowance {
+            scenarios: scenarios.iter().map(|&name| name.to_owned()).collect(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// What every table says of data that leak: the scenarios and the reason. None where nothing does.
+    pub fn watermark(&self) -> Option<String> {
+        let each = self.allowed.iter().map(|allowance| {
+            let scenarios = allowance.scenarios.join(", ");
+            format!("{scenarios}: {}", allowance.reason)
+        });
+        let text = each.collect::<Vec<_>>().join("; ");
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The document, with the digest of what it says.
+    ///
+    /// # Errors
+    /// Never for these types.
+    pub fn document(&self) -> Result<Value, StageError> {
+        let mut document = serde_json::json!({
+            "format": FORMAT,
+            "checks": self.checks,
+            "allowed": self.allowed,
+        });
+        let digest = Digest::of(document.to_string().as_bytes());
+        document["digest"] = digest.to_string().into();
+        Ok(document)
+    }
+
+    /// Writes it among an action's outputs, in the folder `folder` or at the root.
+    ///
+    /// # Errors
+    /// Any I/O error, naming the file.
+    pub fn write(&self, output: &Output, folder: &str) -> Result<(), StageError> {
+        let path = match folder {
+            "" => CERTIFICATE.to_owned(),
+            folder => format!("{folder}/{CERTIFICATE}"),
+        };
+        let text = serde_json::to_string_pretty(&self.document()?).map_err(StageError::internal)?;
+        output.write(&path, (text + "\n").as_bytes())
+    }
+}
