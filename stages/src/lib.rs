@@ -21,6 +21,7 @@ use engine::registry::{AnyStage, Declared, Native};
 
 /// Every stage, sorted by ID.
 pub static STAGES: &[&dyn AnyStage] = &[
+    &Native::<split::Adapt>::new(),
     &Native::<clinical::Analysis>::new(),
     &Native::<command::Command>::new(),
     &Native::<generate::Generate>::new(),
@@ -31,6 +32,7 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<split::KFold>::new(),
     &Declared::<learning::Predict>::new(),
     &Native::<prepare_data::PrepareData>::new(),
+    &Native::<split::PrepareExperiment>::new(),
     &Native::<split::Split>::new(),
     &Declared::<learning::Train>::new(),
 ];
