@@ -26,6 +26,7 @@ use engine::registry::{AnyStage, Declared, Native};
 
 /// Every stage, sorted by ID.
 pub static STAGES: &[&dyn AnyStage] = &[
+    &Native::<split::Adapt>::new(),
     &Native::<clinical::Analysis>::new(),
     &Native::<command::Command>::new(),
     &Native::<generate::Generate>::new(),
@@ -44,6 +45,7 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<quality_check::QualityCheckPetLinear>::new(),
     &Declared::<quality_check::QualityCheckT1Linear>::new(),
     &Native::<quality_check::QualityCheckT1Volume>::new(),
+    &Native::<split::PrepareExperiment>::new(),
     &Native::<split::Split>::new(),
     &Declared::<learning::Train>::new(),
 ];

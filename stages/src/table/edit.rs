@@ -23,6 +23,39 @@ impl Table {
         }
     }
 
+    /// The rows of several tables in one, with the columns of all of them in order of appearance; cells
+    /// that a table does not have are empty.
+    ///
+    /// Rows keep the lines of the file that they come from.
+    pub fn concatenated(shown: &str, tables: &[Self]) -> Self {
+        let mut columns: Vec<String> = Vec::new();
+        for name in tables.iter().flat_map(Self::columns) {
+            if !columns.contains(name) {
+                columns.push(name.clone());
+            }
+        }
+        let mut rows = Vec::new();
+        for table in tables {
+            let places: Vec<Option<usize>> = columns
+                .iter()
+                .map(|name| table.columns.iter().position(|column| column == name))
+                .collect();
+            rows.extend(table.rows.iter().map(|row| {
+                let cell = |place: &Option<usize>| place.map(|at| row.cells[at].clone());
+                let cells = places.iter().map(|place| cell(place).unwrap_or_default());
+                Row {
+                    line: row.line,
+                    cells: cells.collect(),
+                }
+            }));
+        }
+        Self {
+            shown: shown.to_owned(),
+            columns,
+            rows,
+        }
+    }
+
     /// The table with a column set, at the end if it is new.
     ///
     /// # Panics

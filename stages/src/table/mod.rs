@@ -13,6 +13,7 @@ use engine::{InputFile, StageError};
 
 pub use column::Column;
 pub use people::People;
+pub(crate) use session::is_identifier;
 pub use session::{Person, SINGLE_COHORT, Session, compare_sessions, months};
 
 /// Column of participants.

@@ -151,7 +151,7 @@ pub fn months(session: &str) -> Option<u64> {
 }
 
 /// Whether a participant or session can be part of a file's name everywhere.
-fn is_identifier(text: &str) -> bool {
+pub(crate) fn is_identifier(text: &str) -> bool {
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || r#"/\:*?"<>|"#.contains(c);
     !text.contains(forbidden) && !text.starts_with('.')
 }

@@ -221,6 +221,9 @@ impl Draw {
             of,
         } = self;
         let error = StageError::new(format!("{of} cannot be split {n_splits} times: {what}"));
-        error.hint(format!("choose `{parameter}` from 2 to {}", most.max(2)))
+        match most {
+            0 | 1 => error,
+            _ => error.hint(format!("choose `{parameter}` from 2 to {most}")),
+        }
     }
 }

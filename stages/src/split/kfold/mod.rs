@@ -62,21 +62,16 @@ impl Stage for KFold {
     type Params = KFoldParams;
 
     fn ports(params: &KFoldParams) -> Ports {
-        let mut outputs = vec![
-            OutputPort::new("splits", "splits", "Training and validation tables.")
-                .splits(params.count()),
-        ];
-        if params.nested.is_some() {
-            let summary = "All sessions of the participants that no split of their fold trains on.";
-            outputs.push(OutputPort::new("test", "table", summary).splits(params.count()));
-        }
         Ports {
             inputs: vec![InputPort::new(
                 "labels",
                 &["table"],
                 "Sessions with their labels.",
             )],
-            outputs,
+            outputs: vec![
+                OutputPort::new("splits", "splits", "Training and validation tables.")
+                    .splits(params.count()),
+            ],
         }
     }
 
@@ -119,11 +114,6 @@ impl Run for KFold {
         for (split, partition) in partitions.iter().enumerate() {
             context.check_cancelled()?;
             partition.write(output, split, &table, &people, sessions)?;
-            if params.nested.is_some() {
-                let test = table.select(&people.longitudinal(&partition.test));
-                let path = format!("split-{split}/test.tsv");
-                context.output("test")?.write(&path, &test.to_tsv()?)?;
-            }
         }
         Ok(())
     }

@@ -7,9 +7,9 @@
 //! whole participants cannot be shared out more evenly; the search ends after `max_trials`. Groups and
 //! the Kolmogorov–Smirnov test are not in 1.6.1.
 
-mod search;
+pub(super) mod search;
 
-pub(super) use search::{Found, partition};
+pub(super) use search::partition;
 
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
 
