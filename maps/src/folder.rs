@@ -9,8 +9,8 @@ use crate::files::{
     DataTable, MapsJson, MetricsTable, PredictionTable, SessionsTable, TrainingTable,
 };
 use crate::layout::{
-    GROUPS, MAPS_JSON, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION, selection_metric_of,
-    split_of,
+    GROUPS, IMAGE_LEVEL, LEVELS, MAPS_JSON, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION,
+    selection_metric_of, split_of,
 };
 use crate::weights::{Checkpoint, read_pth};
 
@@ -79,8 +79,14 @@ impl Maps {
     pub fn result_groups(&self, split: usize, metric: &str) -> Result<Vec<String>, MapsError> {
         let folder = self.split_folder(split).join(format!("best-{metric}"));
         let is_group = |group: &String| {
-            let path = SplitPath::Prediction { metric, group };
-            self.path(split, path).is_file()
+            LEVELS.iter().any(|level| {
+                let path = SplitPath::Prediction {
+                    metric,
+                    group,
+                    level,
+                };
+                self.path(split, path).is_file()
+            })
         };
         Ok(subfolders(&folder)?.into_iter().filter(is_group).collect())
     }
@@ -120,7 +126,12 @@ impl Maps {
         metric: &str,
         group: &str,
     ) -> Result<PredictionTable, MapsError> {
-        let path = SplitPath::Prediction { metric, group };
+        let path = |level| SplitPath::Prediction {
+            metric,
+            group,
+            level,
+        };
+        let path = path(self.level(split, path));
         self.read(split, path, PredictionTable::read)
     }
 
@@ -134,11 +145,23 @@ impl Maps {
         metric: &str,
         group: &str,
     ) -> Result<MetricsTable, MapsError> {
-        self.read(
-            split,
-            SplitPath::Metrics { metric, group },
-            MetricsTable::read,
-        )
+        let path = |level| SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        };
+        let path = path(self.level(split, path));
+        self.read(split, path, MetricsTable::read)
+    }
+
+    /// The level at which a file is there: that of images if there are several or none.
+    fn level<'a>(
+        &self,
+        split: usize,
+        path: impl Fn(&'static str) -> SplitPath<'a>,
+    ) -> &'static str {
+        let there = |level: &&&'static str| self.path(split, path(level)).is_file();
+        LEVELS.iter().find(there).copied().unwrap_or(IMAGE_LEVEL)
     }
 
     /// Where the weights of a model are.

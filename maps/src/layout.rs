@@ -28,6 +28,15 @@ pub const TRAIN: &str = "train";
 /// The data group that models are selected by.
 pub const VALIDATION: &str = "validation";
 
+/// The level of predictions of whole images.
+pub const IMAGE_LEVEL: &str = "image";
+/// What a prediction is of: whole images, or one kind of their parts.
+pub const LEVELS: [&str; 4] = [IMAGE_LEVEL, "patch", "roi", "slice"];
+/// What was checked about leakage, of the MAPS as a whole; in an artifact, the folder of one check each.
+pub const LEAKAGE_JSON: &str = "leakage.json";
+/// The folder of what is known of leakage, in an artifact of one split.
+pub const LEAKAGE: &str = "leakage";
+
 /// A file that belongs to one split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitPath<'a> {
@@ -54,6 +63,8 @@ pub enum SplitPath<'a> {
         metric: &'a str,
         /// Name of the data group.
         group: &'a str,
+        /// What is predicted, one of [`LEVELS`].
+        level: &'a str,
     },
     /// Metrics of a data group.
     Metrics {
@@ -61,6 +72,8 @@ pub enum SplitPath<'a> {
         metric: &'a str,
         /// Name of the data group.
         group: &'a str,
+        /// What was predicted, one of [`LEVELS`].
+        level: &'a str,
     },
     /// What was predicted, in words.
     Description {
@@ -126,14 +139,21 @@ impl fmt::Display for SplitPath<'_> {
             Self::Training => write!(f, "training_logs/training.tsv"),
             Self::Model { metric } => write!(f, "best-{metric}/model.pth.tar"),
             Self::Safetensors { metric } => write!(f, "best-{metric}/model.safetensors"),
-            Self::Prediction { metric, group } => {
-                write!(
-                    f,
-                    "best-{metric}/{group}/{group}_image_level_prediction.tsv"
-                )
+            Self::Prediction {
+                metric,
+                group,
+                level,
+            } => {
+                let name = format!("{group}_{level}_level_prediction.tsv");
+                write!(f, "best-{metric}/{group}/{name}")
             }
-            Self::Metrics { metric, group } => {
-                write!(f, "best-{metric}/{group}/{group}_image_level_metrics.tsv")
+            Self::Metrics {
+                metric,
+                group,
+                level,
+            } => {
+                let name = format!("{group}_{level}_level_metrics.tsv");
+                write!(f, "best-{metric}/{group}/{name}")
             }
             Self::Description { metric, group } => {
                 write!(f, "best-{metric}/{group}/description.log")
@@ -168,10 +188,15 @@ pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
     let split = split_of(parts.next()?)?;
     let metric = selection_metric_of(parts.next()?)?;
     let group = parts.next()?;
-    let expected = SplitPath::Metrics { metric, group }.to_string();
-    let is_it = path
-        .split_once('/')
-        .is_some_and(|(_, rest)| rest == expected);
+    let rest = path.split_once('/')?.1;
+    let is_it = LEVELS.iter().any(|level| {
+        let path = SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        };
+        path.to_string() == rest
+    });
     is_it.then_some((split, metric, group))
 }
 

@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use engine::publish::{Content, FinishedArtifact, PublishedFile, Publisher};
 use engine::{Digest, StageError};
 use indexmap::IndexSet;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::MapsError;
 use crate::files::{GroupJson, MapsJson, SessionsTable};
 use crate::layout::{
-    ENVIRONMENT, GROUPS, INFORMATION_LOG, MAPS_JSON, TRAIN_VALIDATION, published_path,
+    ENVIRONMENT, GROUPS, INFORMATION_LOG, LEAKAGE, LEAKAGE_JSON, MAPS_JSON, TRAIN,
+    TRAIN_VALIDATION, VALIDATION, metrics_table_of, published_path,
 };
 
 /// The artifact kinds that a MAPS is made of.
@@ -49,6 +50,7 @@ impl Publisher for MapsPublisher {
             assembly.add_artifact(artifact)?;
         }
         assembly.add_group_descriptions();
+        assembly.add_certificate(read)?;
         let models: Vec<Model<'_>> = artifacts
             .iter()
             .filter(|artifact| artifact.kind == MODEL)
@@ -141,6 +143,53 @@ impl Assembly {
                 GroupJson::default().to_bytes(),
             );
         }
+    }
+
+    /// What was checked about leakage, of all splits and data groups; and how often each group was used.
+    fn add_certificate(&mut self, read: Read<'_>) -> Result<(), StageError> {
+        let mut checked = Map::new();
+        let mut allowed = Map::new();
+        let mut models: BTreeMap<String, u64> = BTreeMap::new();
+        for (path, placed) in &self.files {
+            if let Some((_, _, group)) = metrics_table_of(path)
+                && ![TRAIN, VALIDATION].contains(&group)
+            {
+                *models.entry(group.to_owned()).or_default() += 1;
+            }
+            let is_certificate = path.split('/').nth(1) == Some(LEAKAGE) && path.ends_with(".json");
+            let Content::Object(digest) = &placed.content else {
+                continue;
+            };
+            if !is_certificate {
+                continue;
+            }
+            let document: Value = serde_json::from_slice(&read(digest)?)
+                .map_err(|e| StageError::internal(format!("`{path}` is no JSON: {e}")))?;
+            if document["allowed"]
+                .as_array()
+                .is_some_and(|list| !list.is_empty())
+            {
+                allowed.insert(path.clone(), document["allowed"].clone());
+            }
+            checked.insert(path.clone(), document);
+        }
+        if checked.is_empty() {
+            return Ok(());
+        }
+        let mut document = json!({
+            "format": 1,
+            "leaks": !allowed.is_empty(),
+            "allowed": allowed,
+            "models_tested_on": models,
+            "checked": checked,
+        });
+        document["digest"] = Digest::of(document.to_string().as_bytes())
+            .to_string()
+            .into();
+        let mut text = serde_json::to_vec_pretty(&document).map_err(StageError::internal)?;
+        text.push(b'\n');
+        self.write(LEAKAGE_JSON.to_owned(), text);
+        Ok(())
     }
 
     /// Adds the files of the MAPS as a whole, `first` being the model of the lowest split.

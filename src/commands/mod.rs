@@ -132,7 +132,11 @@ fn load(session: &Session, args: &ManifestArgs) -> Result<Manifest, Issues> {
             return Err(Issues::of_argument("--set", message));
         }
     }
-    Manifest::load_with(&args.manifest, session.registry, &overrides)
+    let manifest = Manifest::load_with(&args.manifest, session.registry, &overrides)?;
+    match stages::leakage::plan::check(&manifest) {
+        leaks if leaks.is_empty() => Ok(manifest),
+        leaks => Err(Issues(leaks)),
+    }
 }
 
 /// Tells on standard error what may not be as it was meant; JSON has it in the result.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::{Lock, LockedAction, LockedFiles, LockedInput};
+use super::{CERTIFICATE, Lock, LockedAction, LockedFiles, LockedInput};
 use crate::digest::Digest;
 use crate::exec::RunReport;
 use crate::inputs::ONLY_FILE;
@@ -202,6 +202,7 @@ pub fn published_digest(list: &PublishedList) -> Option<LockedFiles> {
     (!tree.files.is_empty()).then(|| LockedFiles {
         digest: tree.digest(),
         files: tree.files.len() as u64,
+        certificate: tree.files.get(CERTIFICATE).map(|file| file.digest),
     })
 }
 

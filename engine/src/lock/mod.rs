@@ -31,6 +31,9 @@ use crate::key::{ActionKey, KeyDocument};
 /// Version of the lock's format.
 pub const LOCK_FORMAT: u32 = 1;
 
+/// The published file that tells what was checked about leakage.
+pub const CERTIFICATE: &str = "leakage.json";
+
 /// What identifies a finished experiment.
 #[derive(Debug, Clone)]
 pub struct Lock {
@@ -70,6 +73,8 @@ pub struct LockedFiles {
     pub digest: Digest,
     /// Their number.
     pub files: u64,
+    /// Digest of the file [`CERTIFICATE`], where there is one.
+    pub certificate: Option<Digest>,
 }
 
 /// One action.

@@ -31,6 +31,7 @@ fn rich() -> Lock {
     lock.published = Some(LockedFiles {
         digest: Digest::of(b"x"),
         files: 3,
+        certificate: Some(Digest::of(b"y")),
     });
     lock
 }

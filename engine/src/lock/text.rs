@@ -115,6 +115,8 @@ struct InputLine {
 struct FilesLine {
     digest: Digest,
     files: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    certificate: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -237,6 +239,7 @@ impl Lock {
         let published = self.published.as_ref().map(|files| FilesLine {
             digest: files.digest,
             files: files.files,
+            certificate: files.certificate,
         });
         let _ = writeln!(text, "  \"published\": {}\n}}", line(&published));
         text
@@ -295,6 +298,7 @@ impl Wire {
             published: self.published.map(|files| LockedFiles {
                 digest: files.digest,
                 files: files.files,
+                certificate: files.certificate,
             }),
         })
     }

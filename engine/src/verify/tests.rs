@@ -246,6 +246,7 @@ fn another_lock_in_the_published_folder_is_found() {
     lock.published = Some(LockedFiles {
         digest: Digest::of(b"x"),
         files: 2,
+        certificate: None,
     });
     assert_eq!(
         check_published(&lock, &folder, "maps")[0].name,

@@ -11,6 +11,7 @@
 use crate::MapsError;
 
 use super::tsv::{Row, Sheet, float_cell, write};
+use crate::layout::LEAKAGE;
 
 const METRICS: &str = "Metrics";
 const VALUES: &str = "Values";
@@ -24,6 +25,8 @@ const NOT_AVAILABLE: &str = "N/A";
 pub struct MetricsTable {
     /// In the order of the file; the loss comes last.
     pub columns: Vec<MetricColumn>,
+    /// How the data leak, where that was allowed: the last column.
+    pub leakage: Option<String>,
 }
 
 /// One metric.
@@ -60,12 +63,15 @@ impl MetricsTable {
     /// It has neither layout, or a cell is no number.
     pub fn read(bytes: &[u8], file: &str) -> Result<Self, MapsError> {
         let sheet = Sheet::read(bytes, file)?;
+        let mark = sheet.find(LEAKAGE);
+        let metrics = |first| (first..sheet.header.len()).filter(move |c| Some(*c) != mark);
+        let leakage = |row: &Row| mark.map(|column| sheet.cell(row, column).to_owned());
         if sheet.find(METRICS) != Some(0) {
             let values = sheet
                 .rows
                 .first()
                 .ok_or_else(|| sheet.missing_row(VALUES))?;
-            let columns = (0..sheet.header.len()).map(|column| {
+            let columns = metrics(0).map(|column| {
                 Ok(MetricColumn {
                     name: sheet.header[column].clone(),
                     value: sheet.float(values, column)?,
@@ -74,12 +80,13 @@ impl MetricsTable {
             });
             return Ok(Self {
                 columns: columns.collect::<Result<_, MapsError>>()?,
+                leakage: leakage(values),
             });
         }
         let row = |name| find_row(&sheet, name);
         let values = row(VALUES)?;
         let [lower, upper, error] = [row(LOWER)?, row(UPPER)?, row(STANDARD_ERROR)?];
-        let columns = (1..sheet.header.len()).map(|column| {
+        let columns = metrics(1).map(|column| {
             let interval = match sheet.cell(lower, column) {
                 NOT_AVAILABLE => None,
                 _ => Some(Interval {
@@ -96,6 +103,7 @@ impl MetricsTable {
         });
         Ok(Self {
             columns: columns.collect::<Result<_, MapsError>>()?,
+            leakage: leakage(values),
         })
     }
 
@@ -103,7 +111,14 @@ impl MetricsTable {
     pub fn to_bytes(&self) -> Vec<u8> {
         let row = |name: &str, cell: &dyn Fn(&MetricColumn) -> String| -> Vec<String> {
             let cells = self.columns.iter().map(cell);
-            std::iter::once(name.to_owned()).chain(cells).collect()
+            let mark = self.leakage.as_ref().map(|text| match name {
+                METRICS => LEAKAGE.to_owned(),
+                _ => text.clone(),
+            });
+            std::iter::once(name.to_owned())
+                .chain(cells)
+                .chain(mark)
+                .collect()
         };
         let bound = |name: &str, number: &dyn Fn(&Interval) -> f64| {
             row(name, &|column| match &column.interval {

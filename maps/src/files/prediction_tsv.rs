@@ -1,12 +1,12 @@
-//! `<group>_image_level_prediction.tsv` of a classification: one row per image.
+//! `<group>_<level>_level_prediction.tsv` of a classification: one row per image, or per part of one.
 
 use crate::MapsError;
 
 use super::tsv::{Sheet, float_cell, write};
+use crate::layout::{IMAGE_LEVEL, LEAKAGE, LEVELS};
 
 const PARTICIPANT: &str = "participant_id";
 const SESSION: &str = "session_id";
-const IMAGE: &str = "image_id";
 const TRUE_LABEL: &str = "true_label";
 const PREDICTED_LABEL: &str = "predicted_label";
 const PROBABILITY: &str = "proba";
@@ -18,6 +18,8 @@ const NO_LABEL: i64 = -1;
 #[derive(Debug, Clone, PartialEq)]
 pub struct PredictionTable {
     n_classes: usize,
+    level: String,
+    leakage: Option<String>,
     rows: Vec<PredictionRow>,
 }
 
@@ -28,7 +30,7 @@ pub struct PredictionRow {
     pub participant: String,
     /// The session, `ses-…`.
     pub session: String,
-    /// The number of the image within the session: 0, whole images having no parts.
+    /// The number of the part within the image: 0 for a whole image.
     pub image_id: u32,
     /// The code of the true label; `None` when labels were not used.
     pub true_label: Option<i64>,
@@ -54,7 +56,40 @@ impl PredictionTable {
                 });
             }
         }
-        Ok(Self { n_classes, rows })
+        Ok(Self {
+            n_classes,
+            level: IMAGE_LEVEL.to_owned(),
+            leakage: None,
+            rows,
+        })
+    }
+
+    /// The same predictions, of parts of images: one of [`LEVELS`].
+    #[must_use]
+    pub fn of_level(self, level: &str) -> Self {
+        Self {
+            level: level.to_owned(),
+            ..self
+        }
+    }
+
+    /// The same predictions, marked in every row as made of data that leak.
+    #[must_use]
+    pub fn marked(self, leakage: Option<&str>) -> Self {
+        Self {
+            leakage: leakage.map(str::to_owned),
+            ..self
+        }
+    }
+
+    /// What is predicted, one of [`LEVELS`].
+    pub fn level(&self) -> &str {
+        &self.level
+    }
+
+    /// How the data leak, where that was allowed.
+    pub fn leakage(&self) -> Option<&str> {
+        self.leakage.as_deref()
     }
 
     /// The number of classes.
@@ -73,10 +108,12 @@ impl PredictionTable {
     /// It is no table with these columns, `proba0` included, or a cell is not what its column holds.
     pub fn read(bytes: &[u8], file: &str) -> Result<Self, MapsError> {
         let sheet = Sheet::read(bytes, file)?;
+        let has = |level: &&&str| sheet.find(&format!("{level}_id")).is_some();
+        let level = LEVELS.iter().find(has).copied().unwrap_or(IMAGE_LEVEL);
         let [participant, session, image, true_label, predicted_label] = [
             sheet.column(PARTICIPANT)?,
             sheet.column(SESSION)?,
-            sheet.column(IMAGE)?,
+            sheet.column(part_column(level))?,
             sheet.column(TRUE_LABEL)?,
             sheet.column(PREDICTED_LABEL)?,
         ];
@@ -98,17 +135,23 @@ impl PredictionTable {
                     .collect::<Result<_, _>>()?,
             })
         });
+        let leakage = sheet.find(LEAKAGE).zip(sheet.rows.first());
+        let leakage = leakage.map(|(column, row)| sheet.cell(row, column).to_owned());
         Ok(Self {
             n_classes: probabilities.len(),
+            level: level.to_owned(),
+            leakage,
             rows: rows.collect::<Result<_, MapsError>>()?,
         })
     }
 
     /// The bytes of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let columns = [PARTICIPANT, SESSION, IMAGE, TRUE_LABEL, PREDICTED_LABEL];
+        let part = part_column(&self.level);
+        let columns = [PARTICIPANT, SESSION, part, TRUE_LABEL, PREDICTED_LABEL];
         let mut header = columns.map(str::to_owned).to_vec();
         header.extend((0..self.n_classes).map(probability_column));
+        header.extend(self.leakage.iter().map(|_| LEAKAGE.to_owned()));
         let rows = self.rows.iter().map(|row| {
             let mut cells = vec![
                 row.participant.clone(),
@@ -118,9 +161,20 @@ impl PredictionTable {
                 row.predicted_label.to_string(),
             ];
             cells.extend(row.probabilities.iter().map(|&p| float_cell(p.into())));
+            cells.extend(self.leakage.clone());
             cells
         });
         write(std::iter::once(header).chain(rows))
+    }
+}
+
+/// The column of the number of a part.
+fn part_column(level: &str) -> &'static str {
+    match level {
+        "patch" => "patch_id",
+        "roi" => "roi_id",
+        "slice" => "slice_id",
+        _ => "image_id",
     }
 }
 

@@ -471,7 +471,7 @@ proptest! {
         let columns = columns.into_iter().map(|(name, value, interval)| MetricColumn {
             name, value, interval: interval.map(|(lower, upper, standard_error)| Interval { lower, upper, standard_error }),
         });
-        let table = MetricsTable { columns: columns.collect() };
+        let table = MetricsTable { columns: columns.collect(), leakage: None };
         prop_assert_eq!(MetricsTable::read(&table.to_bytes(), "m").unwrap(), table);
     }
 

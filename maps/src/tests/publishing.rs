@@ -140,7 +140,11 @@ fn metrics() -> Vec<u8> {
             interval: None,
         },
     ];
-    MetricsTable { columns }.to_bytes()
+    MetricsTable {
+        columns,
+        leakage: None,
+    }
+    .to_bytes()
 }
 
 fn params() -> ClassificationParams {
@@ -163,11 +167,21 @@ fn results(group: &str, participants: &[&str]) -> Vec<(String, Vec<u8>)> {
     vec![
         (SplitPath::Data { group }.in_artifact(), data(participants)),
         (
-            SplitPath::Prediction { metric, group }.in_artifact(),
+            SplitPath::Prediction {
+                metric,
+                group,
+                level: "image",
+            }
+            .in_artifact(),
             predictions(participants),
         ),
         (
-            SplitPath::Metrics { metric, group }.in_artifact(),
+            SplitPath::Metrics {
+                metric,
+                group,
+                level: "image",
+            }
+            .in_artifact(),
             metrics(),
         ),
     ]

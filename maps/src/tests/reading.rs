@@ -117,12 +117,20 @@ fn every_file_of_a_split_has_its_place() {
             "split-3/best-loss/model.safetensors",
         ),
         (
-            SplitPath::Metrics { metric, group },
+            SplitPath::Metrics {
+                metric,
+                group,
+                level: "image",
+            },
             "split-3/best-loss/test/test_image_level_metrics.tsv",
         ),
         (
-            SplitPath::Prediction { metric, group },
-            "split-3/best-loss/test/test_image_level_prediction.tsv",
+            SplitPath::Prediction {
+                metric,
+                group,
+                level: "slice",
+            },
+            "split-3/best-loss/test/test_slice_level_prediction.tsv",
         ),
         (
             SplitPath::Description { metric, group },

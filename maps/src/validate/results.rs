@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use std::collections::BTreeSet;
+
 use crate::MapsError;
 use crate::files::{MetricsTable, PredictionTable, Session, TrainingTable};
-use crate::layout::{GROUPS, SplitPath, TRAIN, VALIDATION, selection_metric_of};
+use crate::layout::{
+    GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of,
+};
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
 use super::groups::{Groups, Sessions};
@@ -132,8 +136,20 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
     let folder = format!("{split}/best-{metric}");
     for group in check.subfolders(&folder) {
         let group = group.as_str();
-        let path = format!("{split}/{}", SplitPath::Prediction { metric, group });
-        let metrics_path = format!("{split}/{}", SplitPath::Metrics { metric, group });
+        let prediction = |level: &'static str| SplitPath::Prediction {
+            metric,
+            group,
+            level,
+        };
+        let there = |level: &&&'static str| check.exists(&format!("{split}/{}", prediction(level)));
+        let level = LEVELS.iter().find(there).copied().unwrap_or(IMAGE_LEVEL);
+        let path = format!("{split}/{}", prediction(level));
+        let metrics = SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        };
+        let metrics_path = format!("{split}/{metrics}");
         if check.exists(&metrics_path)
             && let Some(metrics) = check.read(&metrics_path, MetricsTable::read)
             && metrics.columns.is_empty()
@@ -174,8 +190,17 @@ fn check_sessions(
             session: row.session.clone(),
         })
         .collect();
-    if found.len() != table.rows().len() {
-        check.report(path, "predicts a session twice");
+    let rows = table.rows().iter();
+    let parts: BTreeSet<_> = rows
+        .map(|row| (&row.participant, &row.session, row.image_id))
+        .collect();
+    if parts.len() != table.rows().len() {
+        let what = if table.level() == IMAGE_LEVEL {
+            "a session"
+        } else {
+            "a part of an image"
+        };
+        check.report(path, format!("predicts {what} twice"));
     }
     for (missing, what) in [
         (expected.difference(&found).next(), "has no prediction of"),

@@ -1,11 +1,9 @@
 //! What was checked, in words that a reviewer can read and a program can compare.
 
 use engine::{Digest, Output, StageError};
+use maps::layout::LEAKAGE;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-/// File name of a certificate in the artifacts of learning stages.
-pub const CERTIFICATE: &str = "leakage.json";
 
 /// Version of the format.
 const FORMAT: u32 = 1;
@@ -26,7 +24,7 @@ pub struct Check {
 }
 
 /// What was checked about an action's data.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 pub struct Certificate {
     /// The comparisons.
     pub checks: Vec<Check>,
@@ -41,6 +39,11 @@ struct Allowance {
 }
 
 impl Certificate {
+    /// Where it is in an artifact.
+    pub fn path(name: &str) -> String {
+        format!("{LEAKAGE}/{name}.json")
+    }
+
     /// Notes that a leak is known.
     pub(super) fn allow(&mut self, reason: &str, scenarios: &[&str]) {
         self.allowed.push(Allowance {
@@ -74,15 +77,26 @@ impl Certificate {
         Ok(document)
     }
 
-    /// Writes it among an action's outputs, in the folder `folder` or at the root.
+    /// Reads a certificate that an action wrote.
+    ///
+    /// # Errors
+    /// It is not what [`Certificate::document`] makes.
+    pub fn read(bytes: &[u8], shown: &str) -> Result<Self, StageError> {
+        serde_json::from_slice(bytes)
+            .map_err(|e| StageError::new(format!("`{shown}` is no certificate: {e}")))
+    }
+
+    /// What leaks of the data that a certified model was made from leaks from its results too.
+    pub fn inherit(&mut self, model: &Self) {
+        self.allowed.extend(model.allowed.iter().cloned());
+    }
+
+    /// Writes it among an action's outputs: `training` for a model, else the data group.
     ///
     /// # Errors
     /// Any I/O error, naming the file.
-    pub fn write(&self, output: &Output, folder: &str) -> Result<(), StageError> {
-        let path = match folder {
-            "" => CERTIFICATE.to_owned(),
-            folder => format!("{folder}/{CERTIFICATE}"),
-        };
+    pub fn write(&self, output: &Output, name: &str) -> Result<(), StageError> {
+        let path = Self::path(name);
         let text = serde_json::to_string_pretty(&self.document()?).map_err(StageError::internal)?;
         output.write(&path, (text + "\n").as_bytes())
     }

@@ -8,7 +8,7 @@ use super::DERIVED_FROM;
 use crate::table::{COHORT, PARTICIPANT, SESSION, SINGLE_COHORT, Table, is_missing};
 
 /// File of a model that lists everybody it has seen.
-pub const SEEN: &str = "seen.tsv";
+pub const SEEN: &str = "leakage/seen.tsv";
 
 const ORIGIN: &str = "origin";
 const VOXELS: &str = "voxels";
@@ -76,7 +76,7 @@ impl Group {
         voxels: &dyn Fn(&str, &str, &str) -> Option<String>,
     ) -> Result<Self, StageError> {
         let derived = table.texts(DERIVED_FROM).unwrap_or_default();
-        let sessions = table.sessions()?.into_iter().enumerate();
+        let sessions = table.sessions_of_parts()?.into_iter().enumerate();
         let sessions = sessions.map(|(row, session)| Seen {
             cohort: session.cohort.to_owned(),
             participant: session.participant.to_owned(),

@@ -24,7 +24,7 @@ pub mod plan;
 mod scenario;
 mod separation;
 
-pub use certificate::{CERTIFICATE, Certificate, Check};
+pub use certificate::{Certificate, Check};
 pub use group::{Group, Origin, SEEN, Seen};
 pub use scenario::Scenario;
 pub use separation::{Allowed, separate};

@@ -101,7 +101,10 @@ fn inside_split(path: &str) -> &str {
 /// Which files of a trained model prediction needs: parameters, groups and the chosen weights.
 fn selects_model_file(metrics: &[String], path: &str) -> bool {
     let path = inside_split(path);
-    if matches!(path, "maps.json" | "groups/train+validation.tsv") {
+    if matches!(
+        path,
+        "maps.json" | "groups/train+validation.tsv" | "leakage/seen.tsv" | "leakage/training.json"
+    ) {
         return true;
     }
     let metric = path
@@ -121,6 +124,7 @@ fn selects_model_file(metrics: &[String], path: &str) -> bool {
 /// Which files of extracted tensors learning needs.
 fn selects_tensor_file(path: &str) -> bool {
     matches!(path, "images.tsv" | "extraction.json")
+        || path.starts_with("regions/")
         || (path.starts_with("images/") && path.ends_with(".safetensors"))
 }
 

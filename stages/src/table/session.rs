@@ -93,6 +93,28 @@ impl Table {
         self.columns.iter().any(|column| column == COHORT)
     }
 
+    /// Cohort, participant and session of every row of a table that may have several rows per session:
+    /// one per part of an image.
+    ///
+    /// # Errors
+    /// A column is missing, or a cell is empty or cannot be part of a file's name.
+    pub fn sessions_of_parts(&self) -> Result<Vec<Session<'_>>, StageError> {
+        let participants = self.identifiers(PARTICIPANT)?;
+        let sessions = self.identifiers(SESSION)?;
+        let cohorts = match self.has_cohorts() {
+            true => self.complete_texts(COHORT)?,
+            false => vec![SINGLE_COHORT; self.len()],
+        };
+        let cells = participants.into_iter().zip(cohorts).zip(sessions);
+        Ok(cells
+            .map(|((participant, cohort), session)| Session {
+                participant,
+                cohort,
+                session,
+            })
+            .collect())
+    }
+
     fn sessions_of<'a>(&'a self, cohorts: &[&'a str]) -> Result<Vec<Session<'a>>, StageError> {
         let participants = self.identifiers(PARTICIPANT)?;
         let sessions = self.identifiers(SESSION)?;

@@ -8,16 +8,21 @@ use maps::files::{
     SessionsTable, TrainingRow, TrainingTable,
 };
 use maps::layout::{SplitPath, TRAIN_VALIDATION};
+use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Estimate, METRICS};
 
-use crate::data::Cohort;
+use crate::data::{Cohort, Sample};
 use crate::evaluation::Evaluation;
 use crate::trainer::HistoryRow;
 
 /// Where predictions of one model on one data group go.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
+    /// What is predicted: whole images, or parts of one kind.
+    pub(crate) mode: Mode,
+    /// How the data leak, where that was allowed.
+    pub(crate) leakage: Option<&'a str>,
     /// Column name of the metric that selected the model.
     pub(crate) metric: &'a str,
     /// Name of the data group.
@@ -31,7 +36,11 @@ pub(crate) fn write_data(
     cohort: &Cohort,
     label: Option<&str>,
 ) -> Result<(), StageError> {
-    let rows = cohort.samples.iter().map(|sample| DataRow {
+    // Each session once, whatever the number of its parts.
+    let mut seen: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut samples: Vec<&Sample> = cohort.samples.iter().collect();
+    samples.retain(|sample| seen.insert((&sample.cohort, &sample.participant, &sample.session)));
+    let rows = samples.into_iter().map(|sample| DataRow {
         participant: sample.participant.clone(),
         session: sample.session.clone(),
         cohort: sample.cohort.clone(),
@@ -92,7 +101,13 @@ pub(crate) fn write_evaluation(
     evaluation: &Evaluation,
     estimates: Option<&[Estimate]>,
 ) -> Result<(), StageError> {
-    let Place { metric, group } = place;
+    let Place {
+        mode,
+        leakage,
+        metric,
+        group,
+    } = place;
+    let level = mode.name();
     let code = |code: usize| {
         i64::try_from(code).map_err(|_| StageError::internal("a class number is out of range"))
     };
@@ -100,23 +115,39 @@ pub(crate) fn write_evaluation(
         Ok(PredictionRow {
             participant: row.participant.clone(),
             session: row.session.clone(),
-            image_id: 0,
+            image_id: u32::try_from(row.part)
+                .map_err(|_| StageError::internal("the number of a part is out of range"))?,
             true_label: row.truth.map(code).transpose()?,
             predicted_label: code(row.predicted)?,
             probabilities: row.probabilities.clone(),
         })
     });
     let rows = rows.collect::<Result<_, StageError>>()?;
-    let table = PredictionTable::try_new(evaluation.classes, rows)?;
-    let path = SplitPath::Prediction { metric, group };
+    let table = PredictionTable::try_new(evaluation.classes, rows)?
+        .of_level(level)
+        .marked(leakage);
+    let path = SplitPath::Prediction {
+        metric,
+        group,
+        level,
+    };
     output.write(&path.in_artifact(), &table.to_bytes())?;
     if let Some(estimates) = estimates {
-        let path = SplitPath::Metrics { metric, group };
-        let table = metrics_table(estimates, evaluation.loss);
+        let path = SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        };
+        let mut table = metrics_table(estimates, evaluation.loss);
+        table.leakage = leakage.map(str::to_owned);
         output.write(&path.in_artifact(), &table.to_bytes())?;
     }
     let path = SplitPath::Description { metric, group };
-    output.write(&path.in_artifact(), describe(group, evaluation).as_bytes())
+    let mut text = describe(group, evaluation);
+    if let Some(leakage) = leakage {
+        text.push_str(&format!("Data leakage, allowed: {leakage}\n"));
+    }
+    output.write(&path.in_artifact(), text.as_bytes())
 }
 
 fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
@@ -137,15 +168,22 @@ fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
         value,
         interval: None,
     }));
-    MetricsTable { columns }
+    MetricsTable {
+        columns,
+        leakage: None,
+    }
 }
 
 fn describe(group: &str, evaluation: &Evaluation) -> String {
     let rows = &evaluation.predictions;
     let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
+    let sessions: BTreeSet<(&str, &str)> = rows
+        .iter()
+        .map(|row| (row.participant.as_str(), row.session.as_str()))
+        .collect();
     format!(
         "Prediction {group} group\nNumber of participants: {}\nNumber of sessions: {}\n",
         participants.len(),
-        rows.len()
+        sessions.len()
     )
 }

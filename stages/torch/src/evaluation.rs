@@ -16,6 +16,8 @@ use crate::networks::{Mode, Network};
 pub(crate) struct Prediction {
     pub(crate) participant: String,
     pub(crate) session: String,
+    /// The number of the part; 0 for a whole image.
+    pub(crate) part: usize,
     /// Code of the true label, where labels are used.
     pub(crate) truth: Option<usize>,
     /// Code of the class of highest output.
@@ -66,6 +68,7 @@ pub(crate) fn evaluate(
             predictions.push(Prediction {
                 participant: sample.participant.clone(),
                 session: sample.session.clone(),
+                part: sample.part,
                 truth: sample.code,
                 predicted: rows.predicted[i],
                 probabilities: rows.probabilities[i * classes..(i + 1) * classes].to_vec(),

@@ -20,7 +20,7 @@ use crate::artifact::write_data;
 use crate::data::{Batch, Batches};
 use crate::error::During;
 use crate::implemented::Implemented;
-use crate::model::{Group, TrainedModel};
+use crate::model::{Tested, TrainedModel};
 use crate::networks::{Mode, Network};
 use crate::session::Session;
 use crate::weights;
@@ -33,8 +33,9 @@ impl Run for Implemented<Interpret> {
         let node = target_node(&params.target, &model.code)?;
         // Labels explain nothing, but a group has one table, the same as for its predictions.
         let use_labels = model.knows_labels(context)?;
-        let cohort = model.cohort(
-            Group {
+        let (cohort, certificate) = model.cohort(
+            Tested {
+                name: &params.data_group,
                 use_labels,
                 allow_leakage: &params.allow_leakage,
             },
@@ -48,7 +49,13 @@ impl Run for Implemented<Interpret> {
         };
         let output = context.output("attributions")?;
         let label = use_labels.then_some(model.label.as_str());
+        if cohort.mode() != stages::extraction::Mode::Image {
+            let mode = cohort.mode().name();
+            let message = format!("`mode: {mode}`: attribution maps are made of whole images");
+            return Err(StageError::new(message));
+        }
         write_data(output, &params.data_group, &cohort, label)?;
+        certificate.write(output, &params.data_group)?;
         let n_images = cohort.samples.len();
         let total = metrics.len() * n_images;
         let mut done = 0;

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
-use maps::files::{MapsJson, SessionsTable};
-use maps::layout::{MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
+use maps::files::MapsJson;
+use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
 use maps::weights::read_pth;
+use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::NetworkName;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
 use stages::table::Table;
 
-use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses, listed};
+use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses};
 use crate::data::{Cohort, Dataset, Images, Transforms};
 use crate::losses::{self, Loss};
 use crate::networks::{self, Network, NetworkSpec};
@@ -35,7 +36,9 @@ pub(crate) struct TrainedModel<'a> {
 
 /// The data group that a model is applied to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Group<'a> {
+pub(crate) struct Tested<'a> {
+    /// Its name.
+    pub(crate) name: &'a str,
     /// Read the labels.
     pub(crate) use_labels: bool,
     /// Why participants of the training are allowed; empty if they are not.
@@ -59,8 +62,8 @@ impl<'a> TrainedModel<'a> {
             )))
         };
         match (definition.network_task()?, definition.mode()?) {
-            ("classification", "image") => {}
-            ("classification", mode) => return refuse("mode", mode, "image")?,
+            ("classification", mode) if LEVELS.contains(&mode) => {}
+            ("classification", mode) => return refuse("mode", mode, &LEVELS.join("` or `"))?,
             (task, _) => return refuse("task", task, "classification")?,
         }
         let code: BTreeMap<String, usize> = definition
@@ -172,7 +175,11 @@ impl<'a> TrainedModel<'a> {
     ///
     /// # Errors
     /// A session has no image or no label, or participants were seen in training.
-    pub(crate) fn cohort(&self, group: Group<'_>, context: &Context) -> Result<Cohort, StageError> {
+    pub(crate) fn cohort(
+        &self,
+        group: Tested<'_>,
+        context: &Context,
+    ) -> Result<(Cohort, Certificate), StageError> {
         let images = Images::open(context.input("images")?)?;
         self.compare_extraction(&images, context);
         let mut table = Table::read(context.input("participants")?.only_file()?)?;
@@ -188,9 +195,11 @@ impl<'a> TrainedModel<'a> {
             column: &self.label,
             code: &self.code,
         });
-        let cohort = Cohort::build(&table, &images, labels)?;
-        self.check_leakage(&cohort, group.allow_leakage, context)?;
-        Ok(cohort)
+        // The origin is that of what was seen; of those who are tested it does not matter.
+        let of = (group.name, Origin::Validation);
+        let cohort = Cohort::build(&table, &images, labels, of)?;
+        let certificate = self.check_leakage(&cohort, group.allow_leakage, context)?;
+        Ok((cohort, certificate))
     }
 
     /// Whether every row of the participants table has a label that the model knows.
@@ -210,48 +219,45 @@ impl<'a> TrainedModel<'a> {
         Dataset::new(cohort, self.transforms, sizes.collect())
     }
 
+    /// Makes sure that the model has not seen the group.
+    ///
+    /// A model of this program lists everybody it has seen; of other MAPS participants are known.
     fn check_leakage(
         &self,
         cohort: &Cohort,
         reason: &str,
         context: &Context,
-    ) -> Result<(), StageError> {
-        let file = self.input.require(TRAIN_VALIDATION)?;
-        let bytes =
-            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
-        let seen = SessionsTable::read(&bytes, &file.shown)?;
-        let seen: BTreeSet<&str> = seen
-            .rows
-            .iter()
-            .map(|row| row.participant.as_str())
-            .collect();
-        let shared: Vec<String> = cohort
-            .participants()
-            .intersection(&seen)
-            .map(|name| format!("`{name}`"))
-            .collect();
-        if shared.is_empty() {
-            return Ok(());
+    ) -> Result<Certificate, StageError> {
+        let mut certificate = Certificate::default();
+        let read = |file: &engine::InputFile| {
+            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))
+        };
+        if let Some(file) = self.input.file(&Certificate::path("training")) {
+            certificate.inherit(&Certificate::read(&read(file)?, &file.shown)?);
         }
-        let count = shared.len();
-        let message = format!(
-            "{count} participants of `{}` were seen in the training of `{}`: {}",
-            cohort.shown,
-            self.input.shown,
-            listed(&shared)
-        );
-        if reason.is_empty() {
-            return Err(StageError::new(message)
-                .hint("remove them, or state a reason with `allow_leakage`"));
-        }
-        context.warn(format!("{message}; allowed because: {reason}"));
-        Ok(())
+        let seen = match self.input.file(SEEN) {
+            Some(file) => Group::of_seen(&Table::read(file)?, &file.shown)?,
+            None => {
+                let file = self.input.require(TRAIN_VALIDATION)?;
+                Group::of_table("seen", &Table::read(file)?, Origin::Train, &|_, _, _| None)?
+            }
+        };
+        let seen = Group {
+            shown: self.input.shown.clone(),
+            ..seen
+        };
+        let allowed = Allowed { reason };
+        separate(&seen, &cohort.group, allowed, &mut certificate, context)?;
+        Ok(certificate)
     }
 
     /// Tells where images were extracted in another way than those of the training.
     fn compare_extraction(&self, images: &Images, context: &Context) {
-        for key in ["preprocessing", "use_uncropped_image"] {
-            let (trained, given) = (self.preprocessing.get(key), images.extraction.get(key));
+        for key in ["preprocessing", "mode", "use_uncropped_image"] {
+            let (trained, given) = (
+                self.preprocessing.get(key),
+                images.extraction.record.get(key),
+            );
             if let (Some(trained), Some(given)) = (trained, given)
                 && trained != given
             {

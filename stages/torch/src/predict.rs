@@ -7,7 +7,7 @@ use crate::artifact::{Place, write_data, write_evaluation};
 use crate::data::Batches;
 use crate::evaluation::evaluate;
 use crate::implemented::Implemented;
-use crate::model::{Group, TrainedModel};
+use crate::model::{Tested, TrainedModel};
 use crate::session::Session;
 
 impl Run for Implemented<Predict> {
@@ -15,8 +15,9 @@ impl Run for Implemented<Predict> {
         let session = Session::open(context.slots())?;
         let model = TrainedModel::open(context.input("model")?)?;
         let metrics = model.metrics(&params.selection_metrics)?;
-        let cohort = model.cohort(
-            Group {
+        let (cohort, certificate) = model.cohort(
+            Tested {
+                name: &params.data_group,
                 use_labels: params.use_labels,
                 allow_leakage: &params.allow_leakage,
             },
@@ -32,6 +33,8 @@ impl Run for Implemented<Predict> {
         let group = params.data_group.as_str();
         let label = params.use_labels.then_some(model.label.as_str());
         write_data(output, group, &cohort, label)?;
+        certificate.write(output, group)?;
+        let leakage = certificate.watermark();
         // The same resamples for every model, so that intervals compare.
         let stream = context.stream().child("bootstrap");
         for (done, metric) in metrics.iter().enumerate() {
@@ -43,7 +46,12 @@ impl Run for Implemented<Predict> {
             let estimates = params
                 .use_labels
                 .then(|| evaluation.estimates(params.bootstrap, &stream));
-            let place = Place { metric, group };
+            let place = Place {
+                mode: cohort.mode(),
+                leakage: leakage.as_deref(),
+                metric,
+                group,
+            };
             write_evaluation(output, place, &evaluation, estimates.as_deref())?;
         }
         context.progress(metrics.len(), metrics.len(), "predicted");

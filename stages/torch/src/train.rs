@@ -6,13 +6,14 @@ use engine::{Context, Output, Run, StageError};
 use maps::files::{ClassificationParams, MapsJson};
 use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
+use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::{Train, TrainParams, selection_column};
 use stages::metrics::LabelCode;
 use stages::table::Table;
 
 use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Part};
-use crate::data::cohort::{self, Labels, check_disjoint, keep_diagnoses};
+use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
 use crate::evaluation::{Evaluation, evaluate};
@@ -78,7 +79,9 @@ impl Run for Implemented<Train> {
         let output = context.output("model")?;
         write_definition(output, params, &data, &train.input_size, network.as_ref())?;
         write_history(output, &fitted.history)?;
-        write_best(output, &trainer, params, &fitted, &checkpoints)
+        let leakage = data.certificate.watermark();
+        let leakage = leakage.as_deref();
+        write_best(output, &trainer, params, &fitted, &checkpoints, leakage)
     }
 }
 
@@ -91,6 +94,8 @@ struct Data {
     diagnoses: Vec<String>,
     /// How the images were extracted.
     extraction: serde_json::Map<String, serde_json::Value>,
+    /// How training and validation were compared.
+    certificate: Certificate,
 }
 
 impl Data {
@@ -113,14 +118,26 @@ impl Data {
                 diagnoses.extend(texts.into_iter().map(str::to_owned));
             }
         }
-        let data = Self {
-            train: Cohort::build(&train, &images, labels)?,
-            validation: Cohort::build(&validation, &images, labels)?,
+        let mut data = Self {
+            train: Cohort::build(&train, &images, labels, (TRAIN, Origin::Train))?,
+            validation: Cohort::build(
+                &validation,
+                &images,
+                labels,
+                (VALIDATION, Origin::Validation),
+            )?,
             code,
             diagnoses: diagnoses.into_iter().collect(),
-            extraction: images.extraction,
+            extraction: images.extraction.record,
+            certificate: Certificate::default(),
         };
-        check_disjoint(&data.train, &data.validation)?;
+        let allowed = Allowed {
+            reason: &params.allow_leakage,
+        };
+        let (train, validation) = (&data.train.group, &data.validation.group);
+        let mut certificate = Certificate::default();
+        separate(train, validation, allowed, &mut certificate, context)?;
+        data.certificate = certificate;
         Ok(data)
     }
 }
@@ -194,6 +211,9 @@ fn write_definition(
     let information = format!("- Model :\t{}\n", network.describe());
     output.write(INFORMATION_LOG, information.as_bytes())?;
     write_seen(output, &data.train, &data.validation)?;
+    let seen = Group::seen(&[&data.train.group, &data.validation.group])?;
+    output.write(SEEN, &seen)?;
+    data.certificate.write(output, "training")?;
     write_data(output, TRAIN, &data.train, Some(&params.label))?;
     write_data(output, VALIDATION, &data.validation, Some(&params.label))
 }
@@ -207,6 +227,7 @@ fn write_best(
     params: &TrainParams,
     fitted: &Fitted,
     checkpoints: &Checkpoints,
+    leakage: Option<&str>,
 ) -> Result<(), StageError> {
     let epochs: BTreeSet<u32> = fitted.best.iter().map(|(_, epoch)| *epoch).collect();
     for epoch in epochs {
@@ -234,7 +255,12 @@ fn write_best(
             output.write(&SplitPath::Model { metric }.in_artifact(), &archive)?;
             output.write(&SplitPath::Safetensors { metric }.in_artifact(), &plain)?;
             for ((group, _), (evaluation, estimates)) in groups.iter().zip(&evaluations) {
-                let place = Place { metric, group };
+                let place = Place {
+                    mode: trainer.train.cohort.mode(),
+                    leakage,
+                    metric,
+                    group,
+                };
                 write_evaluation(output, place, evaluation, Some(estimates))?;
             }
         }

@@ -193,7 +193,13 @@ impl ClassificationParams {
             ("caps_directory", json!(self.caps_directory)),
             ("tsv_path", json!(self.tsv_path)),
             ("preprocessing_dict", json!(self.preprocessing)),
-            ("mode", json!("image")),
+            (
+                "mode",
+                self.preprocessing
+                    .get("mode")
+                    .cloned()
+                    .unwrap_or(json!("image")),
+            ),
             ("split", json!([])),
             ("validation", json!(validation_scheme(self.n_splits.into()))),
             ("num_networks", json!(1)),

@@ -6,25 +6,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Input, InputFile, StageError};
+use stages::extraction::{Extraction, Mode};
+use stages::leakage::{Group, Origin};
 use stages::metrics::LabelCode;
-use stages::table::{Person, Table, is_missing};
+use stages::table::{Session, Table, is_missing};
+use stages::tensor_file;
 
 /// Column by which rows are kept or left out.
 pub(crate) const DIAGNOSIS: &str = "diagnosis";
 /// How many sessions a message lists at most.
 const LISTED: usize = 50;
 
-/// One image of a cohort.
+/// One image of a cohort, or a part of one.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
-    pub(crate) participant: String,
     pub(crate) cohort: String,
+    pub(crate) participant: String,
     pub(crate) session: String,
     /// The label as written in the table; `None` where labels are not used.
     pub(crate) label: Option<String>,
     /// The output node of the label.
     pub(crate) code: Option<usize>,
     pub(crate) file: InputFile,
+    /// The number of the part; 0 for a whole image.
+    pub(crate) part: usize,
 }
 
 /// The images of a data group, in the order of its table.
@@ -33,17 +38,24 @@ pub(crate) struct Cohort {
     /// What messages call its table.
     pub(crate) shown: String,
     pub(crate) samples: Vec<Sample>,
+    /// How images are cut into parts.
+    pub(crate) extraction: Extraction,
+    /// Whose images these are, for the comparison with other groups.
+    pub(crate) group: Group,
 }
 
-/// Extracted images.
+/// Cohort, participant and session.
+type Key = (String, String, String);
+
+/// Extracted images, by cohort, participant and session.
 #[derive(Debug)]
 pub(crate) struct Images {
     shown: String,
-    index: Table,
-    /// The file of each row of the index.
-    files: Vec<InputFile>,
-    /// The JSON object that says how they were extracted.
-    pub(crate) extraction: serde_json::Map<String, serde_json::Value>,
+    files: BTreeMap<Key, (InputFile, Option<String>)>,
+    /// Whether there are several cohorts.
+    has_cohorts: bool,
+    /// How they were extracted.
+    pub(crate) extraction: Extraction,
 }
 
 impl Images {
@@ -54,27 +66,71 @@ impl Images {
     pub(crate) fn open(input: &Input) -> Result<Self, StageError> {
         let index = Table::read(input.require("images.tsv")?)?;
         let paths = index.complete_texts("file")?;
-        let files = paths
+        let voxels = index.texts("voxels").unwrap_or_default();
+        let files = index
+            .sessions()?
             .into_iter()
-            .map(|path| {
+            .zip(paths)
+            .enumerate()
+            .map(|(row, (session, path))| {
+                let voxels = voxels.get(row).map(|digest| (*digest).to_owned());
                 // The index may name files from its own folder or from the artifact's root.
                 let file = input.file(path).map_or_else(
                     || input.require(&format!("images/{path}")),
                     Ok::<_, StageError>,
                 )?;
-                Ok(file.clone())
+                Ok((key(session), (file.clone(), voxels)))
             })
             .collect::<Result<_, StageError>>()?;
-        let file = input.require("extraction.json")?;
-        let text = std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
-        let extraction = serde_json::from_slice(&text)
-            .map_err(|e| StageError::new(format!("`{}` is no JSON object: {e}", file.shown)))?;
         Ok(Self {
             shown: input.shown.clone(),
-            index,
             files,
-            extraction,
+            has_cohorts: index.has_cohorts(),
+            extraction: Extraction::open(input)?,
         })
+    }
+
+    /// The image of a session. A table that tells no cohort, or images that have none, are compared by
+    /// participant and session.
+    fn find(
+        &self,
+        session: Session<'_>,
+        table: &Table,
+    ) -> Result<Option<(&Key, &InputFile)>, StageError> {
+        let (cohort, participant, name) = key(session);
+        if table.has_cohorts() && self.has_cohorts {
+            let found = self.files.get_key_value(&(cohort, participant, name));
+            return Ok(found.map(|(key, (file, _))| (key, file)));
+        }
+        let mut found = self
+            .files
+            .iter()
+            .filter(|((_, p, s), _)| *p == participant && *s == name);
+        match (self.has_cohorts, found.next(), found.next()) {
+            (true, Some(_), Some(_)) => Err(StageError::new(format!(
+                "`{}`: {participant}, {name} is in several cohorts of `{}`",
+                table.shown(),
+                self.shown
+            ))
+            .hint("the table needs a column `cohort`")),
+            (_, first, _) => Ok(first.map(|(key, (file, _))| (key, file))),
+        }
+    }
+
+    /// The digest of the voxels of a session's image.
+    fn voxels(&self, cohort: &str, participant: &str, session: &str) -> Option<String> {
+        let exact = (
+            cohort.to_owned(),
+            participant.to_owned(),
+            session.to_owned(),
+        );
+        let found = self.files.get(&exact).or_else(|| {
+            let mut found = self.files.iter();
+            found
+                .find(|((_, p, s), _)| p == participant && s == session)
+                .map(|(_, file)| file)
+        });
+        found.and_then(|(_, voxels)| voxels.clone())
     }
 }
 
@@ -121,39 +177,61 @@ impl Cohort {
         table: &Table,
         images: &Images,
         labels: Option<Labels<'_>>,
+        (name, origin): (&str, Origin),
     ) -> Result<Self, StageError> {
-        let sessions = table.sessions()?;
+        let chosen = parts_of_rows(table, &images.extraction)?;
+        let sessions = match chosen {
+            Some(_) => table.sessions_of_parts()?,
+            None => table.sessions()?,
+        };
         if sessions.is_empty() {
             let message = format!("`{}` has no row, expected at least one", table.shown());
             return Err(StageError::new(message));
         }
         let codes = labels.map(|labels| codes(table, labels)).transpose()?;
-        let extracted = images.index.sessions_beside(table)?;
-        let extracted: BTreeMap<_, _> = extracted.into_iter().zip(&images.files).collect();
-        let sought = table.sessions_beside(&images.index)?;
         let mut missing = Vec::new();
         let mut samples = Vec::with_capacity(sessions.len());
+        let mut count = None;
         for (row, session) in sessions.iter().enumerate() {
-            match extracted.get(&sought[row]) {
-                None => missing.push(session.to_string()),
-                Some(&file) => {
-                    let coded = codes.as_ref().map(|codes| codes[row].clone());
-                    let (label, code) = coded.unzip();
-                    samples.push(Sample {
-                        participant: session.participant.to_owned(),
-                        cohort: session.cohort.to_owned(),
-                        session: session.session.to_owned(),
-                        label,
-                        code,
-                        file: file.clone(),
-                    });
+            let Some((key, file)) = images.find(*session, table)? else {
+                missing.push(session.to_string());
+                continue;
+            };
+            let count = match count {
+                Some(count) => count,
+                None => *count.insert(parts_of_image(file, &images.extraction)?),
+            };
+            let parts = match &chosen {
+                None => 0..count,
+                Some(chosen) if chosen[row] < count => chosen[row]..chosen[row] + 1,
+                Some(chosen) => {
+                    let part = chosen[row];
+                    let message = format!(
+                        "`{}`: {session} has {count} parts, not part {part}",
+                        table.shown()
+                    );
+                    return Err(StageError::new(message));
                 }
-            }
+            };
+            let coded = codes.as_ref().map(|codes| codes[row].clone());
+            let (label, code) = coded.unzip();
+            samples.extend(parts.map(|part| Sample {
+                cohort: key.0.clone(),
+                participant: key.1.clone(),
+                session: key.2.clone(),
+                label: label.clone(),
+                code,
+                file: file.clone(),
+                part,
+            }));
         }
         if missing.is_empty() {
+            let voxels = |c: &str, p: &str, s: &str| images.voxels(c, p, s);
             return Ok(Self {
                 shown: table.shown().to_owned(),
                 samples,
+                extraction: images.extraction.clone(),
+                group: Group::of_table(name, table, origin, &voxels)?,
             });
         }
         Err(StageError::new(format!(
@@ -167,22 +245,9 @@ impl Cohort {
         .hint("extract their images, or remove their rows from the table"))
     }
 
-    /// The distinct participants, sorted.
-    pub(crate) fn participants(&self) -> BTreeSet<&str> {
-        let names = self
-            .samples
-            .iter()
-            .map(|sample| sample.participant.as_str());
-        names.collect()
-    }
-
-    /// The distinct participants of every cohort, sorted.
-    fn people(&self) -> BTreeSet<Person<'_>> {
-        let people = self.samples.iter().map(|sample| Person {
-            participant: &sample.participant,
-            cohort: &sample.cohort,
-        });
-        people.collect()
+    /// What is learnt or predicted: whole images, or parts of one kind.
+    pub(crate) fn mode(&self) -> Mode {
+        self.extraction.parts.mode()
     }
 
     /// The code of every image; empty where labels are not used.
@@ -264,27 +329,50 @@ pub(crate) fn label_code(
     Ok(code)
 }
 
-/// Refuses a model whose training and validation share participants.
-///
-/// # Errors
-/// They do; the message names them.
-pub(crate) fn check_disjoint(train: &Cohort, validation: &Cohort) -> Result<(), StageError> {
-    let shared: Vec<String> = train
-        .people()
-        .intersection(&validation.people())
-        .map(|person| format!("`{person}`"))
-        .collect();
-    if shared.is_empty() {
-        return Ok(());
+/// The key of a session.
+fn key(session: Session<'_>) -> Key {
+    (
+        session.cohort.to_owned(),
+        session.participant.to_owned(),
+        session.session.to_owned(),
+    )
+}
+
+/// The part that each row of a table means, where it has the column `<mode>_id`.
+fn parts_of_rows(table: &Table, extraction: &Extraction) -> Result<Option<Vec<usize>>, StageError> {
+    let mode = extraction.parts.mode();
+    let name = format!("{}_id", mode.name());
+    if mode == Mode::Image || !table.columns().contains(&name) {
+        return Ok(None);
     }
-    let verb = if shared.len() == 1 { "is" } else { "are" };
-    Err(StageError::new(format!(
-        "{} {verb} in both training (`{}`) and validation (`{}`)",
-        listed(&shared),
-        train.shown,
-        validation.shown
-    ))
-    .hint("split participants, not sessions: stages `split` and `kfold` do"))
+    let column = table.column(&name)?;
+    let texts = table.complete_texts(&name)?.into_iter().enumerate();
+    let numbers = texts.map(|(row, text)| {
+        text.parse::<usize>().map_err(|_| {
+            let place = table.place(row, column);
+            StageError::new(format!("{place}: `{text}` is no number of a part"))
+        })
+    });
+    numbers.collect::<Result<_, _>>().map(Some)
+}
+
+/// The number of parts of an image.
+fn parts_of_image(file: &InputFile, extraction: &Extraction) -> Result<usize, StageError> {
+    let known = tensor_file::summary(&file.path, &file.shown)?;
+    match (extraction.saved, known.parts) {
+        (true, Some(count)) => Ok(count),
+        (false, None) => {
+            let shape = known.shape.try_into().map_err(|shape| {
+                StageError::internal(format!("`{}` has shape {shape:?}", file.shown))
+            })?;
+            let count = extraction.parts.count(shape);
+            count.map_err(|why| StageError::new(format!("`{}` {why}", file.shown)))
+        }
+        _ => {
+            let message = format!("`{}` is not what `extraction.json` tells", file.shown);
+            Err(StageError::new(message))
+        }
+    }
 }
 
 /// Names for a message: all of them, or the first and how many more.

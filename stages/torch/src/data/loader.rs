@@ -100,7 +100,9 @@ impl<'a> Dataset<'a> {
             .samples
             .first()
             .ok_or_else(|| StageError::new(format!("`{}` has no row", cohort.shown)))?;
-        let input_size = transforms.read(&first.file)?.shape;
+        let input_size = transforms
+            .read(&first.file, &cohort.extraction, first.part)?
+            .shape;
         Ok(Self::new(cohort, transforms, input_size))
     }
 
@@ -166,7 +168,11 @@ impl<'a> Dataset<'a> {
             return Ok(image.clone());
         }
         let sample = &self.cohort.samples[index];
-        let image = Arc::new(self.transforms.read(&sample.file)?);
+        let image = Arc::new(self.transforms.read(
+            &sample.file,
+            &self.cohort.extraction,
+            sample.part,
+        )?);
         if image.shape != self.input_size {
             return Err(StageError::new(format!(
                 "image of {}, {} has shape {:?}, expected {:?}",

@@ -8,6 +8,8 @@
 //! of the largest float32.
 
 use engine::StageError;
+use ndarray::ArrayView4;
+use stages::extraction::{Extraction, Parts};
 use stages::tensor_file;
 use stages::volume::{Affine, sub_grid};
 
@@ -44,26 +46,72 @@ impl Transforms {
     ///
     /// # Errors
     /// The file cannot be read, or the image is smaller than the reduced grid asks for.
-    pub(crate) fn read(&self, file: &engine::InputFile) -> Result<Image, StageError> {
-        let (shape, voxels, affine) = tensor_file::read(&file.path, &file.shown)?;
-        self.apply(Image {
-            shape,
-            voxels,
-            affine,
-        })
-        .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
+    pub(crate) fn read(
+        &self,
+        file: &engine::InputFile,
+        extraction: &Extraction,
+        part: usize,
+    ) -> Result<Image, StageError> {
+        let image = stored(file, extraction, part)?;
+        let cut = match &extraction.parts {
+            Parts::Slice(slices) => Some(slices.direction),
+            _ => None,
+        };
+        self.apply(image, cut)
+            .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
     }
 
-    fn apply(&self, mut image: Image) -> Result<Image, String> {
+    /// `cut` is the axis that a slice lacks.
+    fn apply(&self, mut image: Image, cut: Option<usize>) -> Result<Image, String> {
         let range = clean(&mut image.voxels);
         if let Some(factor) = self.size_reduction {
-            image = thin(&image, factor)?;
+            if let Some(axis) = cut {
+                image.shape.insert(1 + axis, 1);
+            }
+            image = thin(&image, factor, cut)?;
+            if let Some(axis) = cut {
+                image.shape.remove(1 + axis);
+            }
         }
         if self.normalize {
             rescale(&mut image.voxels, range);
         }
         Ok(image)
     }
+}
+
+/// The stored image, or a part of it: one that was cut when it was extracted, or is cut now.
+fn stored(
+    file: &engine::InputFile,
+    extraction: &Extraction,
+    part: usize,
+) -> Result<Image, StageError> {
+    if extraction.saved {
+        let (shape, voxels, affine) = tensor_file::read_part(&file.path, part, &file.shown)?;
+        return Ok(Image {
+            shape,
+            voxels,
+            affine,
+        });
+    }
+    let (shape, voxels, affine) = tensor_file::read(&file.path, &file.shown)?;
+    if extraction.parts == Parts::Image {
+        return Ok(Image {
+            shape,
+            voxels,
+            affine,
+        });
+    }
+    let sizes: [usize; 4] = shape
+        .try_into()
+        .map_err(|shape| StageError::internal(format!("`{}` has shape {shape:?}", file.shown)))?;
+    let whole = ArrayView4::from_shape(sizes, &voxels).map_err(StageError::internal)?;
+    let cut = extraction.parts.cut(whole, part);
+    Ok(Image {
+        shape: cut.shape().to_vec(),
+        voxels: cut.iter().copied().collect(),
+        affine,
+    })
 }
 
 /// Replaces NaN by 0 and infinities by the finite extremes; returns the smallest and largest value.
@@ -100,7 +148,9 @@ fn rescale(voxels: &mut [f32], (low, high): (f32, f32)) {
 }
 
 /// Takes every `factor`-th voxel of the part of the image that the factor prescribes.
-fn thin(image: &Image, factor: u32) -> Result<Image, String> {
+///
+/// Of the axis that a slice lacks, which has one voxel, that one is taken.
+fn thin(image: &Image, factor: u32, cut: Option<usize>) -> Result<Image, String> {
     let &[channels, x, y, z] = image.shape.as_slice() else {
         return Err(format!(
             "`size_reduction` takes images [C, X, Y, Z], got {:?}",
@@ -113,7 +163,13 @@ fn thin(image: &Image, factor: u32) -> Result<Image, String> {
         .ok_or_else(|| format!("`size_reduction_factor` is {factor}, expected 2, 3, 4 or 5"))?;
     let step = factor as usize;
     let mut kept: [Vec<usize>; 3] = [vec![], vec![], vec![]];
-    for ((kept, size), (start, end)) in kept.iter_mut().zip([x, y, z]).zip(bounds) {
+    for (axis, ((kept, size), (start, end))) in
+        kept.iter_mut().zip([x, y, z]).zip(bounds).enumerate()
+    {
+        if cut == Some(axis) {
+            kept.push(0);
+            continue;
+        }
         *kept = (*start..(*end).min(size)).step_by(step).collect();
         if kept.is_empty() {
             return Err(format!(
@@ -161,7 +217,7 @@ mod tests {
             normalize: true,
             size_reduction: None,
         };
-        transforms.apply(image(voxels)).unwrap().voxels
+        transforms.apply(image(voxels), None).unwrap().voxels
     }
 
     #[test]
@@ -198,7 +254,7 @@ mod tests {
             (4, [40, 48, 40], [4, 8, 8]),
             (5, [32, 40, 32], [4, 0, 8]),
         ] {
-            let thinned = thin(&whole, factor).unwrap();
+            let thinned = thin(&whole, factor, None).unwrap();
             assert_eq!(thinned.shape[1..], expected);
             let step = f64::from(factor);
             let expected = sub_grid(&IDENTITY, first, [factor as usize; 3]);
@@ -216,7 +272,7 @@ mod tests {
     #[test]
     fn an_image_smaller_than_the_thinned_grid_is_refused() {
         assert!(
-            thin(&image(vec![1.0; 30]), 2)
+            thin(&image(vec![1.0; 30]), 2, None)
                 .unwrap_err()
                 .contains("leaves nothing")
         );
