@@ -40,7 +40,7 @@ fn kolmogorov_smirnov_sees_what_a_t_test_does_not() {
 }
 
 /// Defect of ClinicaDL 1.6.1: its chi-square ignores how many participants there are. However many are
-/// held out, 12 % more women than among the others pass it, so that here every first draw does.
+/// held out, a difference of 12 points in the share of women passes, so that here every first draw does.
 #[test]
 fn proportions_let_pass_what_counts_refuse() {
     let member = |i: usize| (["AD", "CN"][i % 2], 70.0, ["F", "M"][i / 2 % 2], 1);
