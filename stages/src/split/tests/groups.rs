@@ -115,3 +115,25 @@ fn a_label_that_stays_in_one_part_with_its_group_is_told() {
         ["all of the 4 participants labelled `MCI` are held out"]
     );
 }
+
+/// scikit-learn 1.9.1 gives a fold without anybody here, sizes 3, 3, 0 and 3.
+#[test]
+fn a_fold_that_no_group_is_left_for_is_refused() {
+    let labels = ["a", "b", "b", "a", "b", "a", "a", "a", "a"];
+    let sites = [2, 0, 0, 2, 2, 3, 3, 3, 1];
+    let mut text = "participant_id\tsession_id\tdiagnosis\tsite\n".to_owned();
+    for (i, (label, site)) in labels.iter().zip(sites).enumerate() {
+        text.push_str(&format!("sub-{i}\tses-M000\t{label}\t{site}\n"));
+    }
+    let params = KFoldParams {
+        n_splits: 4,
+        group: Some("site".into()),
+        ..KFoldParams::default()
+    };
+    let error = partitions(&params, &table(&text)).unwrap_err();
+    assert_eq!(
+        error.message,
+        "`labels.tsv`: no whole `site` is left for fold 2 of 4"
+    );
+    assert_eq!(error.hints, ["choose a smaller `n_splits`"]);
+}
