@@ -92,6 +92,10 @@ pub(super) fn progression(
     let rows: Vec<usize> = (0..table.len())
         .filter(|&row| told[row].is_some())
         .collect();
+    if rows.is_empty() {
+        let message = format!("no session of `{}` has a diagnosis", table.shown());
+        return Err(StageError::new(message));
+    }
     let pick = |values: &dyn Fn(usize) -> String| rows.iter().map(|&row| values(row)).collect();
     let labels = pick(&|row| known[row].clone().unwrap_or_default());
     let words = pick(&|row| told[row].unwrap_or_default().to_owned());

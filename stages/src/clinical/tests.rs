@@ -3,6 +3,7 @@ use super::labels::{Modalities, choose};
 use super::metadata::join;
 use super::progression::progression;
 use super::*;
+use proptest::prelude::*;
 
 fn table(shown: &str, text: &str) -> Table {
     let text = text.split_whitespace().collect::<Vec<_>>();
@@ -265,4 +266,67 @@ fn cohorts_keep_their_participants_apart() {
     let unclear = table("only.tsv", "participant_id session_id sub-1 ses-M000");
     let error = join(&params, &unclear, &merged).err().unwrap();
     assert!(error.hints[0].contains("`only.tsv` has no column `cohort`"));
+}
+
+#[test]
+fn a_table_without_rows_is_refused_by_every_stage() {
+    let empty = |text: &str| Table::parse(text.replace(' ', "\t").as_bytes(), "empty.tsv").unwrap();
+    let labels = empty("participant_id session_id diagnosis\n");
+    let merged = empty("participant_id session_id diagnosis age sex MMS cdr_global\n");
+    let error = progression(&GetProgressionParams::default(), &labels).unwrap_err();
+    assert_eq!(error.message, "no session of `empty.tsv` has a diagnosis");
+    let error = join(&GetMetadataParams::default(), &labels, &merged).err();
+    let expected = "`empty.tsv` and `empty.tsv` have no session in common";
+    assert_eq!(error.unwrap().message, expected);
+    let error = choose(&GetLabelsParams::default(), &merged, None, None).err();
+    let expected = "no session of `empty.tsv` is left";
+    assert_eq!(error.unwrap().message, expected);
+    let error = describe(&AnalysisParams::default(), &labels, &merged, &mut |_| ());
+    let expected = "`empty.tsv` has no session labelled `AD`";
+    assert_eq!(error.unwrap_err().message, expected);
+}
+
+#[test]
+fn a_session_twice_is_refused_by_every_stage() {
+    let twice = table(
+        "twice.tsv",
+        "participant_id session_id diagnosis age sex MMS cdr_global
+         sub-1 ses-M000 AD 70 F 20 1 sub-1 ses-M000 CN 70 F 20 1",
+    );
+    let expected = "`twice.tsv`: sub-1, ses-M000 is on lines 2 and 3";
+    let errors = [
+        progression(&GetProgressionParams::default(), &twice).err(),
+        join(&GetMetadataParams::default(), &twice, &twice).err(),
+        choose(&GetLabelsParams::default(), &twice, None, None).err(),
+        describe(&AnalysisParams::default(), &twice, &twice, &mut |_| ()).err(),
+    ];
+    for error in errors {
+        assert_eq!(error.unwrap().message, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_table_makes_a_stage_panic(
+        rows in proptest::collection::vec((0..4_usize, 0..6_usize, 0..7_usize, 0..7_usize, -3..12_i8), 0..12),
+        horizon: u64,
+    ) {
+        let mut text = "participant_id\tsession_id\tcohort\tdiagnosis\tage\tsex\tMMS\tcdr_global\t\
+                        adni_diagnosis_change\n".to_owned();
+        for (who, when, diagnosis, cell, adni) in rows {
+            let session = ["ses-M000", "ses-M6", "ses-M18446744073709551615", "ses-M012", "ses-b", "ses-M100"][when];
+            let diagnosis = ["AD", "CN", "MCI", "", "nan", "Dementia", "é"][diagnosis];
+            let cell = ["1e308", "-inf", "NaN", "F", "", "0.5", "M"][cell];
+            let cohort = ["A", "B"][who % 2];
+            text.push_str(&format!(
+                "sub-{}\t{session}\t{cohort}\t{diagnosis}\t{cell}\tF\t{cell}\t{cell}\t{adni}\n", who / 2
+            ));
+        }
+        let table = Table::parse(text.as_bytes(), "labels.tsv").unwrap();
+        let params = GetProgressionParams { time_horizon: horizon, ..GetProgressionParams::default() };
+        drop(progression(&params, &table));
+        drop(join(&GetMetadataParams::default(), &table, &table));
+        drop(choose(&GetLabelsParams::default(), &table, None, Some(&table)));
+        drop(describe(&AnalysisParams::default(), &table, &table, &mut |_| ()));
+    }
 }

@@ -1,6 +1,6 @@
 //! The Mersenne Twister as numpy's `RandomState` seeds and uses it.
 //!
-//! Only for reproducing folds of ClinicaDL; every other draw comes from a labelled stream.
+//! Only for folds, which equal those of scikit-learn; every other draw comes from a labelled stream.
 //!
 //! # Source
 //! Matsumoto and Nishimura 1998, doi:10.1145/272991.272995; numpy 1.26, `legacy_seeding` and

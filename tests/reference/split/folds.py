@@ -43,5 +43,6 @@ cases = [
     case(10, 5, 2), case(23, 4, 3, seed=7), case(31, 3, 3, repeats=3), case(12, 5, None), case(13, 4, None, seed=123456, repeats=2),
     case(40, 5, 2, 12), case(60, 3, 3, 20, seed=11), case(60, 4, 4, 9, share=[0.6, 0.2, 0.1, 0.1]), case(50, 7, None, 30, seed=5),
     case(80, 4, 2, 25, repeats=2), case(45, 3, 3, nested=2), case(30, 3, None, nested=3, repeats=2), case(90, 3, 2, 40, nested=2, seed=9),
+    case(100, 9, None, 18, seed=4), case(120, 12, None, 40, seed=8), case(150, 11, 3, 60, seed=6),
 ]
 print(json.dumps({"scikit-learn": sklearn.__version__, "numpy": np.__version__, "cases": cases}))

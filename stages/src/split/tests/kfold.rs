@@ -323,6 +323,20 @@ fn too_few_participants_and_groups_are_told() {
 }
 
 #[test]
+fn the_first_repeat_is_what_there_is_without() {
+    let table = cohort(30);
+    let repeated = KFoldParams {
+        repeats: 3,
+        ..KFoldParams::default()
+    };
+    let repeated = partitions(&repeated, &table).unwrap().0;
+    let once = partitions(&KFoldParams::default(), &table).unwrap().0;
+    assert_eq!(repeated[..5], once);
+    assert_ne!(repeated[5..10], once);
+    assert_ne!(repeated[5..10], repeated[10..]);
+}
+
+#[test]
 fn parameters_that_contradict_are_told() {
     let issues = |params: KFoldParams| -> Vec<String> {
         let issues = KFold::check(&params).into_iter();

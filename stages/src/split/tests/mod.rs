@@ -25,6 +25,8 @@ use super::{
 use crate::table::{Person, Table};
 
 mod adapt;
+mod balance;
+mod groups;
 mod kfold;
 mod prepare_experiment;
 mod properties;

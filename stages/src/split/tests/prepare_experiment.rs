@@ -2,7 +2,8 @@
 
 use super::*;
 
-/// What the two stages give one after the other.
+/// What the two stages give one after the other; streams are named by the stage, so that not the same
+/// participants are held out.
 fn chained(params: &PrepareExperimentParams, path: &Path, seed: u64) -> BTreeMap<String, String> {
     let mut files = run::<Split>(&params.test(), path, seed).unwrap();
     files.retain(|name, _| !name.starts_with("splits/"));
@@ -12,12 +13,10 @@ fn chained(params: &PrepareExperimentParams, path: &Path, seed: u64) -> BTreeMap
     files
 }
 
-/// Streams are named by the stage too: the same seed draws something else here.
 #[test]
 fn it_is_a_split_and_folds_of_the_rest() {
     let (_folder, path) = on_disk(&cohort(40));
     let params = PrepareExperimentParams {
-        // Everybody has the same chance, so that the parts are drawn once.
         p_threshold: 0.0,
         validation_longitudinal: true,
         ..PrepareExperimentParams::default()

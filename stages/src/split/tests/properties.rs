@@ -216,6 +216,48 @@ proptest! {
     }
 }
 
+/// Cells that mean something, and cells that should not be there.
+fn any_cell() -> impl Strategy<Value = String> {
+    const CELLS: &str = concat!(
+        " n/a NaN nan inf -inf 1e308 -1e308 -0 0 1 70 70.5 F M AD CN sub-1 sub-2 sub-3 ses-M000 ses-M6 ",
+        "ses-M99999999999999999999 ses-M ../x é \u{200b} \""
+    );
+    let cells: Vec<&str> = CELLS.split(' ').collect();
+    proptest::sample::select(cells).prop_map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn no_table_makes_a_stage_panic(
+        rows in proptest::collection::vec(proptest::collection::vec(any_cell(), 5), 0..12),
+        is_wild: bool,
+        folds in any_folds(),
+        seed: u64,
+    ) {
+        let mut text = "participant_id\tsession_id\tdiagnosis\tage\tsex\tsite\tfamily\n".to_owned();
+        for (i, row) in rows.iter().enumerate() {
+            // Most wild identifiers are refused at once, which would leave the rest unseen.
+            let who = [format!("sub-{}", i / 2), format!("ses-M{i}")];
+            let who = if is_wild { [row[0].clone(), row[1].clone()] } else { who };
+            text.push_str(&format!("{}\t{}\n", who.join("\t"), row.join("\t")));
+        }
+        let Ok(table) = Table::parse(text.as_bytes(), "labels.tsv") else {
+            return Ok(());
+        };
+        drop(partitions(&folds, &table));
+        for numeric_test in [NumericTest::TTest, NumericTest::KolmogorovSmirnov] {
+            let params = SplitParams { n_test: 0.5, numeric_test, max_trials: 5, ..SplitParams::default() };
+            drop(split(&params, &table, seed));
+            let group = Some("family".to_owned());
+            drop(split(&SplitParams { group, label: None, ..params }, &table, seed));
+        }
+        let params = PrepareExperimentParams { n_splits: 2, max_trials: 5, ..PrepareExperimentParams::default() };
+        drop(prepare(&params, &table, Stream::root(seed), &|| Ok(())));
+    }
+}
+
 /// Forty participants can be held out in so many ways that no two of these agree.
 #[test]
 fn other_seeds_give_other_partitions() {

@@ -256,181 +256,6 @@ fn the_stage_writes_the_same_partition_to_its_three_outputs() {
     assert_eq!(participants("splits/0/validation_baseline.tsv"), test);
 }
 
-/// The same table with a column of a value per participant, in order of their text.
-fn with_groups(table: &Table, column: &str, group: impl Fn(usize) -> String) -> Table {
-    let order: Vec<String> = people(table).iter().map(ToString::to_string).collect();
-    let sessions = table.sessions().unwrap();
-    let values = sessions.iter().map(|session| {
-        let person = session.person().to_string();
-        group(order.iter().position(|known| *known == person).unwrap())
-    });
-    let values = values.collect();
-    table.clone().with_column(column, values)
-}
-
-#[test]
-fn groups_stay_in_one_part_and_about_as_many_are_held_out() {
-    let table = with_groups(&cohort(60), "family", |i| format!("f{}", i / 4));
-    let params = SplitParams {
-        group: Some("family".into()),
-        p_threshold: 0.3,
-        ..SplitParams::default()
-    };
-    for seed in 0..10 {
-        let found = split(&params, &table, seed).unwrap();
-        assert_whole(&found.partition, &table);
-        assert_together(&found.partition, &table, "family");
-        assert_eq!(found.partition.validation.len(), 12);
-        let expected = "12 of 60 participants (3 of 15 `family`, asked for 12 participants)";
-        assert!(found.summary.starts_with(expected), "{}", found.summary);
-    }
-}
-
-#[test]
-fn groups_of_one_are_drawn_in_exact_proportions() {
-    let table = with_groups(&cohort(40), "family", |i| format!("f{i}"));
-    let params = SplitParams {
-        group: Some("family".into()),
-        n_test: 0.25,
-        ..SplitParams::default()
-    };
-    let held = split(&params, &table, 1).unwrap().partition.validation;
-    let labels = table.texts("diagnosis").unwrap();
-    let count = held.iter().filter(|&&row| labels[row] == "AD").count();
-    assert_eq!((held.len(), count), (10, 5));
-}
-
-#[test]
-fn a_participant_in_two_groups_is_an_error_that_names_the_rows() {
-    let table = table(
-        "participant_id\tsession_id\tdiagnosis\tsite\nsub-1\tses-M0\tAD\tA\nsub-1\tses-M6\tAD\tB\n\
-         sub-2\tses-M0\tAD\tA\nsub-2\tses-M6\tAD\t\nsub-3\tses-M0\tAD\t\n",
-    );
-    let expected = "`labels.tsv`: every participant must have one `site`, but sub-1 has `A` on line \
-                    2 and `B` on line 3; sub-3 has none (line 6)";
-    let params = SplitParams {
-        group: Some("site".into()),
-        n_test: 1.0,
-        balance: Vec::new(),
-        ..SplitParams::default()
-    };
-    let error = split(&params, &table, 1).err().unwrap();
-    assert_eq!(error.message, expected);
-    let params = KFoldParams {
-        group: Some("site".into()),
-        ..KFoldParams::default()
-    };
-    assert_eq!(partitions(&params, &table).unwrap_err().message, expected);
-    let params = KFoldParams {
-        leave_one_out: Some("site".into()),
-        ..KFoldParams::default()
-    };
-    assert_eq!(partitions(&params, &table).unwrap_err().message, expected);
-}
-
-#[test]
-fn groups_too_large_to_be_held_out_are_told() {
-    let table = with_groups(&cohort(20), "site", |i| format!("site-{}", i / 10));
-    let params = SplitParams {
-        group: Some("site".into()),
-        ..SplitParams::default()
-    };
-    let error = split(&params, &table, 1).err().unwrap();
-    assert_eq!(
-        error.message,
-        "`labels.tsv`: no whole `site` can be held out for 4 of 20 participants; there are 2, the \
-         smallest with 10 participants"
-    );
-}
-
-#[test]
-fn a_label_that_a_group_takes_along_is_told() {
-    let table = with_groups(&cohort(20), "site", |i| ["ad", "cn"][i % 2].to_owned());
-    let params = SplitParams {
-        group: Some("site".into()),
-        n_test: 0.5,
-        balance: Vec::new(),
-        ..SplitParams::default()
-    };
-    let error = split(&params, &table, 1).err();
-    assert!(error.unwrap().message.contains("no whole `site`"));
-    let params = SplitParams {
-        n_test: 0.6,
-        label: None,
-        ..params
-    };
-    let warnings = split(&params, &table, 1).unwrap().warnings;
-    assert!(warnings.is_empty(), "{warnings:?}");
-    let table = with_groups(&cohort(20), "site", |i| format!("{}{}", i % 2, i / 2 % 5));
-    let params = SplitParams {
-        n_test: 0.2,
-        label: Some("diagnosis".into()),
-        ..params
-    };
-    let found = split(&params, &table, 1).unwrap();
-    assert_eq!(found.partition.validation.len(), 4);
-    assert!(found.warnings.is_empty());
-}
-
-/// Ages of two parts with the same mean, one of them spread wide: a t-test does not see it.
-#[test]
-fn kolmogorov_smirnov_sees_what_a_t_test_does_not() {
-    let held = |test: NumericTest| -> Vec<f64> {
-        let member = |i: usize| {
-            let age = 70.0 + [1.0, -1.0][i % 2] * if i < 12 { 20.0 } else { 0.1 };
-            (["AD", "CN"][i / 2 % 2], age, "F", 1)
-        };
-        let table = labels(&(0..36).map(member).collect::<Vec<_>>());
-        let params = SplitParams {
-            n_test: 12.0,
-            numeric_test: test,
-            p_threshold: 0.95,
-            ..SplitParams::default()
-        };
-        let told = match test {
-            NumericTest::TTest => "age (t-test) p",
-            NumericTest::KolmogorovSmirnov => "age (Kolmogorov–Smirnov) p",
-        };
-        let wide = |seed| {
-            let found = split(&params, &table, seed).unwrap();
-            assert!(found.summary.contains(told), "{}", found.summary);
-            let ages = table.texts("age").unwrap();
-            let rows = found.partition.validation;
-            let ages = rows.iter().map(|&row| ages[row].parse::<f64>().unwrap());
-            ages.filter(|age| (age - 70.0).abs() > 1.0).count() as f64
-        };
-        (0..40).map(wide).collect()
-    };
-    let spread = |counts: &[f64]| counts.iter().map(|count| (count - 4.0).abs()).sum::<f64>();
-    let (means, distributions) = (
-        spread(&held(NumericTest::TTest)),
-        spread(&held(NumericTest::KolmogorovSmirnov)),
-    );
-    assert!(distributions < means, "{distributions} and {means}");
-}
-
-/// Defect of ClinicaDL 1.6.1: its chi-square ignores how many participants there are. Of 1000 held out
-/// of 3000, 45 more women than proportional pass it, though they are hardly a matter of chance.
-#[test]
-fn proportions_let_pass_what_counts_refuse() {
-    let member = |i: usize| (["AD", "CN"][i % 2], 70.0, ["F", "M"][i / 2 % 2], 1);
-    let table = labels(&(0..600).map(member).collect::<Vec<_>>());
-    let trial = |test: CategoricalTest, seed| {
-        let params = SplitParams {
-            n_test: 200.0,
-            balance: vec!["sex".into()],
-            categorical_test: test,
-            ..SplitParams::default()
-        };
-        let found = split(&params, &table, seed).unwrap();
-        let trial = found.summary.split("at trial ").nth(1).unwrap().to_owned();
-        trial.split(':').next().unwrap().parse::<usize>().unwrap()
-    };
-    let trials = |test: CategoricalTest| (0..20).map(|seed| trial(test, seed)).sum::<usize>();
-    assert_eq!(trials(CategoricalTest::ChiSquareOnProportions), 20);
-    assert!(trials(CategoricalTest::ChiSquare) > 40);
-}
-
 /// Defect of ClinicaDL 1.6.1: it turns labels 0 and 1 into one class.
 #[test]
 fn labels_that_are_numbers_are_labels() {
@@ -446,30 +271,6 @@ fn labels_that_are_numbers_are_labels() {
     for partition in partitions(&KFoldParams::default(), &table).unwrap().0 {
         assert_eq!(ones(&partition.validation), 2);
     }
-}
-
-/// Defect of ClinicaDL 1.6.1: a p-value that is not a number never passes, so that it never ends.
-#[test]
-fn what_cannot_be_compared_does_not_keep_a_split_from_ending() {
-    let mut participants = vec![("AD", 60.0, "F", 1); 6];
-    participants.extend([("CN", 60.0, "F", 1); 6]);
-    let constant = labels(&participants);
-    assert!(split(&SplitParams::default(), &constant, 1).is_ok());
-    // One known age in all.
-    let mut ages = vec![String::new(); 12];
-    ages[3] = "61".to_owned();
-    let table = constant.with_column("age", ages.clone());
-    for numeric_test in [NumericTest::TTest, NumericTest::KolmogorovSmirnov] {
-        let params = SplitParams {
-            numeric_test,
-            ..SplitParams::default()
-        };
-        assert!(split(&params, &table, 1).is_ok());
-    }
-    ages[3] = String::new();
-    let table = table.with_column("age", ages);
-    let error = split(&SplitParams::default(), &table, 1).err().unwrap();
-    assert_eq!(error.message, "column `age` of `labels.tsv` has no value");
 }
 
 #[test]
@@ -493,8 +294,6 @@ fn tables_that_are_too_small_are_refused() {
         told(&twice),
         "`labels.tsv`: sub-1, ses-M0 is on lines 2 and 4"
     );
-    let misspelt = told(&one.replace("diagnosis", "diagnose"));
-    assert!(misspelt.contains("0 cannot be held out"), "{misspelt}");
 }
 
 #[test]
@@ -513,4 +312,25 @@ fn a_misspelt_column_is_told_with_what_was_probably_meant() {
     };
     let error = split(&params, &table, 1).err().unwrap();
     assert_eq!(error.hints[0], "did you mean `sex`?");
+}
+
+/// A parameter that is new and not used leaves the results from before it their names.
+#[test]
+fn parameters_at_rest_are_not_in_the_key() {
+    use engine::params::{Fields, semantic};
+    let params = serde_json::to_value(SplitParams::default()).unwrap();
+    assert_eq!(
+        semantic(&params, SplitParams::FIELDS),
+        serde_json::json!({
+            "n_test": 0.2, "label": "diagnosis", "keep": [], "balance": ["age", "sex"],
+            "p_threshold": 0.8, "max_trials": 1000, "validation_longitudinal": false,
+        })
+    );
+    let params = serde_json::to_value(KFoldParams::default()).unwrap();
+    assert_eq!(
+        semantic(&params, KFoldParams::FIELDS),
+        serde_json::json!({
+            "n_splits": 5, "label": "diagnosis", "seed": 2, "validation_longitudinal": false,
+        })
+    );
 }
