@@ -32,6 +32,10 @@ pub struct CommandOutput {
     /// Kind of artifact, such as `caps`, `table` or `folder`.
     #[schemars(length(min = 1, max = 100))]
     pub kind: String,
+    /// Number of splits, each in a folder `split-<i>` of `path`; none for an artifact without splits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub splits: Option<usize>,
 }
 
 engine::params! {
@@ -73,7 +77,11 @@ impl Stage for Command {
     fn ports(params: &CommandParams) -> Ports {
         let input = |name: &String| InputPort::new(name.clone(), &[], "Given to the program.");
         let output = |(name, output): (&String, &CommandOutput)| {
-            OutputPort::new(name.clone(), output.kind.clone(), "Left by the program.")
+            let port = OutputPort::new(name.clone(), output.kind.clone(), "Left by the program.");
+            match output.splits {
+                Some(count) => port.splits(count),
+                None => port,
+            }
         };
         Ports {
             inputs: params.inputs.iter().map(input).collect(),
@@ -227,6 +235,7 @@ mod tests {
                 CommandOutput {
                     path: "out.tsv".into(),
                     kind: "table".into(),
+            splits: None,
                 },
             )]),
             ..CommandParams::default()
@@ -280,6 +289,7 @@ mod tests {
         let inner = CommandOutput {
             path: "out.tsv/inner".into(),
             kind: "table".into(),
+            splits: None,
         };
         bad.outputs.insert("inner".into(), inner);
         let found = problems(&bad);
