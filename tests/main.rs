@@ -13,6 +13,7 @@ mod explain;
 mod golden;
 mod interruption;
 mod items;
+mod leakage;
 mod manifest;
 mod peer;
 mod provenance;

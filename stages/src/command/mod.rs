@@ -235,7 +235,7 @@ mod tests {
                 CommandOutput {
                     path: "out.tsv".into(),
                     kind: "table".into(),
-            splits: None,
+                    splits: None,
                 },
             )]),
             ..CommandParams::default()

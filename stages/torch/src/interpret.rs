@@ -55,7 +55,7 @@ impl Run for Implemented<Interpret> {
             return Err(StageError::new(message));
         }
         write_data(output, &params.data_group, &cohort, label)?;
-        certificate.write(output, &params.data_group)?;
+        certificate.write(output, &format!("{}-interpret", params.data_group))?;
         let n_images = cohort.samples.len();
         let total = metrics.len() * n_images;
         let mut done = 0;

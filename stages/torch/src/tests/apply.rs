@@ -35,12 +35,22 @@ fn predictions_of_the_validation_set_are_those_of_the_training() {
             "best-loss/again/again_image_level_prediction.tsv",
             "best-loss/again/description.log",
             "groups/again/data.tsv",
+            "leakage/again.json",
         ]
     );
-    assert_eq!(
-        done.text("best-loss/again/again_image_level_prediction.tsv"),
-        model.text("best-loss/validation/validation_image_level_prediction.tsv")
+    // The same numbers, with a column more that tells of the leak.
+    let path = "best-loss/again/again_image_level_prediction.tsv";
+    let again = PredictionTable::read(&done.bytes(path), path).unwrap();
+    let path = "best-loss/validation/validation_image_level_prediction.tsv";
+    let before = PredictionTable::read(&model.bytes(path), path).unwrap();
+    assert_eq!(again.rows(), before.rows());
+    let why = "biased ensembling, duplicated images: the same images on purpose";
+    assert!(
+        again.leakage().is_some_and(|text| why.contains(text)),
+        "{:?}",
+        again.leakage()
     );
+    assert_eq!(before.leakage(), None);
     let path = "best-loss/again/again_image_level_metrics.tsv";
     let again = MetricsTable::read(&done.bytes(path), path).unwrap();
     let path = "best-loss/validation/validation_image_level_metrics.tsv";
@@ -63,7 +73,9 @@ fn participants_of_the_training_are_refused() {
     for stage in ["predict", "interpret"] {
         let error = world.apply(stage, &model, json!({})).unwrap_err();
         assert!(
-            error.message.contains("2 participants of `test.tsv`"),
+            error
+                .message
+                .contains("2 of participants are both in `train` (seen) and in `test.tsv`"),
             "{}",
             error.message
         );
@@ -72,7 +84,12 @@ fn participants_of_the_training_are_refused() {
             "{}",
             error.message
         );
-        assert!(error.hints[0].contains("allow_leakage"));
+        assert!(
+            error
+                .message
+                .starts_with("data leakage (no independent test set, biased ensembling)")
+        );
+        assert!(error.hints.last().unwrap().contains("allow_leakage"));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod apply;
 mod clinicadl;
+mod leakage;
 mod quality;
 mod train;
 mod world;

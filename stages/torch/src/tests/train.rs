@@ -24,6 +24,8 @@ fn a_model_has_every_file_of_a_maps() {
         "groups/train/data.tsv".to_owned(),
         "groups/validation/data.tsv".to_owned(),
         "information.log".to_owned(),
+        "leakage/seen.tsv".to_owned(),
+        "leakage/training.json".to_owned(),
         "maps.json".to_owned(),
         "training_logs/training.tsv".to_owned(),
     ];
