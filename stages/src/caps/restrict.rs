@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CapsImage, some};
-use crate::table::{COHORT, Table};
+use crate::table::{COHORT, Table, canonical_session};
 
 /// What to do about sessions that a participants table names and the folder has not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -54,13 +54,14 @@ impl Restriction<'_> {
                 [
                     cohort,
                     session.participant.to_owned(),
-                    session.session.to_owned(),
+                    canonical_session(session.session).into_owned(),
                 ]
             })
             .collect();
         let key = |found: &T| {
             let (cohort, participant, session) = image(found).key();
-            [cohort.unwrap_or_default(), participant, session].map(str::to_owned)
+            let session = canonical_session(session);
+            [cohort.unwrap_or_default(), participant, &*session].map(str::to_owned)
         };
         let present: BTreeSet<Key> = images.iter().map(key).collect();
         let missing: Vec<Key> = wanted.difference(&present).cloned().collect();

@@ -4,6 +4,7 @@
 //! ClinicaDL 1.6.1, `tsvtools analysis`: same columns, same formulas (population standard deviation,
 //! missing values left out). The order of sessions is that of time and not of text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
@@ -81,7 +82,8 @@ struct Merged<'a> {
     sex: usize,
     mmse: usize,
     cdr: usize,
-    rows: BTreeMap<Session<'a>, usize>,
+    /// Rows by cohort, participant and session.
+    rows: BTreeMap<(&'a str, &'a str, Cow<'a, str>), usize>,
 }
 
 impl<'a> Merged<'a> {
@@ -97,7 +99,8 @@ impl<'a> Merged<'a> {
             })?;
         let rows = table
             .sessions_beside(labels)?
-            .into_iter()
+            .iter()
+            .map(Session::place)
             .zip(0..)
             .collect();
         Ok(Self {
@@ -125,13 +128,12 @@ impl<'a> Merged<'a> {
     /// F if any session says so.
     fn is_female(&self, person: Person<'a>) -> Result<bool, StageError> {
         let mut found = None;
-        let first = Session {
-            participant: person.participant,
-            cohort: person.cohort,
-            session: "",
-        };
-        let rows = self.rows.range(first..);
-        for (_, &row) in rows.take_while(|(session, _)| session.person() == person) {
+        let Person {
+            participant,
+            cohort,
+        } = person;
+        let rows = self.rows.range((participant, cohort, Cow::Borrowed(""))..);
+        for (_, &row) in rows.take_while(|((p, c, _), _)| (*p, *c) == (participant, cohort)) {
             match self.table.cell(row, self.sex) {
                 "F" => return Ok(true),
                 "M" => found = Some(false),
@@ -205,7 +207,7 @@ fn reference<'a>(
 ) -> Result<usize, StageError> {
     sessions
         .iter()
-        .filter_map(|session| merged.rows.get(session).copied())
+        .filter_map(|session| merged.rows.get(&session.place()).copied())
         .find(|&row| merged.diagnoses[row].is_some())
         .ok_or_else(|| {
             let shown = merged.table.shown();

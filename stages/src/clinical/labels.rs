@@ -12,7 +12,7 @@ use engine::{Context, Input, InputPort, OutputPort, Ports, Run, Stage, StageErro
 
 use super::diagnosis::{diagnoses, fill, timelines};
 use super::{column_about, require_column_about};
-use crate::table::{COHORT, PARTICIPANT, SESSION, Table, compare_sessions, months};
+use crate::table::{COHORT, PARTICIPANT, SESSION, Session, Table, compare_sessions, months};
 
 engine::params! {
     /// Parameters of `get-labels`.
@@ -236,10 +236,11 @@ pub(super) fn choose(
         });
     }
     if let Some(restriction) = restriction {
-        let allowed: BTreeSet<_> = restriction.sessions_beside(merged)?.into_iter().collect();
+        let allowed = restriction.sessions_beside(merged)?;
+        let allowed: BTreeSet<_> = allowed.iter().map(Session::place).collect();
         let sessions = merged.sessions_beside(restriction)?;
         step(&mut kept, "not in the restriction", &|row| {
-            allowed.contains(&sessions[row])
+            allowed.contains(&sessions[row].place())
         });
     }
     let mut rows: Vec<usize> = (0..merged.len()).filter(|&row| kept[row]).collect();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use engine::{Context, InputPort, OutputPort, Ports, Run, Stage, StageError};
 
-use crate::table::Table;
+use crate::table::{Session, Table};
 
 /// Sessions named in a message before the rest is only counted.
 const NAMED: usize = 5;
@@ -86,12 +86,12 @@ pub(super) fn join(
             .collect::<Result<_, _>>()?
     };
     let known = metadata.sessions_beside(labels)?;
-    let known: BTreeMap<_, usize> = known.iter().zip(0..).collect();
+    let known: BTreeMap<_, usize> = known.iter().map(Session::place).zip(0..).collect();
     let mut rows = Vec::new();
     let mut sources = Vec::new();
     let mut unknown = Vec::new();
     for (row, session) in labels.sessions_beside(metadata)?.iter().enumerate() {
-        if let Some(&source) = known.get(session) {
+        if let Some(&source) = known.get(&session.place()) {
             rows.push(row);
             sources.push(source);
         } else {
@@ -104,9 +104,8 @@ pub(super) fn join(
             labels.shown(),
             metadata.shown()
         );
-        return Err(StageError::new(message).hint(
-            "participants and sessions are compared as written: `ses-M06` is not `ses-M006`",
-        ));
+        return Err(StageError::new(message)
+            .hint("participants are compared as written, sessions by their months"));
     }
     let mut warnings = Vec::new();
     if !unknown.is_empty() {

@@ -14,7 +14,7 @@ use engine::{InputFile, StageError};
 pub use column::Column;
 pub use people::People;
 pub(crate) use session::is_identifier;
-pub use session::{Person, SINGLE_COHORT, Session, compare_sessions, months};
+pub use session::{Person, SINGLE_COHORT, Session, canonical_session, compare_sessions, months};
 
 /// Column of participants.
 pub const PARTICIPANT: &str = "participant_id";

@@ -1,5 +1,6 @@
 //! Sessions: a participant at one time.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,15 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
+    /// Participant, cohort and session as they are compared: see [`canonical_session`].
+    pub fn place(&self) -> (&'a str, &'a str, Cow<'a, str>) {
+        (
+            self.participant,
+            self.cohort,
+            canonical_session(self.session),
+        )
+    }
+
     /// Whose session it is.
     pub fn person(&self) -> Person<'a> {
         Person {
@@ -118,7 +128,7 @@ impl Table {
     fn sessions_of<'a>(&'a self, cohorts: &[&'a str]) -> Result<Vec<Session<'a>>, StageError> {
         let participants = self.identifiers(PARTICIPANT)?;
         let sessions = self.identifiers(SESSION)?;
-        let mut seen: BTreeMap<Session<'_>, u64> = BTreeMap::new();
+        let mut seen: BTreeMap<_, u64> = BTreeMap::new();
         let mut all = Vec::with_capacity(self.len());
         let cells = participants.into_iter().zip(cohorts).zip(sessions);
         for (((participant, cohort), session), row) in cells.zip(&self.rows) {
@@ -127,7 +137,7 @@ impl Table {
                 cohort,
                 session,
             };
-            if let Some(first) = seen.insert(session, row.line) {
+            if let Some(first) = seen.insert(session.place(), row.line) {
                 return Err(StageError::new(format!(
                     "`{}`: {session} is on lines {first} and {}",
                     self.shown, row.line
@@ -148,6 +158,16 @@ impl Table {
                 Err(StageError::new(message).hint("use letters, digits and `-` only"))
             }
         }
+    }
+}
+
+/// A session as it is compared: `ses-M06` and `ses-M006` are one.
+///
+/// ClinicaDL 1.6.1 rewrites two digits to three in some commands and on one side of some joins.
+pub fn canonical_session(session: &str) -> Cow<'_, str> {
+    match months(session) {
+        Some(months) => Cow::Owned(format!("ses-M{months:03}")),
+        None => Cow::Borrowed(session),
     }
 }
 

@@ -9,7 +9,7 @@ use engine::{Input, InputFile, StageError};
 use stages::extraction::{Extraction, Mode};
 use stages::leakage::{Group, Origin};
 use stages::metrics::LabelCode;
-use stages::table::{Session, Table, is_missing};
+use stages::table::{Session, Table, canonical_session, is_missing};
 use stages::tensor_file;
 
 /// Column by which rows are kept or left out.
@@ -47,11 +47,21 @@ pub(crate) struct Cohort {
 /// Cohort, participant and session.
 type Key = (String, String, String);
 
+/// An extracted image.
+#[derive(Debug)]
+struct Stored {
+    /// The session as the index names it.
+    session: String,
+    file: InputFile,
+    /// Digest of the voxels.
+    voxels: Option<String>,
+}
+
 /// Extracted images, by cohort, participant and session.
 #[derive(Debug)]
 pub(crate) struct Images {
     shown: String,
-    files: BTreeMap<Key, (InputFile, Option<String>)>,
+    files: BTreeMap<Key, Stored>,
     /// Whether there are several cohorts.
     has_cohorts: bool,
     /// How they were extracted.
@@ -79,7 +89,12 @@ impl Images {
                     || input.require(&format!("images/{path}")),
                     Ok::<_, StageError>,
                 )?;
-                Ok((key(session), (file.clone(), voxels)))
+                let stored = Stored {
+                    session: session.session.to_owned(),
+                    file: file.clone(),
+                    voxels,
+                };
+                Ok((key(session), stored))
             })
             .collect::<Result<_, StageError>>()?;
         Ok(Self {
@@ -96,11 +111,11 @@ impl Images {
         &self,
         session: Session<'_>,
         table: &Table,
-    ) -> Result<Option<(&Key, &InputFile)>, StageError> {
+    ) -> Result<Option<(&Key, &Stored)>, StageError> {
         let (cohort, participant, name) = key(session);
         if table.has_cohorts() && self.has_cohorts {
             let found = self.files.get_key_value(&(cohort, participant, name));
-            return Ok(found.map(|(key, (file, _))| (key, file)));
+            return Ok(found);
         }
         let mut found = self
             .files
@@ -113,7 +128,7 @@ impl Images {
                 self.shown
             ))
             .hint("the table needs a column `cohort`")),
-            (_, first, _) => Ok(first.map(|(key, (file, _))| (key, file))),
+            (_, first, _) => Ok(first),
         }
     }
 
@@ -122,15 +137,15 @@ impl Images {
         let exact = (
             cohort.to_owned(),
             participant.to_owned(),
-            session.to_owned(),
+            canonical_session(session).into_owned(),
         );
         let found = self.files.get(&exact).or_else(|| {
             let mut found = self.files.iter();
             found
-                .find(|((_, p, s), _)| p == participant && s == session)
+                .find(|((_, p, s), _)| p == participant && *s == canonical_session(session))
                 .map(|(_, file)| file)
         });
-        found.and_then(|(_, voxels)| voxels.clone())
+        found.and_then(|stored| stored.voxels.clone())
     }
 }
 
@@ -193,13 +208,13 @@ impl Cohort {
         let mut samples = Vec::with_capacity(sessions.len());
         let mut count = None;
         for (row, session) in sessions.iter().enumerate() {
-            let Some((key, file)) = images.find(*session, table)? else {
+            let Some((key, stored)) = images.find(*session, table)? else {
                 missing.push(session.to_string());
                 continue;
             };
             let count = match count {
                 Some(count) => count,
-                None => *count.insert(parts_of_image(file, &images.extraction)?),
+                None => *count.insert(parts_of_image(&stored.file, &images.extraction)?),
             };
             let parts = match &chosen {
                 None => 0..count,
@@ -218,10 +233,10 @@ impl Cohort {
             samples.extend(parts.map(|part| Sample {
                 cohort: key.0.clone(),
                 participant: key.1.clone(),
-                session: key.2.clone(),
+                session: stored.session.clone(),
                 label: label.clone(),
                 code,
-                file: file.clone(),
+                file: stored.file.clone(),
                 part,
             }));
         }
@@ -334,7 +349,7 @@ fn key(session: Session<'_>) -> Key {
     (
         session.cohort.to_owned(),
         session.participant.to_owned(),
-        session.session.to_owned(),
+        canonical_session(session.session).into_owned(),
     )
 }
 
