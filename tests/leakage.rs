@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{EDGE, Project, image_path, nifti};
+use crate::support::{EDGE, Project, image_path, nifti, root};
 
 fn json(project: &Project, name: &str) -> Value {
     serde_json::from_str(&project.read(name)).unwrap()
@@ -92,7 +92,7 @@ clinicadl: 1
 name: slices
 seed: 3
 params: { reason: '' }
-inputs: { caps: caps, labels: labels.tsv }
+inputs: { caps: caps, labels: labels.tsv, deal: deal.awk }
 stages:
   extract:
     uses: prepare-data
@@ -104,17 +104,10 @@ stages:
     with: { n_test: 4, balance: [] }
   slices:
     uses: command
-    inputs: { table: holdout.train }
+    inputs: { table: holdout.train, script: deal }
     with:
-      inputs: [table]
-      argv:
-        - awk
-        - |-
-          BEGIN { FS = OFS = \"\\t\"; system(\"mkdir -p splits/split-0\")
-                  train = \"splits/split-0/train.tsv\"; validation = \"splits/split-0/validation_baseline.tsv\" }
-          NR == 1 { print $0, \"slice_id\" > train; print $0, \"slice_id\" > validation; next }
-          { for (slice = 0; slice < 8; slice++) print $0, slice > (slice % 2 ? validation : train) }
-        - '{inputs.table}'
+      inputs: [table, script]
+      argv: [awk, -v, slices=8, -f, '{inputs.script}', '{inputs.table}']
       outputs: { splits: { path: splits, kind: splits, splits: 1 } }
   train:
     uses: train
@@ -131,6 +124,8 @@ maps: maps
 fn a_split_of_slices_is_refused_and_with_a_reason_every_table_says_so() {
     let project = people(12);
     project.write("experiment.yaml", SLICES);
+    let script = std::fs::read_to_string(root().join("pipelines/leakage-demo.awk")).unwrap();
+    project.write("deal.awk", &script);
     project.clinicadl(&["check", "experiment.yaml"]).success();
     let said = project.run();
     assert_ne!(said.code, Some(0));

@@ -42,10 +42,10 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<split::KFold>::new(),
     &Declared::<learning::Predict>::new(),
     &Native::<prepare_data::PrepareData>::new(),
+    &Native::<split::PrepareExperiment>::new(),
     &Native::<quality_check::QualityCheckPetLinear>::new(),
     &Declared::<quality_check::QualityCheckT1Linear>::new(),
     &Native::<quality_check::QualityCheckT1Volume>::new(),
-    &Native::<split::PrepareExperiment>::new(),
     &Native::<split::Split>::new(),
     &Declared::<learning::Train>::new(),
 ];

@@ -56,6 +56,8 @@ fn read_group(check: &mut Check, folder: String, facts: &Facts, groups: &mut Gro
         check.report(&path, "has no column with labels");
     }
     let mut sessions = Sessions::new();
+    // The same participant in two cohorts is two people.
+    let mut seen = BTreeSet::new();
     for row in table.rows {
         let message = format!(
             "lists participant `{}`, session `{}` twice",
@@ -65,9 +67,10 @@ fn read_group(check: &mut Check, folder: String, facts: &Facts, groups: &mut Gro
             participant: row.participant,
             session: row.session,
         };
-        if !sessions.insert(session) {
+        if !seen.insert((row.cohort, session.clone())) {
             check.report(&path, message);
         }
+        sessions.insert(session);
     }
     groups.insert(folder, sessions);
 }

@@ -330,3 +330,37 @@ proptest! {
         drop(describe(&AnalysisParams::default(), &table, &table, &mut |_| ()));
     }
 }
+
+/// Issue 539 of ClinicaDL: two digits are rewritten to three on one side of a join, whose rows are lost.
+#[test]
+fn sessions_of_two_and_of_three_digits_are_one() {
+    let labels = table(
+        "labels.tsv",
+        "participant_id session_id diagnosis sub-1 ses-M06 CN sub-1 ses-M012 CN",
+    );
+    let merged = table(
+        "merged.tsv",
+        "participant_id session_id diagnosis age sex MMS cdr_global
+         sub-1 ses-M006 CN 60 F 29 0 sub-1 ses-M12 CN 61 F 30 0",
+    );
+    let params = GetMetadataParams {
+        variables: vec!["age".into()],
+    };
+    let joined = join(&params, &labels, &merged).unwrap();
+    assert!(joined.warnings.is_empty(), "{:?}", joined.warnings);
+    assert_eq!(column(&joined.table, "age"), ["60", "61"]);
+    let params = AnalysisParams {
+        diagnoses: vec!["CN".into()],
+    };
+    let text = describe(&params, &labels, &merged, &mut |_| ()).unwrap();
+    assert!(
+        text.lines().nth(1).unwrap().starts_with("CN\t1.0\t60.0"),
+        "{text}"
+    );
+    let twice = table(
+        "twice.tsv",
+        "participant_id session_id sub-1 ses-M06 sub-1 ses-M006",
+    );
+    let error = twice.sessions().unwrap_err().message;
+    assert_eq!(error, "`twice.tsv`: sub-1, ses-M006 is on lines 2 and 3");
+}
