@@ -131,7 +131,7 @@ fn a_split_of_slices_is_refused_and_with_a_reason_every_table_says_so() {
     assert_ne!(said.code, Some(0));
     for part in [
         "data leakage (biased split)",
-        "8 of participants",
+        "share 8 participants",
         "split participants, not sessions",
         "allow_leakage",
     ] {

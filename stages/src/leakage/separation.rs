@@ -47,14 +47,19 @@ pub fn separate(
         }
         scenarios.extend(found.values().copied());
         let names: Vec<String> = found.into_keys().collect();
-        let verb = if names.len() == 1 { "is" } else { "are" };
+        let what = match names.len() {
+            1 => what
+                .replacen("participants", "participant", 1)
+                .replacen("images", "image", 1),
+            _ => what.to_owned(),
+        };
         messages.push(format!(
-            "{} of {what} {verb} both in `{}` ({}) and in `{}` ({}): {}",
-            names.len(),
-            left.shown,
+            "{} (`{}`) and {} (`{}`) share {} {what}: {}",
             left.name,
-            right.shown,
+            left.shown,
             right.name,
+            right.shown,
+            names.len(),
             listed(&names)
         ));
     }

@@ -22,6 +22,8 @@ use crate::weights;
 /// What a `maps.json` says about a model, and where its weights are.
 pub(crate) struct TrainedModel<'a> {
     input: &'a Input,
+    /// Whole images, or a kind of parts.
+    mode: String,
     network: NetworkName,
     spec: NetworkSpec,
     transforms: Transforms,
@@ -94,6 +96,7 @@ impl<'a> TrainedModel<'a> {
         let axis = |axis: usize| i64::try_from(axis).unwrap_or(i64::MAX);
         Ok(Self {
             input,
+            mode: definition.mode()?.to_owned(),
             network: networks::parse_name(definition.architecture()?)
                 .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?,
             spec: NetworkSpec {
@@ -181,6 +184,14 @@ impl<'a> TrainedModel<'a> {
         context: &Context,
     ) -> Result<(Cohort, Certificate), StageError> {
         let images = Images::open(context.input("images")?)?;
+        let mode = images.extraction.parts.mode().name();
+        if mode != self.mode {
+            let (shown, trained) = (&self.input.shown, &self.mode);
+            let message = format!(
+                "`{shown}` is a model of mode `{trained}`, but images were extracted with mode `{mode}`"
+            );
+            return Err(StageError::new(message).hint("extract them as for the training"));
+        }
         self.compare_extraction(&images, context);
         let mut table = Table::read(context.input("participants")?.only_file()?)?;
         if table.column(DIAGNOSIS).is_ok() && !self.diagnoses.is_empty() {
@@ -253,7 +264,7 @@ impl<'a> TrainedModel<'a> {
 
     /// Tells where images were extracted in another way than those of the training.
     fn compare_extraction(&self, images: &Images, context: &Context) {
-        for key in ["preprocessing", "mode", "use_uncropped_image"] {
+        for key in ["preprocessing", "use_uncropped_image"] {
             let (trained, given) = (
                 self.preprocessing.get(key),
                 images.extraction.record.get(key),

@@ -72,7 +72,14 @@ fn the_first_image_of_the_table_is_the_source_and_labels_are_sorted() {
     let labels = world.labels(&finished);
     assert_eq!(
         labels[0],
-        ["participant_id", "session_id", "diagnosis", "age_bl", "sex"]
+        [
+            "participant_id",
+            "session_id",
+            "diagnosis",
+            "age_bl",
+            "sex",
+            "derived_from"
+        ]
     );
     assert_eq!(labels.len(), 13);
     assert!(labels[1..].is_sorted());

@@ -64,12 +64,12 @@ fn each_participant_comes_twice_and_only_the_region_of_its_class_changes() {
     assert_eq!(
         rows,
         [
-            "sub-TRIV0 ses-M000 AD 60 F",
-            "sub-TRIV1 ses-M000 CN 60 F",
-            "sub-TRIV2 ses-M012 AD 60 F",
-            "sub-TRIV3 ses-M012 CN 60 F",
-            "sub-TRIV4 ses-M000 AD 60 F",
-            "sub-TRIV5 ses-M000 CN 60 F",
+            "sub-TRIV0 ses-M000 AD 60 F sub-1",
+            "sub-TRIV1 ses-M000 CN 60 F sub-1",
+            "sub-TRIV2 ses-M012 AD 60 F sub-2",
+            "sub-TRIV3 ses-M012 CN 60 F sub-2",
+            "sub-TRIV4 ses-M000 AD 60 F sub-3",
+            "sub-TRIV5 ses-M000 CN 60 F sub-3",
         ]
     );
     let images = world.images(&finished);

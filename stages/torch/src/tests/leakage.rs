@@ -35,8 +35,8 @@ fn sessions_of_one_person_on_both_sides_are_refused_and_marked_when_allowed() {
     let error = world.train("main", json!({})).unwrap_err();
     assert_eq!(
         error.message,
-        "data leakage (biased split): 2 of participants are both in `splits/train.tsv` (train) \
-         and in `splits/validation_baseline.tsv` (validation): `sub-00`; `sub-03`"
+        "data leakage (biased split): train (`splits/train.tsv`) and validation \
+         (`splits/validation_baseline.tsv`) share 2 participants: `sub-00`; `sub-03`"
     );
     assert!(
         error.hints[1].contains("split participants, not sessions"),
@@ -85,7 +85,7 @@ fn one_scan_under_two_names_is_refused_whatever_its_file() {
     assert!(
         error
             .message
-            .starts_with("data leakage (duplicated images): 1 of images is both"),
+            .starts_with("data leakage (duplicated images): train ("),
         "{error}"
     );
     assert!(
@@ -252,7 +252,7 @@ fn a_table_may_choose_parts_and_the_same_person_is_then_found_out() {
     assert!(
         error
             .message
-            .starts_with("data leakage (biased split): 6 of participants"),
+            .starts_with("data leakage (biased split): train ("),
         "{error}"
     );
     world.write("splits/validation_baseline.tsv", &of("8"));

@@ -278,7 +278,7 @@ fn participants_in_training_and_validation_are_named() {
     );
     let message = refused(&world, json!({}));
     assert!(
-        message.starts_with("`sub-08`; `sub-09` are in both training"),
+        message.ends_with("share 2 participants: `sub-08`; `sub-09`"),
         "{message}"
     );
 }
