@@ -40,6 +40,7 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<clinical::GetProgression>::new(),
     &Declared::<learning::Interpret>::new(),
     &Native::<split::KFold>::new(),
+    &Native::<clinical::MergeCohorts>::new(),
     &Declared::<learning::Predict>::new(),
     &Native::<prepare_data::PrepareData>::new(),
     &Native::<split::PrepareExperiment>::new(),

@@ -121,11 +121,25 @@ pub fn nearly_equal(
         .flat_map_iter(|first| {
             let (i, a) = &known[first];
             known[first + 1..].iter().filter_map(move |(j, b)| {
-                let correlation: f32 = a.iter().zip(b).map(|(a, b)| a * b).sum();
-                (correlation > threshold && may(*i, *j)).then_some((*i, *j))
+                (dot(a, b) > threshold && may(*i, *j)).then_some((*i, *j))
             })
         })
         .collect()
+}
+
+/// The scalar product, in lanes that are summed last: several numbers at a time, and always in one
+/// order. Ten thousand images have fifty million pairs.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let (a, _) = a.as_chunks::<LANES>();
+    let (b, _) = b.as_chunks::<LANES>();
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            sums[lane] += a[lane] * b[lane];
+        }
+    }
+    sums.iter().sum()
 }
 
 impl Serialize for Thumbnail {

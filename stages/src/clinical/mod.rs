@@ -5,12 +5,14 @@
 //! `clinicadl tsvtools` 1.6.1. What differs is said in each file.
 
 mod analysis;
+mod cohorts;
 mod diagnosis;
 mod labels;
 mod metadata;
 mod progression;
 
 pub use analysis::{Analysis, AnalysisParams};
+pub use cohorts::{MergeCohorts, MergeCohortsParams};
 pub use labels::{GetLabels, GetLabelsParams};
 pub use metadata::{GetMetadata, GetMetadataParams};
 pub use progression::{GetProgression, GetProgressionParams};

@@ -83,7 +83,10 @@ fn the_first_image_of_the_table_is_the_source_and_labels_are_sorted() {
     );
     assert_eq!(labels.len(), 13);
     assert!(labels[1..].is_sorted());
-    assert_eq!(labels[1], ["sub-RAND0", "ses-M000", "AD", "60", "F"]);
+    assert_eq!(
+        labels[1],
+        ["sub-RAND0", "ses-M000", "AD", "60", "F", "sub-3"]
+    );
     for row in &labels[1..] {
         let number: usize = row[0]["sub-RAND".len()..].parse().unwrap();
         assert_eq!(row[2], if number < 6 { "AD" } else { "CN" });
