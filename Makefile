@@ -2,7 +2,7 @@
 # make test         the whole test suite
 # make peer-test    compares with ClinicaDL 1.6.1, which it installs
 # make provenance-test   has roc-validator and prov check the provenance; installs them
-# make bench        measures beside Snakemake, DVC and b3sum, which it installs; CASE=… RUNS=… choose
+# make bench        measures beside Snakemake, DVC, b3sum and ClinicaDL 1.6.1, which it installs; CASE=… RUNS=… choose
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
 SHELL := /bin/bash

@@ -19,8 +19,10 @@ from typing import Callable
 
 HERE = pathlib.Path(__file__).resolve().parent
 CONSTRAINTS = HERE / "constraints.txt"
-VERSIONS = {"snakemake": "9.27.1", "dvc": "3.67.1", "b3sum": "1.8.7"}
+VERSIONS = {"snakemake": "9.27.1", "dvc": "3.67.1", "b3sum": "1.8.7", "ClinicaDL-1.6.1": "1.6.1"}
 PYTHON_PEERS = ("snakemake", "dvc")
+# The comparison with it installs it; a bench uses the same environment.
+INSTALL_CLINICADL = HERE.parent / "tests" / "peer" / "run.py"
 OLDEST_PYTHON = (3, 11)
 
 Log = Callable[[str], None]
@@ -42,6 +44,8 @@ def program(name: str, log: Log) -> pathlib.Path:
     with _lock(folder):
         if name in PYTHON_PEERS:
             return _python_peers(folder / "python", log) / name
+        if name == "ClinicaDL-1.6.1":
+            return _clinicadl()
         return _from_crate(name, folder / f"{name}-{VERSIONS[name]}", log)
 
 
@@ -83,6 +87,18 @@ def _from_crate(name: str, folder: pathlib.Path, log: Log) -> pathlib.Path:
         # From here, so that the settings of a checkout's `.cargo` play no part.
         _call([*command, "--root", str(folder), name], cwd=folder.parent)
     return path
+
+
+def _clinicadl() -> pathlib.Path:
+    """ClinicaDL 1.6.1, in the environment of `make peer-test`."""
+    command = [sys.executable, str(INSTALL_CLINICADL), "--install"]
+    try:
+        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    except OSError as error:
+        raise PeerError(f"`{command[0]}`: {error}") from error
+    if result.returncode != 0:
+        raise PeerError(f"`{' '.join(command)}`: exit code {result.returncode}")
+    return pathlib.Path(result.stdout.splitlines()[-1]).parent / "clinicadl"
 
 
 def _call(command: list[str], cwd: pathlib.Path | None = None) -> None:

@@ -20,11 +20,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import chart  # noqa: E402
+import extraction  # noqa: E402
 import measure  # noqa: E402
 import noop  # noqa: E402
 import peers  # noqa: E402
 import run  # noqa: E402
-from cases import Bench, Case, Result, hash_2gib, table  # noqa: E402
+from cases import Bench, Case, Result, caps_10000, hash_2gib, split_10000, table  # noqa: E402
 from engines import Graph, chain, fan  # noqa: E402
 from engines.clinicadl import Clinicadl  # noqa: E402
 from engines.dvc import Dvc  # noqa: E402
@@ -259,6 +260,41 @@ class Hashing(InFolder):
         self.assertEqual([a != b for a, b in zip(path.read_bytes(), b"abc")], [False, True, False])
         hash_2gib.flip(path)
         self.assertEqual(path.read_bytes(), b"abc")
+
+
+class Cohorts(InFolder):
+    def test_every_session_has_an_image_of_its_own(self) -> None:
+        caps_10000.make(self.folder / "e", 3)
+        images = sorted((self.folder / "e").glob("caps/subjects/sub-*/ses-M0*/t1_linear/*_T1w.nii.gz"))
+        self.assertEqual([image.parts[-3] for image in images], ["ses-M000", "ses-M012", "ses-M000"])
+        contents = [gzip.decompress(image.read_bytes()) for image in images]
+        self.assertEqual([len(content) for content in contents], [352 + 16**3] * 3)
+        self.assertEqual(len(set(contents)), 3)
+
+    def test_a_split_counts_only_if_it_is_one_and_balanced(self) -> None:
+        split_10000.make(self.folder / "e")
+        rows = split_10000.read(self.folder / "e" / "labels.tsv")
+        held_out = split_10000.HELD_OUT
+        # Of pairs of neighbours in age and of one sex, one in five is held out: no parts could be more alike.
+        rows.sort(key=lambda row: (row["sex"], float(row["age"])))
+        train, test = [r for i, r in enumerate(rows) if i % 5 != 2], rows[2::5]
+        split_10000.check(train, test)
+        by_age = sorted(rows, key=lambda row: float(row["age"]))
+        for train, test in [
+            (rows[held_out:], rows[:held_out]),
+            (by_age[held_out:], by_age[:held_out]),
+            (train[1:], test),
+            (train[1:] + test[:1], test),
+        ]:
+            with self.assertRaises(BenchError):
+                split_10000.check(train, test)
+
+    def test_the_peer_works_in_a_caps_of_links(self) -> None:
+        image = self.folder / "caps" / "subjects" / "sub-1" / "ses-1" / "t1_linear" / "i.nii.gz"
+        image.parent.mkdir(parents=True)
+        image.write_bytes(b"x")
+        own = extraction.linked(self.folder / "caps", self.folder / "own")
+        self.assertTrue((own / "subjects" / "sub-1" / "ses-1" / "t1_linear" / "i.nii.gz").samefile(image))
 
 
 class Peers(InFolder):

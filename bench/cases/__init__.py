@@ -66,7 +66,18 @@ class Case:
 
 def table() -> dict[str, Case]:
     """Every case by name."""
-    from cases import execute_overhead, hash_2gib, noop_chain_1000, noop_chain_10000, noop_fan_1000, scaling_chain
+    from cases import (
+        caps_10000,
+        execute_overhead,
+        hash_2gib,
+        noop_chain_1000,
+        noop_chain_10000,
+        noop_fan_1000,
+        prepare_data,
+        prepare_data_patch,
+        scaling_chain,
+        split_10000,
+    )
 
     return {
         "noop-chain-1000": noop_chain_1000.CASE,
@@ -75,4 +86,8 @@ def table() -> dict[str, Case]:
         "scaling-chain": scaling_chain.CASE,
         "execute-overhead": execute_overhead.CASE,
         "hash-2gib": hash_2gib.CASE,
+        "prepare-data": prepare_data.CASE,
+        "prepare-data-patch": prepare_data_patch.CASE,
+        "caps-10000": caps_10000.CASE,
+        "split-10000": split_10000.CASE,
     }

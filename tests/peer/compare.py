@@ -14,7 +14,9 @@ import pandas
 import torch
 from safetensors_file import read_image
 
+import data_side
 import peer
+import tables
 from make_caps import make_caps
 
 PARTICIPANTS = 16
@@ -78,6 +80,8 @@ class Comparison:
 
     def run(self):
         """Runs both sides and compares."""
+        data_side.compare(self)
+        tables.compare(self)
         caps = self.work / "caps"
         make_caps(caps, PARTICIPANTS, STEP)
         self.tensors(caps)

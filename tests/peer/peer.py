@@ -1,9 +1,13 @@
 """The commands of ClinicaDL 1.6.1 that the comparison uses. Run by a Python that has it installed."""
 
+import contextlib
+import io
 import os
 import pathlib
 import subprocess
 import sys
+
+from clinicadl.cmdline import cli
 
 # One split of two is enough; the batch size divides the sessions of training and of validation, because
 # the peer's loss is a sum over batches of their means and ours a mean over images.
@@ -25,6 +29,47 @@ def run(*arguments, folder):
     if result.returncode != 0:
         said = result.stdout + result.stderr
         raise PeerError(f"{' '.join(command)}\n{said[-3000:]}")
+
+
+def call(*arguments):
+    """Runs a command of the peer in this process: its start takes longer than most of its commands."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            cli.main(args=[*map(str, arguments)], standalone_mode=False)
+    except Exception as error:
+        command = " ".join(map(str, arguments))
+        raise PeerError(f"clinicadl {command}\n{said.getvalue()[-3000:]}{error!r}") from error
+
+
+# Its names for parameters of `prepare-data`; True stands for a flag.
+OPTIONS = {
+    "use_uncropped_image": "--use_uncropped_image",
+    "tracer": "--tracer",
+    "suvr_reference_region": "--suvr_reference_region",
+    "custom_suffix": "--custom_suffix",
+    "save_features": "--save_features",
+    "patch_size": "--patch_size",
+    "stride_size": "--stride_size",
+    "slice_direction": "--slice_direction",
+    "slice_mode": "--slice_mode",
+    "discarded_slices": "--discarded_slices",
+    "roi_list": "--roi_list",
+    "roi_uncrop_output": "--roi_uncrop_output",
+    "roi_custom_template": "--roi_custom_template",
+    "roi_custom_mask_pattern": "--roi_custom_mask_pattern",
+}
+
+
+def extract(caps, parameters, name):
+    """Extracts tensors with our parameters."""
+    rest = dict(parameters)
+    # With several workers it forgets the template of the regions in its extraction file.
+    arguments = [rest.pop("mode"), caps, rest.pop("preprocessing"), "--extract_json", name, "--n_proc", 1]
+    for field, value in rest.items():
+        for each in value if isinstance(value, list) else [value]:
+            arguments += [OPTIONS[field]] if each is True else [OPTIONS[field], each]
+    call("prepare-data", *arguments)
 
 
 def prepare_data(caps):

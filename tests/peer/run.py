@@ -2,6 +2,7 @@
 """Installs ClinicaDL 1.6.1 once, and runs the comparison with it.
 
 usage: run.py PROGRAM           PROGRAM is the built `clinicadl`
+       run.py --install         only installs, and prints the Python that has it
 
 The environment (about 6 GB, most of it PyTorch) is kept in the user's cache; CLINICADL_PEER names another
 one. Needs Python 3.9 to 3.11, for which the old versions of the peer's requirements have wheels.
@@ -38,15 +39,22 @@ def install(folder):
     return python
 
 
+def environment():
+    """The Python of the environment that is named, or of the one in the cache."""
+    if os.environ.get("CLINICADL_PEER"):
+        return pathlib.Path(os.environ["CLINICADL_PEER"]) / "bin" / "python"
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return install(pathlib.Path(cache) / "clinicadl" / "peer-1.6.1")
+
+
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    python = environment()
+    if sys.argv[1] == "--install":
+        print(python)
+        return
     program = pathlib.Path(sys.argv[1]).resolve()
-    if os.environ.get("CLINICADL_PEER"):
-        python = pathlib.Path(os.environ["CLINICADL_PEER"]) / "bin" / "python"
-    else:
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        python = install(pathlib.Path(cache) / "clinicadl" / "peer-1.6.1")
     work = HERE.parents[1] / "target" / "peer"
     result = subprocess.run([str(python), "-W", "ignore", str(HERE / "compare.py"), str(program), str(work)], check=False)
     sys.exit(result.returncode)
