@@ -157,6 +157,8 @@ fn a_split_of_slices_is_refused_and_with_a_reason_every_table_says_so() {
             .to_string()
             .contains("a demonstration")
     );
+    // Whoever opens the MAPS later is told by its validation as well.
     let issues = maps::validate(&project.path("maps"));
-    assert!(issues.is_empty(), "{issues:?}");
+    assert_eq!(issues.len(), 1, "{issues:?}");
+    assert!(issues[0].message.contains("also in train"), "{issues:?}");
 }
