@@ -5,6 +5,8 @@
 //! different people then hardly correlate, while a copy does, be it rescaled, smoothed, noisy or saved
 //! with fewer digits.
 
+use std::borrow::Cow;
+
 use ndarray::ArrayView4;
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,16 +30,28 @@ impl Thumbnail {
         let mut sums = vec![0.0_f64; BLOCKS];
         let mut counts = vec![0_u64; BLOCKS];
         let along = |size: usize| -> Vec<usize> { (0..size).map(|i| i * SIDE / size).collect() };
-        let (bx, by, bz) = (along(nx), along(ny), along(nz));
+        let (bx, by) = (along(nx), along(ny));
+        // Where the blocks of a row end.
+        let ends = [1, 2, 3, 4, 5, 6, 7, 8].map(|block| (block * nz).div_ceil(SIDE));
         let first = image.index_axis(ndarray::Axis(0), 0);
         for (x, plane) in first.outer_iter().enumerate() {
             for (y, row) in plane.outer_iter().enumerate() {
+                let row = match row.to_slice() {
+                    Some(row) => Cow::Borrowed(row),
+                    None => row.iter().copied().collect(),
+                };
                 let at = (bx[x] * SIDE + by[y]) * SIDE;
-                for (z, &value) in row.iter().enumerate() {
-                    if value.is_finite() {
-                        sums[at + bz[z]] += f64::from(value);
-                        counts[at + bz[z]] += 1;
+                let mut start = 0;
+                for (block, end) in (at..).zip(ends) {
+                    let (mut sum, mut count) = (sums[block], counts[block]);
+                    for &value in &row[start..end] {
+                        // Without a branch: a sum that starts at 0 does not change when 0 is added.
+                        let is_finite = value.is_finite();
+                        sum += f64::from(if is_finite { value } else { 0.0 });
+                        count += u64::from(is_finite);
                     }
+                    (sums[block], counts[block]) = (sum, count);
+                    start = end;
                 }
             }
         }

@@ -91,7 +91,7 @@ fn combine(series: Series, volumes: Volumes, shown: &str) -> Result<Array4<f32>,
     let [x, y, z] = series.shape;
     let count = series.volumes.len();
     let (channels, data) = match volumes {
-        _ if count == 1 => (1, series.volumes.concat()),
+        _ if count == 1 => (1, series.volumes.into_iter().next().unwrap_or_default()),
         Volumes::Refuse => {
             let message =
                 format!("`{shown}` has {count} volumes, expected one three-dimensional image");

@@ -80,16 +80,15 @@ impl Header {
         self.sizes.iter().product()
     }
 
-    /// Bytes of all voxels; zero for a type that is refused anyway.
-    pub(super) fn bytes(&self) -> u64 {
-        let each = match self.datatype {
-            2 | 256 => 1,
-            4 | 512 => 2,
-            8 | 16 | 768 => 4,
-            64 | 1024 | 1280 => 8,
-            _ => 0,
-        };
-        self.voxels() as u64 * each
+    /// Bytes of a voxel; none for a type that is no real number.
+    pub(super) fn width(&self) -> Option<usize> {
+        match self.datatype {
+            2 | 256 => Some(1),
+            4 | 512 => Some(2),
+            8 | 16 | 768 => Some(4),
+            64 | 1024 | 1280 => Some(8),
+            _ => None,
+        }
     }
 
     /// Sizes of the three spatial axes.

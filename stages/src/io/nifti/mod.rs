@@ -12,23 +12,19 @@
 
 mod affine;
 mod header;
+mod stream;
 mod values;
 mod write;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use engine::{Input, InputFile, StageError};
 use header::Header;
+use stream::{Origin, Stream, unreadable};
 
-use super::gzip;
 use crate::volume::{Affine, Volume};
 
 pub use write::write;
-
-/// How many bytes one byte of deflate can become at most.
-const DEFLATE_MOST: u64 = 1032;
 
 /// An image with any number of volumes on one grid.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,21 +114,36 @@ pub fn read_series(
     shown: &str,
     image: Option<&InputFile>,
 ) -> Result<Series, StageError> {
-    let mut stream = Stream::open(path, shown)?;
+    let image = image.map(|image| (Origin::File(&image.path), image.shown.as_str()));
+    series(Origin::File(path), shown, image)
+}
+
+/// Reads an image that is in memory; `image` holds the voxels where `bytes` are the header of a pair.
+///
+/// # Errors
+/// As for [`read_series`].
+pub fn series_of_bytes(
+    bytes: &[u8],
+    shown: &str,
+    image: Option<&[u8]>,
+) -> Result<Series, StageError> {
+    let image = image.map(|image| (Origin::Memory(image), shown));
+    series(Origin::Memory(bytes), shown, image)
+}
+
+/// Reads an image, whose voxels are in the file of the header or in one that can be opened.
+fn series(
+    origin: Origin<'_>,
+    shown: &str,
+    image: Option<(Origin<'_>, &str)>,
+) -> Result<Series, StageError> {
+    let mut stream = Stream::open(origin, shown)?;
     let (header, used) = parse_header(&mut stream, shown)?;
     match (header.is_pair, image) {
-        (false, _) => {
-            let skip = header.start - used;
-            let series = voxels(&mut stream, &header, skip, shown)?;
+        (false, _) => voxels(stream, &header, used, shown),
+        (true, Some((image, shown_image))) => {
             stream.finish(shown)?;
-            Ok(series)
-        }
-        (true, Some(image)) => {
-            stream.finish(shown)?;
-            let mut stream = Stream::open(&image.path, &image.shown)?;
-            let series = voxels(&mut stream, &header, header.start, &image.shown)?;
-            stream.finish(&image.shown)?;
-            Ok(series)
+            voxels(Stream::open(image, shown_image)?, &header, 0, shown_image)
         }
         (true, None) => {
             let message = format!(
@@ -145,90 +156,10 @@ pub fn read_series(
     }
 }
 
-/// The decompressed bytes of a file.
-enum Stream {
-    Plain {
-        file: BufReader<File>,
-        left: u64,
-    },
-    Gzip {
-        members: Box<gzip::Members<BufReader<File>>>,
-        size: u64,
-    },
-    #[cfg(test)]
-    Memory(std::io::Cursor<Vec<u8>>, Option<u64>),
-}
-
-impl Stream {
-    fn open(path: &Path, shown: &str) -> Result<Self, StageError> {
-        let failed = |e: &std::io::Error| StageError::io("read", path, e);
-        let file = File::open(path).map_err(|e| failed(&e))?;
-        let metadata = file.metadata().map_err(|e| failed(&e))?;
-        if !metadata.is_file() {
-            return Err(StageError::new(format!("`{shown}` is not a file")));
-        }
-        let mut file = BufReader::with_capacity(1 << 18, file);
-        let start = file.fill_buf().map_err(|e| failed(&e))?;
-        Ok(if start.starts_with(&gzip::MAGIC) {
-            let members = Box::new(gzip::Members::new(file));
-            let size = metadata.len();
-            Self::Gzip { members, size }
-        } else {
-            let left = metadata.len();
-            Self::Plain { file, left }
-        })
-    }
-
-    /// How many bytes are still to come, where that is known.
-    fn left(&self) -> Option<u64> {
-        match self {
-            Self::Plain { left, .. } => Some(*left),
-            Self::Gzip { .. } => None,
-            #[cfg(test)]
-            Self::Memory(_, left) => *left,
-        }
-    }
-
-    /// The most bytes that a compressed file can become, where it is one.
-    fn most(&self) -> Option<u64> {
-        match self {
-            Self::Gzip { size, .. } => Some(size.saturating_mul(DEFLATE_MOST)),
-            _ => None,
-        }
-    }
-
-    /// Reads to the end: the checksum is there, and a damaged file may decompress to something.
-    fn finish(mut self, shown: &str) -> Result<(), StageError> {
-        if let Self::Gzip { members, .. } = &mut self {
-            std::io::copy(members, &mut std::io::sink()).map_err(|e| unreadable(shown, &e))?;
-        }
-        Ok(())
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Plain { file, left } => {
-                let read = file.read(buffer)?;
-                *left = left.saturating_sub(read as u64);
-                Ok(read)
-            }
-            Self::Gzip { members, .. } => members.read(buffer),
-            #[cfg(test)]
-            Self::Memory(bytes, left) => {
-                let read = bytes.read(buffer)?;
-                *left = left.map(|left| left.saturating_sub(read as u64));
-                Ok(read)
-            }
-        }
-    }
-}
-
 /// Reads a header, and tells how many bytes were used.
-fn parse_header(stream: &mut Stream, shown: &str) -> Result<(Header, u64), StageError> {
+fn parse_header(stream: &mut Stream<'_>, shown: &str) -> Result<(Header, u64), StageError> {
     let mut bytes = vec![0; header::SMALLEST];
-    let filled = read_up_to(stream, &mut bytes).map_err(|e| unreadable(shown, &e))?;
+    let filled = stream.fill(&mut bytes).map_err(|e| unreadable(shown, &e))?;
     let short = || {
         let what = "not a NIfTI file: it is shorter than a NIfTI header";
         StageError::new(format!("`{shown}` is {what}"))
@@ -238,41 +169,28 @@ fn parse_header(stream: &mut Stream, shown: &str) -> Result<(Header, u64), Stage
     }
     let length = header::length(&bytes, shown)?;
     bytes.resize(length, 0);
-    let filled = read_up_to(stream, &mut bytes[filled..]).map_err(|e| unreadable(shown, &e))?;
+    let filled = stream
+        .fill(&mut bytes[filled..])
+        .map_err(|e| unreadable(shown, &e))?;
     if filled < length - header::SMALLEST {
         return Err(short());
     }
     Ok((Header::parse(&bytes, shown)?, length as u64))
 }
 
-/// Reads the voxels, which start after `skip` more bytes.
+/// Reads the voxels of a file of which `used` bytes were read before.
 fn voxels(
-    stream: &mut Stream,
+    stream: Stream<'_>,
     header: &Header,
-    skip: u64,
+    used: u64,
     shown: &str,
 ) -> Result<Series, StageError> {
-    let shape = header.shape();
     let affine = affine::of(header, shown)?;
-    let skipped = std::io::copy(&mut stream.by_ref().take(skip), &mut std::io::sink())
-        .map_err(|e| unreadable(shown, &e))?;
-    if skipped < skip {
-        return Err(truncated(shown, 0, header.voxels()));
-    }
-    let known = stream.left();
-    if let Some(most) = stream.most()
-        && most < header.bytes()
-    {
-        let sizes = &header.sizes;
-        let message =
-            format!("`{shown}` declares {sizes:?} voxels, more than a file of its size can hold");
-        return Err(StageError::new(message).hint("copy or make the file again"));
-    }
-    let fortran = values::read(stream, header, known, shown)?;
-    let volumes = fortran.chunks(shape.iter().product());
+    let decoder = values::Decoder::of(header, shown)?;
+    let (bytes, start) = stream.voxels(header, used, decoder.width(), shown)?;
     Ok(Series {
-        volumes: volumes.map(|volume| to_c_order(volume, shape)).collect(),
-        shape,
+        volumes: decoder.decode(&bytes[start..]),
+        shape: header.shape(),
         affine,
     })
 }
@@ -282,52 +200,6 @@ fn truncated(shown: &str, found: usize, expected: usize) -> StageError {
         "`{shown}` is truncated: {found} of {expected} voxels are there"
     ))
     .hint("copy or make the file again")
-}
-
-fn unreadable(shown: &str, error: &std::io::Error) -> StageError {
-    use std::io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    if matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof) {
-        let message = format!("`{shown}` is a truncated or damaged gzip file: {error}");
-        StageError::new(message).hint("copy or make the file again")
-    } else {
-        StageError::new(format!("failed to read `{shown}`: {error}"))
-    }
-}
-
-/// Fills as much of `buffer` as the stream has.
-fn read_up_to(stream: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match stream.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
-}
-
-/// From the order on disk, first axis fastest, to `[X, Y, Z]` with the last axis fastest.
-fn to_c_order(fortran: &[f32], [nx, ny, nz]: [usize; 3]) -> Vec<f32> {
-    let mut data = vec![0.0; fortran.len()];
-    // Square tiles of x and z: both sides stay in the cache.
-    const TILE: usize = 16;
-    for x0 in (0..nx).step_by(TILE) {
-        let x1 = (x0 + TILE).min(nx);
-        for y in 0..ny {
-            for z0 in (0..nz).step_by(TILE) {
-                let z1 = (z0 + TILE).min(nz);
-                for z in z0..z1 {
-                    let row = &fortran[(z * ny + y) * nx..][x0..x1];
-                    for (x, &value) in (x0..).zip(row) {
-                        data[(x * ny + y) * nz + z] = value;
-                    }
-                }
-            }
-        }
-    }
-    data
 }
 
 #[cfg(test)]

@@ -239,6 +239,40 @@ fn a_damaged_gzip_file_is_noticed_even_if_it_decompresses_to_something() {
     assert!(message(&zipped[..zipped.len() - 1]).contains("damaged gzip file"));
 }
 
+/// Large files are decompressed in one go if nothing is odd about them, and in pieces otherwise.
+#[test]
+fn a_large_image_is_the_same_however_it_is_compressed() {
+    let mut plain = good();
+    for (axis, size) in [300_i16, 20, 19].into_iter().enumerate() {
+        let at = 42 + 2 * axis;
+        plain[at..at + 2].copy_from_slice(&size.to_le_bytes());
+    }
+    plain.truncate(352);
+    let values = (0..300 * 20 * 19).map(|i| i as f32);
+    plain.extend(values.flat_map(f32::to_le_bytes));
+    let expected = series_of_bytes(&plain, "x", None).unwrap();
+    // Voxel (299, 1, 2) is where the header says.
+    let at = ((299 * 20) + 1) * 19 + 2;
+    let value = ((2 * 20 + 1) * 300 + 299) as f32;
+    assert_eq!(expected.volumes[0][at].to_bits(), value.to_bits());
+    let zipped = gzipped(&plain);
+    let (first, second) = plain.split_at(100_000);
+    let several = [gzipped(first), gzipped(second)].concat();
+    let padded = [zipped.clone(), vec![0; 64]].concat();
+    let more = gzipped(&[plain.clone(), vec![7; 64]].concat());
+    for file in [&zipped, &several, &padded, &more] {
+        assert_eq!(series_of_bytes(file, "x", None).unwrap(), expected);
+    }
+    let mut damaged = zipped.clone();
+    let end = damaged.len() - 6;
+    damaged[end] ^= 1;
+    let short = gzipped(&plain[..plain.len() - 1]);
+    for (file, word) in [(&damaged, "damaged"), (&short, "is truncated")] {
+        let error = series_of_bytes(file, "x", None).unwrap_err();
+        assert!(error.message.contains(word), "{error}");
+    }
+}
+
 #[test]
 fn compressed_in_several_members_is_one_image() {
     let bytes = good();
@@ -281,11 +315,8 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(keep);
-        for known in [None, Some(bytes.len() as u64)] {
-            let mut stream = Stream::Memory(std::io::Cursor::new(bytes.clone()), known);
-            let read = parse_header(&mut stream, "x").and_then(|(header, used)| {
-                voxels(&mut stream, &header, header.start.saturating_sub(used), "x")
-            });
+        for bytes in [gzipped(&bytes), bytes] {
+            let read = series_of_bytes(&bytes, "x", None);
             if let Ok(series) = read {
                 for volume in &series.volumes {
                     prop_assert_eq!(volume.len(), series.shape.iter().product::<usize>());

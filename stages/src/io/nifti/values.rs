@@ -1,14 +1,8 @@
 //! From stored numbers to float32, with the header's scaling, in nibabel's arithmetic.
 
-use std::io::Read;
-
 use engine::StageError;
 
 use super::header::Header;
-use super::{read_up_to, truncated, unreadable};
-
-/// Bytes decoded at a time.
-const CHUNK: usize = 1 << 20;
 
 /// How one stored number becomes a float32. Adding 0 is left out: it would turn -0 into 0.
 #[derive(Clone, Copy)]
@@ -72,108 +66,124 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// Reads all voxels in the order of the file.
-pub(super) fn read(
-    stream: &mut impl Read,
-    header: &Header,
-    known: Option<u64>,
-    shown: &str,
-) -> Result<Vec<f32>, StageError> {
-    let scaling = Scaling::of(header, shown)?;
-    let big = header.big_endian;
-    let voxels = header.voxels();
-    macro_rules! numbers {
-        ($type:ty, $plain:expr, $scaled:expr) => {{
-            let plain: fn($type) -> f32 = $plain;
-            let scaled: fn(Scaling, $type) -> f32 = $scaled;
-            decode(
-                stream,
-                voxels,
-                known,
-                shown,
-                |bytes: [u8; size_of::<$type>()]| {
-                    let value = if big {
-                        <$type>::from_be_bytes(bytes)
-                    } else {
-                        <$type>::from_le_bytes(bytes)
-                    };
-                    match scaling {
-                        None => plain(value),
-                        Some(scaling) => scaled(scaling, value),
-                    }
-                },
-            )
-        }};
-    }
-    macro_rules! small {
-        ($type:ty) => {{
-            let (least, most) = (f32::from(<$type>::MIN), f32::from(<$type>::MAX));
-            if scaling.is_none_or(|s| s.fits_single(least, most)) {
-                numbers!($type, |v| f32::from(v), |s, v| s.single(f32::from(v)))
-            } else {
-                numbers!($type, |v| f32::from(v), |s, v| s.double(f64::from(v)))
-            }
-        }};
-    }
-    // Whole numbers go through float64 on the way to float32, as in nibabel.
-    macro_rules! large {
-        ($type:ty, $wide:expr) => {
-            numbers!($type, |v| narrow($wide(v)), |s, v| s.double($wide(v)))
-        };
-    }
-    match header.datatype {
-        2 => small!(u8),
-        4 => small!(i16),
-        8 => large!(i32, f64::from),
-        16 => numbers!(f32, |v| v, |s, v| s.single(v)),
-        64 => large!(f64, f64::from),
-        256 => small!(i8),
-        512 => small!(u16),
-        768 => large!(u32, f64::from),
-        1024 => large!(i64, (|v: i64| v as f64)),
-        1280 => large!(u64, (|v: u64| v as f64)),
-        other => {
-            let name = match other {
+/// The voxels of an image, once their bytes are there.
+pub(super) struct Decoder<'a> {
+    header: &'a Header,
+    scaling: Option<Scaling>,
+    width: usize,
+}
+
+impl<'a> Decoder<'a> {
+    /// # Errors
+    /// The header's scaling is none, or its numbers are not real ones.
+    pub(super) fn of(header: &'a Header, shown: &str) -> Result<Self, StageError> {
+        let scaling = Scaling::of(header, shown)?;
+        let Some(width) = header.width() else {
+            let name = match header.datatype {
                 32 | 1792 | 2048 => "complex numbers",
                 128 | 2304 => "colours",
                 1 => "single bits",
                 1536 => "128-bit floating-point numbers",
                 _ => "numbers of an unknown type",
             };
-            let message =
-                format!("`{shown}` holds {name} (datatype {other}), expected real numbers");
-            Err(StageError::new(message))
-        }
+            let message = format!(
+                "`{shown}` holds {name} (datatype {}), expected real numbers",
+                header.datatype
+            );
+            return Err(StageError::new(message));
+        };
+        Ok(Self {
+            header,
+            scaling,
+            width,
+        })
     }
-}
 
-/// Decodes numbers of `N` bytes; memory grows with what is really there.
-fn decode<const N: usize>(
-    stream: &mut impl Read,
-    voxels: usize,
-    known: Option<u64>,
-    shown: &str,
-    convert: impl Fn([u8; N]) -> f32,
-) -> Result<Vec<f32>, StageError> {
-    if let Some(known) = known
-        && known < (voxels * N) as u64
-    {
-        let found = usize::try_from(known).unwrap_or(usize::MAX) / N;
-        return Err(truncated(shown, found, voxels));
+    /// Bytes of a voxel.
+    pub(super) fn width(&self) -> usize {
+        self.width
     }
-    let mut values = Vec::new();
-    if known.is_some() {
-        values.reserve_exact(voxels);
-    }
-    let mut chunk = vec![0; CHUNK];
-    while values.len() < voxels {
-        let wanted = ((voxels - values.len()) * N).min(CHUNK);
-        let filled = read_up_to(stream, &mut chunk[..wanted]).map_err(|e| unreadable(shown, &e))?;
-        let (numbers, _) = chunk[..filled].as_chunks::<N>();
-        values.extend(numbers.iter().map(|bytes| convert(*bytes)));
-        if filled < wanted {
-            return Err(truncated(shown, values.len(), voxels));
+
+    /// The volumes, each `[X, Y, Z]` with the last axis fastest.
+    pub(super) fn decode(&self, bytes: &[u8]) -> Vec<Vec<f32>> {
+        let scaling = self.scaling;
+        let big = self.header.big_endian;
+        macro_rules! numbers {
+            ($type:ty, $plain:expr, $scaled:expr) => {{
+                let plain: fn($type) -> f32 = $plain;
+                let scaled: fn(Scaling, $type) -> f32 = $scaled;
+                let value = move |bytes: [u8; size_of::<$type>()]| {
+                    if big {
+                        <$type>::from_be_bytes(bytes)
+                    } else {
+                        <$type>::from_le_bytes(bytes)
+                    }
+                };
+                match scaling {
+                    None => self.arrange(bytes, |bytes| plain(value(bytes))),
+                    Some(scaling) => self.arrange(bytes, |bytes| scaled(scaling, value(bytes))),
+                }
+            }};
+        }
+        macro_rules! small {
+            ($type:ty) => {{
+                let (least, most) = (f32::from(<$type>::MIN), f32::from(<$type>::MAX));
+                if scaling.is_none_or(|s| s.fits_single(least, most)) {
+                    numbers!($type, |v| f32::from(v), |s, v| s.single(f32::from(v)))
+                } else {
+                    numbers!($type, |v| f32::from(v), |s, v| s.double(f64::from(v)))
+                }
+            }};
+        }
+        // Whole numbers go through float64 on the way to float32, as in nibabel.
+        macro_rules! large {
+            ($type:ty, $wide:expr) => {
+                numbers!($type, |v| narrow($wide(v)), |s, v| s.double($wide(v)))
+            };
+        }
+        match self.header.datatype {
+            2 => small!(u8),
+            4 => small!(i16),
+            8 => large!(i32, f64::from),
+            16 => numbers!(f32, |v| v, |s, v| s.single(v)),
+            64 => large!(f64, f64::from),
+            256 => small!(i8),
+            512 => small!(u16),
+            768 => large!(u32, f64::from),
+            1024 => large!(i64, (|v: i64| v as f64)),
+            // The only other type that has a width.
+            _ => large!(u64, (|v: u64| v as f64)),
         }
     }
-    Ok(values)
+
+    /// Converts numbers of `N` bytes, from the order on disk, first axis fastest, to the last axis fastest.
+    fn arrange<const N: usize>(
+        &self,
+        bytes: &[u8],
+        convert: impl Fn([u8; N]) -> f32,
+    ) -> Vec<Vec<f32>> {
+        let [nx, ny, nz] = self.header.shape();
+        let (numbers, _) = bytes.as_chunks::<N>();
+        let volume = |fortran: &[[u8; N]]| {
+            let mut data = vec![0.0; fortran.len()];
+            // Tiles of x and z that stay in the cache: long rows to read, a cache line of each row to write.
+            const ROW: usize = 256;
+            const LINE: usize = 16;
+            for x0 in (0..nx).step_by(ROW) {
+                let x1 = (x0 + ROW).min(nx);
+                for y in 0..ny {
+                    for z0 in (0..nz).step_by(LINE) {
+                        for z in z0..(z0 + LINE).min(nz) {
+                            let row = &fortran[(z * ny + y) * nx..][x0..x1];
+                            for (x, number) in (x0..).zip(row) {
+                                data[(x * ny + y) * nz + z] = convert(*number);
+                            }
+                        }
+                    }
+                }
+            }
+            data
+        };
+        numbers.chunks_exact(nx * ny * nz).map(volume).collect()
+    }
 }

@@ -4,6 +4,9 @@
 //! from it as `part-00000`, …; and in its metadata the affine of the stored image and what is known of
 //! its voxels. Equal images give equal bytes.
 
+mod voxels;
+
+use std::borrow::Cow;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -13,6 +16,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
+use self::voxels::{Voxels, c_order, digest, little_endian};
 use crate::thumbnail::Thumbnail;
 use crate::volume::{Affine, Volume};
 
@@ -75,26 +79,34 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
         Content::Whole(image) => (Some(image), &[][..]),
         Content::Parts(image, parts) => (image.as_ref(), parts.as_slice()),
     };
-    let bytes = whole.map(|image| little_endian(image.iter()));
-    let parts: Vec<(String, &[usize], Vec<u8>)> = parts
+    let values = whole.map(|image| c_order(*image));
+    let bytes = values.as_deref().map(little_endian);
+    let mut seen = Voxels::default();
+    let parts: Vec<(String, &[usize], Cow<'_, [f32]>)> = parts
         .iter()
         .enumerate()
-        .map(|(i, part)| (part_name(i), part.shape(), little_endian(part.iter())))
+        .map(|(i, part)| (part_name(i), part.shape(), c_order(part.view())))
+        .collect();
+    let parts: Vec<(&str, &[usize], Cow<'_, [u8]>)> = parts
+        .iter()
+        .map(|(name, shape, values)| {
+            if whole.is_none() {
+                seen.add(values);
+            }
+            (name.as_str(), *shape, little_endian(values))
+        })
         .collect();
     let digest = match (whole, &bytes) {
         (Some(image), Some(bytes)) => digest(&[(image.shape(), bytes)]),
         _ => digest(
             &parts
                 .iter()
-                .map(|(_, shape, bytes)| (*shape, bytes))
+                .map(|(_, shape, bytes)| (*shape, &**bytes))
                 .collect::<Vec<_>>(),
         ),
     };
-    let mut seen = Voxels::default();
-    match (whole, content) {
-        (Some(image), _) => seen.add(image.iter()),
-        (None, Content::Parts(_, parts)) => parts.iter().for_each(|part| seen.add(part.iter())),
-        (None, Content::Whole(_)) => {}
+    if let Some(values) = &values {
+        seen.add(values);
     }
     let metadata = Metadata {
         affine,
@@ -103,7 +115,7 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
             _ => None,
         },
         not_finite: seen.not_finite,
-        constant: seen.varies.is_none(),
+        constant: !seen.varies,
         voxels: digest,
         thumbnail: whole.map(|image| Thumbnail::of(*image)).unwrap_or_default(),
     };
@@ -111,12 +123,12 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
     let metadata = Some([(METADATA.to_owned(), metadata)].into());
     let mut tensors = Vec::new();
     if let (Content::Whole(image), Some(bytes)) = (content, &bytes) {
-        tensors.push((TENSOR.to_owned(), image.shape(), bytes));
+        tensors.push((TENSOR, image.shape(), bytes));
     }
     tensors.extend(
         parts
             .iter()
-            .map(|(name, shape, bytes)| (name.clone(), *shape, bytes)),
+            .map(|(name, shape, bytes)| (*name, *shape, bytes)),
     );
     let views = tensors
         .into_iter()
@@ -141,45 +153,8 @@ pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), StageError> {
     write(path, &Content::Whole(image), volume.affine)
 }
 
-/// What is noticed of voxels.
-#[derive(Default)]
-struct Voxels {
-    not_finite: u64,
-    first: Option<f32>,
-    varies: Option<()>,
-}
-
-impl Voxels {
-    #[expect(clippy::float_cmp, reason = "exactly equal voxels are looked for")]
-    fn add<'a>(&mut self, values: impl Iterator<Item = &'a f32>) {
-        for &value in values {
-            if !value.is_finite() {
-                self.not_finite += 1;
-            } else if *self.first.get_or_insert(value) != value {
-                self.varies = Some(());
-            }
-        }
-    }
-}
-
 fn part_name(index: usize) -> String {
     format!("part-{index:05}")
-}
-
-fn little_endian<'a>(values: impl ExactSizeIterator<Item = &'a f32>) -> Vec<u8> {
-    let mut bytes = vec![0; values.len() * 4];
-    let (numbers, _) = bytes.as_chunks_mut::<4>();
-    for (number, value) in numbers.iter_mut().zip(values) {
-        *number = value.to_le_bytes();
-    }
-    bytes
-}
-
-fn digest(tensors: &[(&[usize], &Vec<u8>)]) -> Digest {
-    let each = tensors
-        .iter()
-        .map(|(shape, bytes)| format!("{shape:?} {}\n", Digest::of(bytes)));
-    Digest::of(each.collect::<String>().as_bytes())
 }
 
 /// Reads what is known of an image from the head of its file.
