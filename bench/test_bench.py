@@ -268,7 +268,7 @@ class Cohorts(InFolder):
         images = sorted((self.folder / "e").glob("caps/subjects/sub-*/ses-M0*/t1_linear/*_T1w.nii.gz"))
         self.assertEqual([image.parts[-3] for image in images], ["ses-M000", "ses-M012", "ses-M000"])
         contents = [gzip.decompress(image.read_bytes()) for image in images]
-        self.assertEqual([len(content) for content in contents], [352 + 16**3] * 3)
+        self.assertEqual([len(content) for content in contents], [352 + 12**3] * 3)
         self.assertEqual(len(set(contents)), 3)
 
     def test_a_split_counts_only_if_it_is_one_and_balanced(self) -> None:

@@ -82,26 +82,21 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
     let values = whole.map(|image| c_order(*image));
     let bytes = values.as_deref().map(little_endian);
     let mut seen = Voxels::default();
-    let parts: Vec<(String, &[usize], Cow<'_, [f32]>)> = parts
+    let cut: Vec<Cow<'_, [f32]>> = parts.iter().map(|part| c_order(part.view())).collect();
+    if whole.is_none() {
+        cut.iter().for_each(|values| seen.add(values));
+    }
+    let parts: Vec<(&[usize], Cow<'_, [u8]>)> = parts
         .iter()
-        .enumerate()
-        .map(|(i, part)| (part_name(i), part.shape(), c_order(part.view())))
-        .collect();
-    let parts: Vec<(&str, &[usize], Cow<'_, [u8]>)> = parts
-        .iter()
-        .map(|(name, shape, values)| {
-            if whole.is_none() {
-                seen.add(values);
-            }
-            (name.as_str(), *shape, little_endian(values))
-        })
+        .zip(&cut)
+        .map(|(part, values)| (part.shape(), little_endian(values)))
         .collect();
     let digest = match (whole, &bytes) {
         (Some(image), Some(bytes)) => digest(&[(image.shape(), bytes)]),
         _ => digest(
             &parts
                 .iter()
-                .map(|(_, shape, bytes)| (*shape, &**bytes))
+                .map(|(shape, bytes)| (*shape, &**bytes))
                 .collect::<Vec<_>>(),
         ),
     };
@@ -123,12 +118,12 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), S
     let metadata = Some([(METADATA.to_owned(), metadata)].into());
     let mut tensors = Vec::new();
     if let (Content::Whole(image), Some(bytes)) = (content, &bytes) {
-        tensors.push((TENSOR, image.shape(), bytes));
+        tensors.push((TENSOR.to_owned(), image.shape(), bytes));
     }
     tensors.extend(
-        parts
-            .iter()
-            .map(|(name, shape, bytes)| (*name, *shape, bytes)),
+        (0..)
+            .zip(&parts)
+            .map(|(index, (shape, bytes))| (part_name(index), *shape, bytes)),
     );
     let views = tensors
         .into_iter()
