@@ -11,10 +11,12 @@ use crate::MapsError;
 const PARTICIPANT: &str = "participant_id";
 
 /// Columns without which a table cannot be read.
-const STRUCTURE: [&str; 8] = [
+const STRUCTURE: [&str; 10] = [
     PARTICIPANT,
     "session_id",
     "cohort",
+    "origin",
+    "leakage",
     "image_id",
     "patch_id",
     "roi_id",

@@ -149,7 +149,9 @@ impl Group {
         let column = |name: &str| table.texts(name);
         let (participants, sessions) = (column(PARTICIPANT)?, column(SESSION)?);
         let (cohorts, origins) = (column(COHORT)?, column(ORIGIN)?);
-        let (derived, voxels) = (column(DERIVED_FROM)?, column(VOXELS)?);
+        // A copy that may be shared has neither.
+        let all = |name: &str| table.texts(name).unwrap_or_else(|_| vec![""; table.len()]);
+        let (derived, voxels) = (all(DERIVED_FROM), all(VOXELS));
         let known: BTreeMap<&str, Origin> = Origin::ALL.map(|o| (o.name(), o)).into();
         let optional = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let rows = (0..table.len()).map(|row| {

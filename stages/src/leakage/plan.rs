@@ -11,7 +11,7 @@ use super::Scenario;
 use crate::clinical::{GetMetadata, GetProgression};
 use crate::command::Command;
 use crate::learning::{Interpret, Predict, Train};
-use crate::split::{KFold, Split};
+use crate::split::{KFold, PrepareExperiment, Split};
 use crate::table::Table;
 
 /// Participants a message lists.
@@ -275,10 +275,9 @@ impl<'a> Checker<'a> {
     }
 
     /// A stage that fits something to everybody must not stand before training.
+    ///
+    /// No reason allows it: nothing of it could be seen in the results.
     fn fitted_before_split(&self) -> Option<Issue> {
-        if self.is_allowed() {
-            return None;
-        }
         for source in self.stage.inputs.values() {
             for ancestor in self.ancestors(source, false) {
                 let Some((name, stage)) = self.source_stage(&ancestor) else {
@@ -295,7 +294,9 @@ impl<'a> Checker<'a> {
                         "`{name}` is fitted to all participants, and `{}` trains on what it made",
                         self.name
                     );
-                    return Some(self.issue("inputs", Scenario::LateSplit, &what));
+                    let mut issue = self.issue("inputs", Scenario::LateSplit, &what);
+                    issue.hint = Some(Scenario::LateSplit.way_out().to_owned());
+                    return Some(issue);
                 }
             }
         }
@@ -305,9 +306,9 @@ impl<'a> Checker<'a> {
     /// Whether a source comes from the training part of a split.
     fn is_of_training(&self, source: &Source) -> bool {
         self.ancestors(source, true).iter().any(|ancestor| {
-            self.source_stage(ancestor)
-                .is_some_and(|(_, stage)| [Split::ID, KFold::ID].contains(&stage.stage.id()))
-                && !matches!(ancestor, Source::Stage { port, .. } if port == "test")
+            self.source_stage(ancestor).is_some_and(|(_, stage)| {
+                [Split::ID, KFold::ID, PrepareExperiment::ID].contains(&stage.stage.id())
+            }) && !matches!(ancestor, Source::Stage { port, .. } if port == "test")
         })
     }
 }

@@ -84,6 +84,9 @@ fn everybody_seen_reads_back_from_its_table() {
     let back = Group::of_seen(&Table::parse(&bytes, "x").unwrap(), "x").unwrap();
     assert_eq!(back.sessions.len(), 3);
     assert_eq!(Group::seen(&[&back]).unwrap(), bytes);
+    let shared = "participant_id\tsession_id\tcohort\torigin\nsub-1\tses-1\ta\ttrain\n";
+    let shared = Table::parse(shared.as_bytes(), "x").unwrap();
+    assert_eq!(Group::of_seen(&shared, "x").unwrap().participants(), 1);
     let odd = text.replace("pre-training", "guess");
     let error = Group::of_seen(&Table::parse(odd.as_bytes(), "x").unwrap(), "x").unwrap_err();
     assert_eq!(error.message, "`x`: `guess` is no use of a session");
