@@ -65,7 +65,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// The group of a table, whose images have these voxels by cohort, participant and session.
+    /// The group of a table, with the digest of the voxels of each row's image where it is known.
     ///
     /// # Errors
     /// The table has no participants and sessions.
@@ -73,7 +73,7 @@ impl Group {
         name: &str,
         table: &Table,
         origin: Origin,
-        voxels: &dyn Fn(&str, &str, &str) -> Option<String>,
+        voxels: Vec<Option<String>>,
     ) -> Result<Self, StageError> {
         let derived = table.texts(DERIVED_FROM).unwrap_or_default();
         let sessions = table.sessions_of_parts()?.into_iter().enumerate();
@@ -85,7 +85,7 @@ impl Group {
                 .get(row)
                 .filter(|cell| !is_missing(cell))
                 .map(|cell| (*cell).to_owned()),
-            voxels: voxels(session.cohort, session.participant, session.session),
+            voxels: voxels.get(row).cloned().flatten(),
             origin,
         });
         Ok(Self {

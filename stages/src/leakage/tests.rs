@@ -9,16 +9,18 @@ fn table(text: &str) -> Table {
 }
 
 fn group(name: &str, origin: Origin, text: &str) -> Group {
-    let voxels = |_: &str, participant: &str, session: &str| {
-        // Two names for one scan.
-        let twin = if participant == "sub-twin" {
-            "sub-1"
-        } else {
-            participant
-        };
-        Some(format!("{twin}/{session}"))
+    let table = table(text);
+    // Two names for one scan.
+    let scan = |session: crate::table::Session<'_>| match session.participant {
+        "sub-twin" => format!("sub-1/{}", session.session),
+        participant => format!("{participant}/{}", session.session),
     };
-    Group::of_table(name, &table(text), origin, &voxels).unwrap()
+    let voxels = table
+        .sessions()
+        .unwrap()
+        .into_iter()
+        .map(|session| Some(scan(session)));
+    Group::of_table(name, &table, origin, voxels.collect()).unwrap()
 }
 
 const HEADER: &str = "participant_id\tsession_id\tcohort\tderived_from\n";

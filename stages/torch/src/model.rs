@@ -250,7 +250,7 @@ impl<'a> TrainedModel<'a> {
             Some(file) => Group::of_seen(&Table::read(file)?, &file.shown)?,
             None => {
                 let file = self.input.require(TRAIN_VALIDATION)?;
-                Group::of_table("seen", &Table::read(file)?, Origin::Train, &|_, _, _| None)?
+                Group::of_table("seen", &Table::read(file)?, Origin::Train, Vec::new())?
             }
         };
         let seen = Group {

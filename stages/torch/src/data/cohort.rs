@@ -44,12 +44,13 @@ pub(crate) struct Cohort {
     pub(crate) group: Group,
 }
 
-/// Cohort, participant and session.
-type Key = (String, String, String);
+/// Participant and session.
+type Key = (String, String);
 
 /// An extracted image.
 #[derive(Debug)]
 struct Stored {
+    cohort: String,
     /// The session as the index names it.
     session: String,
     file: InputFile,
@@ -57,11 +58,12 @@ struct Stored {
     voxels: Option<String>,
 }
 
-/// Extracted images, by cohort, participant and session.
+/// Extracted images.
 #[derive(Debug)]
 pub(crate) struct Images {
     shown: String,
-    files: BTreeMap<Key, Stored>,
+    /// One image of each cohort that has such a participant and session.
+    files: BTreeMap<Key, Vec<Stored>>,
     /// Whether there are several cohorts.
     has_cohorts: bool,
     /// How they were extracted.
@@ -90,16 +92,21 @@ impl Images {
                     Ok::<_, StageError>,
                 )?;
                 let stored = Stored {
+                    cohort: session.cohort.to_owned(),
                     session: session.session.to_owned(),
                     file: file.clone(),
                     voxels,
                 };
                 Ok((key(session), stored))
             })
-            .collect::<Result<_, StageError>>()?;
+            .collect::<Result<Vec<_>, StageError>>()?;
+        let mut by_session: BTreeMap<Key, Vec<Stored>> = BTreeMap::new();
+        for (key, stored) in files {
+            by_session.entry(key).or_default().push(stored);
+        }
         Ok(Self {
             shown: input.shown.clone(),
-            files,
+            files: by_session,
             has_cohorts: index.has_cohorts(),
             extraction: Extraction::open(input)?,
         })
@@ -107,45 +114,22 @@ impl Images {
 
     /// The image of a session. A table that tells no cohort, or images that have none, are compared by
     /// participant and session.
-    fn find(
-        &self,
-        session: Session<'_>,
-        table: &Table,
-    ) -> Result<Option<(&Key, &Stored)>, StageError> {
-        let (cohort, participant, name) = key(session);
+    fn find(&self, session: Session<'_>, table: &Table) -> Result<Option<&Stored>, StageError> {
+        let Some(found) = self.files.get(&key(session)) else {
+            return Ok(None);
+        };
         if table.has_cohorts() && self.has_cohorts {
-            let found = self.files.get_key_value(&(cohort, participant, name));
-            return Ok(found);
+            return Ok(found.iter().find(|stored| stored.cohort == session.cohort));
         }
-        let mut found = self
-            .files
-            .iter()
-            .filter(|((_, p, s), _)| *p == participant && *s == name);
-        match (self.has_cohorts, found.next(), found.next()) {
-            (true, Some(_), Some(_)) => Err(StageError::new(format!(
-                "`{}`: {participant}, {name} is in several cohorts of `{}`",
+        match found.as_slice() {
+            [stored] => Ok(Some(stored)),
+            _ => Err(StageError::new(format!(
+                "`{}`: {session} is in several cohorts of `{}`",
                 table.shown(),
                 self.shown
             ))
             .hint("the table needs a column `cohort`")),
-            (_, first, _) => Ok(first),
         }
-    }
-
-    /// The digest of the voxels of a session's image.
-    fn voxels(&self, cohort: &str, participant: &str, session: &str) -> Option<String> {
-        let exact = (
-            cohort.to_owned(),
-            participant.to_owned(),
-            canonical_session(session).into_owned(),
-        );
-        let found = self.files.get(&exact).or_else(|| {
-            let mut found = self.files.iter();
-            found
-                .find(|((_, p, s), _)| p == participant && *s == canonical_session(session))
-                .map(|(_, file)| file)
-        });
-        found.and_then(|stored| stored.voxels.clone())
     }
 }
 
@@ -206,12 +190,14 @@ impl Cohort {
         let codes = labels.map(|labels| codes(table, labels)).transpose()?;
         let mut missing = Vec::new();
         let mut samples = Vec::with_capacity(sessions.len());
+        let mut voxels = Vec::with_capacity(sessions.len());
         let mut count = None;
         for (row, session) in sessions.iter().enumerate() {
-            let Some((key, stored)) = images.find(*session, table)? else {
+            let Some(stored) = images.find(*session, table)? else {
                 missing.push(session.to_string());
                 continue;
             };
+            voxels.push(stored.voxels.clone());
             let count = match count {
                 Some(count) => count,
                 None => *count.insert(parts_of_image(&stored.file, &images.extraction)?),
@@ -231,8 +217,12 @@ impl Cohort {
             let coded = codes.as_ref().map(|codes| codes[row].clone());
             let (label, code) = coded.unzip();
             samples.extend(parts.map(|part| Sample {
-                cohort: key.0.clone(),
-                participant: key.1.clone(),
+                cohort: if images.has_cohorts {
+                    stored.cohort.clone()
+                } else {
+                    session.cohort.to_owned()
+                },
+                participant: session.participant.to_owned(),
                 session: stored.session.clone(),
                 label: label.clone(),
                 code,
@@ -241,12 +231,11 @@ impl Cohort {
             }));
         }
         if missing.is_empty() {
-            let voxels = |c: &str, p: &str, s: &str| images.voxels(c, p, s);
             return Ok(Self {
                 shown: table.shown().to_owned(),
                 samples,
                 extraction: images.extraction.clone(),
-                group: Group::of_table(name, table, origin, &voxels)?,
+                group: Group::of_table(name, table, origin, voxels)?,
             });
         }
         Err(StageError::new(format!(
@@ -347,7 +336,6 @@ pub(crate) fn label_code(
 /// The key of a session.
 fn key(session: Session<'_>) -> Key {
     (
-        session.cohort.to_owned(),
         session.participant.to_owned(),
         canonical_session(session.session).into_owned(),
     )

@@ -267,3 +267,51 @@ fn a_table_may_choose_parts_and_the_same_person_is_then_found_out() {
         "{error}"
     );
 }
+
+#[test]
+fn people_of_two_cohorts_are_told_apart_by_the_column_that_says_so() {
+    let world = World::new();
+    let path = world.path("tensors/images.tsv");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut index = String::new();
+    for (i, line) in text.lines().enumerate() {
+        if i == 0 {
+            index.push_str(&format!("{line}\tcohort\n"));
+        } else {
+            index.push_str(&format!("{line}\tA\n{line}\tB\n"));
+        }
+    }
+    std::fs::write(&path, index).unwrap();
+    let error = world.train("main", json!({})).unwrap_err();
+    assert!(
+        error
+            .message
+            .ends_with("is in several cohorts of `tensors`"),
+        "{error}"
+    );
+    let of = |rows: &[Row], cohort: &str| -> String {
+        let text = table(rows);
+        let lines = text.lines().enumerate();
+        lines
+            .map(|(i, line)| format!("{line}\t{}\n", if i == 0 { "cohort" } else { cohort }))
+            .collect()
+    };
+    world.write("splits/train.tsv", &of(&rows(0, 6), "A"));
+    // The same names, other people.
+    world.write(
+        "splits/validation_baseline.tsv",
+        &of(&baseline(&rows(0, 4)), "B"),
+    );
+    let model = world.train("main", json!({})).unwrap();
+    assert!(
+        model
+            .text("groups/validation/data.tsv")
+            .contains("sub-00\tses-M000\tB\tAD")
+    );
+    world.write(
+        "splits/validation_baseline.tsv",
+        &of(&baseline(&rows(0, 4)), "C"),
+    );
+    let error = world.train("main", json!({})).unwrap_err();
+    assert!(error.message.contains("have no image"), "{error}");
+}
