@@ -98,6 +98,19 @@ impl Parts {
         }
     }
 
+    /// Shape of a part of an image of shape `[C, X, Y, Z]`.
+    ///
+    /// # Panics
+    /// There is no such part.
+    pub(crate) fn shape(&self, image: [usize; 4], index: usize) -> Vec<usize> {
+        match self {
+            Self::Image => image.to_vec(),
+            Self::Patch(patches) => patches.shape(image),
+            Self::Roi(regions) => regions.shape(image, index),
+            Self::Slice(slices) => slices.shape(image),
+        }
+    }
+
     /// The name of the tensor of a part, given the name of the image's file, as ClinicaDL 1.6.1 names it.
     pub fn file_name(&self, image: &str, index: usize) -> String {
         let stem = image

@@ -42,6 +42,10 @@ impl Patches {
         part.to_owned().into_dyn()
     }
 
+    pub(super) fn shape(self, image: [usize; 4]) -> Vec<usize> {
+        vec![image[0], self.size, self.size, self.size]
+    }
+
     pub(super) fn entities(self, index: usize) -> String {
         format!(
             "patchsize-{}_stride-{}_patch-{index}",

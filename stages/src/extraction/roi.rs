@@ -111,6 +111,15 @@ impl Regions {
         whole.into_dyn()
     }
 
+    pub(super) fn shape(&self, image: [usize; 4], index: usize) -> Vec<usize> {
+        let mut shape = image.to_vec();
+        if !self.uncropped {
+            let kept = self.regions[index].kept.iter().map(Vec::len);
+            shape.splice(1.., kept);
+        }
+        shape
+    }
+
     pub(super) fn record(&self) -> Value {
         let names: Vec<&str> = self.regions.iter().map(|r| r.name.as_str()).collect();
         json!({

@@ -49,6 +49,15 @@ impl Slices {
         }
     }
 
+    pub(super) fn shape(self, image: [usize; 4]) -> Vec<usize> {
+        let mut shape = image.to_vec();
+        shape.remove(1 + self.direction);
+        if self.mode == SliceMode::Rgb {
+            shape[0] *= 3;
+        }
+        shape
+    }
+
     /// Slices are named by their place in the volume.
     pub(super) fn entities(self, index: usize) -> String {
         format!("{}{}", self.key(), self.discarded[0] + index)

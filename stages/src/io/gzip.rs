@@ -44,18 +44,20 @@ impl<R: BufRead> Read for Members<R> {
     }
 }
 
-/// Decompresses a file whose one member has exactly `size` bytes and ends with the file, in one go, which
-/// takes half as long as reading it in pieces. None for any other file, damaged ones among them: what is
-/// wrong with it is found out by reading its [`Members`].
-pub fn only_member(file: &[u8], size: usize) -> Option<Vec<u8>> {
-    let end = file.last_chunk::<8>()?;
-    let mut bytes = vec![0; size];
-    let filled = Decompressor::new().gzip_decompress(file, &mut bytes).ok()?;
+/// Decompresses a file whose one member has exactly as many bytes as `bytes` and ends with the file, in
+/// one go, which takes half as long as reading it in pieces. False for any other file, damaged ones among
+/// them: what is wrong with it is found out by reading its [`Members`].
+pub fn only_member(file: &[u8], bytes: &mut [u8]) -> bool {
+    let Some(end) = file.last_chunk::<8>() else {
+        return false;
+    };
+    let filled = Decompressor::new().gzip_decompress(file, bytes);
     // The decompressor does not tell where the member ended. If not here, these would hardly be its
     // checksum and its length modulo 2^32.
-    let length = size.to_le_bytes();
-    let is_end = end[..4] == crc32(&bytes).to_le_bytes() && end[4..] == length[..4];
-    (filled == size && is_end).then_some(bytes)
+    let length = bytes.len().to_le_bytes();
+    filled.is_ok_and(|filled| filled == bytes.len())
+        && end[..4] == crc32(bytes).to_le_bytes()
+        && end[4..] == length[..4]
 }
 
 #[cfg(test)]
@@ -71,6 +73,11 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
+    }
+
+    fn in_one_go(file: &[u8], size: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; size];
+        only_member(file, &mut bytes).then_some(bytes)
     }
 
     fn all(stream: &[u8]) -> Result<Vec<u8>> {
@@ -92,20 +99,20 @@ mod tests {
     #[test]
     fn in_one_go_is_only_one_member_of_the_size_that_ends_with_the_file() {
         let whole = member(b"some bytes");
-        assert_eq!(only_member(&whole, 10).unwrap(), b"some bytes");
+        assert_eq!(in_one_go(&whole, 10).unwrap(), b"some bytes");
         for size in [0, 9, 11, 1 << 20] {
-            assert_eq!(only_member(&whole, size), None, "{size} bytes");
+            assert_eq!(in_one_go(&whole, size), None, "{size} bytes");
         }
         for (first, second) in [(&b"some bytes"[..], &b""[..]), (b"", b"some bytes")] {
             let mut several = member(first);
             several.extend(member(second));
-            assert_eq!(only_member(&several, 10), None);
+            assert_eq!(in_one_go(&several, 10), None);
         }
         let mut padded = whole.clone();
         padded.extend([0; 8]);
-        assert_eq!(only_member(&padded, 10), None);
+        assert_eq!(in_one_go(&padded, 10), None);
         for length in 0..whole.len() {
-            assert_eq!(only_member(&whole[..length], 10), None);
+            assert_eq!(in_one_go(&whole[..length], 10), None);
         }
     }
 

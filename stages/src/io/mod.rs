@@ -2,3 +2,4 @@
 
 pub mod gzip;
 pub mod nifti;
+pub(crate) mod spare;

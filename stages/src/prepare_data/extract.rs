@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::units::{Read, Unit};
 use super::{PrepareData, PrepareDataParams};
 use crate::extraction::Parts;
+use crate::io::spare;
 use crate::parallel::for_each;
 use crate::tensor_file::{self, Content};
 
@@ -24,9 +25,11 @@ pub(super) fn extract(
     let one = |unit: &Unit<'_>| {
         context.item(&identity, unit.digest(), |path| {
             let (content, affine) = match unit.read()? {
-                Read::Parts(parts, affine) => (Content::Parts(None, parts), affine),
+                Read::Parts(parts, affine) => (Content::Parts(parts), affine),
                 Read::Whole(image, affine) => {
-                    return write(unit, image.view(), affine, params, parts, path);
+                    write(unit, image.view(), affine, params, parts, path)?;
+                    spare::give(image.into_raw_vec_and_offset().0);
+                    return Ok(());
                 }
             };
             tensor_file::write(path, &content, affine)
@@ -76,8 +79,7 @@ fn write(
         .count([c, x, y, z])
         .map_err(|why| StageError::new(format!("`{shown}` ({}) {why}", unit.name())))?;
     let content = if params.saves_parts() {
-        let cut = (0..count).map(|index| parts.cut(image, index)).collect();
-        Content::Parts(Some(image), cut)
+        Content::Cut(image, parts, count)
     } else {
         Content::Whole(image)
     };

@@ -6,17 +6,17 @@
 
 mod voxels;
 
-use std::borrow::Cow;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use engine::{Digest, StageError};
 use ndarray::{ArrayD, ArrayView4};
-use safetensors::tensor::{Dtype, TensorView};
+use safetensors::tensor::Dtype;
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use self::voxels::{Voxels, c_order, digest, little_endian};
+use self::voxels::{Held, Tensor, Voxels, digest};
+use crate::extraction::Parts;
 use crate::thumbnail::Thumbnail;
 use crate::volume::{Affine, Volume};
 
@@ -66,8 +66,10 @@ pub struct Summary {
 pub enum Content<'a> {
     /// The whole image.
     Whole(ArrayView4<'a, f32>),
-    /// Its parts, of an image that was seen whole or not.
-    Parts(Option<ArrayView4<'a, f32>>, Vec<ArrayD<f32>>),
+    /// Its first parts, so many of them, each cut when its turn to be written comes.
+    Cut(ArrayView4<'a, f32>, &'a Parts, usize),
+    /// Parts of an image that was never seen whole.
+    Parts(Vec<ArrayD<f32>>),
 }
 
 /// Writes an image or its parts.
@@ -75,64 +77,42 @@ pub enum Content<'a> {
 /// # Errors
 /// Any I/O error, naming the file.
 pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), StageError> {
-    let (whole, parts) = match content {
-        Content::Whole(image) => (Some(image), &[][..]),
-        Content::Parts(image, parts) => (image.as_ref(), parts.as_slice()),
+    let seen: Vec<Held<'_>> = match content {
+        Content::Whole(image) | Content::Cut(image, ..) => vec![Held::of(image.into_dyn())],
+        Content::Parts(parts) => parts.iter().map(|part| Held::of(part.view())).collect(),
     };
-    let values = whole.map(|image| c_order(*image));
-    let bytes = values.as_deref().map(little_endian);
-    let mut seen = Voxels::default();
-    let cut: Vec<Cow<'_, [f32]>> = parts.iter().map(|part| c_order(part.view())).collect();
-    if whole.is_none() {
-        cut.iter().for_each(|values| seen.add(values));
-    }
-    let parts: Vec<(&[usize], Cow<'_, [u8]>)> = parts
-        .iter()
-        .zip(&cut)
-        .map(|(part, values)| (part.shape(), little_endian(values)))
-        .collect();
-    let digest = match (whole, &bytes) {
-        (Some(image), Some(bytes)) => digest(&[(image.shape(), bytes)]),
-        _ => digest(
-            &parts
-                .iter()
-                .map(|(shape, bytes)| (*shape, &**bytes))
-                .collect::<Vec<_>>(),
-        ),
+    let mut voxels = Voxels::default();
+    seen.iter().for_each(|held| voxels.add(&held.values));
+    let (whole, shape) = match content {
+        Content::Whole(image) => (Some(*image), None),
+        Content::Cut(image, ..) => (Some(*image), Some(image.shape().to_vec())),
+        Content::Parts(_) => (None, None),
     };
-    if let Some(values) = &values {
-        seen.add(values);
-    }
     let metadata = Metadata {
         affine,
-        shape: match content {
-            Content::Parts(Some(image), _) => Some(image.shape().to_vec()),
-            _ => None,
-        },
-        not_finite: seen.not_finite,
-        constant: !seen.varies,
-        voxels: digest,
-        thumbnail: whole.map(|image| Thumbnail::of(*image)).unwrap_or_default(),
+        shape,
+        not_finite: voxels.not_finite,
+        constant: !voxels.varies,
+        voxels: digest(&seen),
+        thumbnail: whole.map(Thumbnail::of).unwrap_or_default(),
     };
     let metadata = serde_json::to_string(&metadata).map_err(StageError::internal)?;
     let metadata = Some([(METADATA.to_owned(), metadata)].into());
-    let mut tensors = Vec::new();
-    if let (Content::Whole(image), Some(bytes)) = (content, &bytes) {
-        tensors.push((TENSOR.to_owned(), image.shape(), bytes));
-    }
-    tensors.extend(
-        (0..)
-            .zip(&parts)
-            .map(|(index, (shape, bytes))| (part_name(index), *shape, bytes)),
-    );
-    let views = tensors
-        .into_iter()
-        .map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
-            Ok((name, view.map_err(StageError::internal)?))
-        })
-        .collect::<Result<Vec<_>, StageError>>()?;
-    safetensors::serialize_to_file(views, metadata, path).map_err(|e| match e {
+    let tensors: Vec<(String, Tensor<'_>)> = match content {
+        Content::Whole(_) => {
+            let image = seen.iter().map(Tensor::Held);
+            image.map(|image| (TENSOR.to_owned(), image)).collect()
+        }
+        Content::Cut(image, parts, count) => {
+            let cut = (0..*count).map(|index| Tensor::cut(*image, parts, index));
+            (0..).map(part_name).zip(cut).collect()
+        }
+        Content::Parts(_) => (0..)
+            .map(part_name)
+            .zip(seen.iter().map(Tensor::Held))
+            .collect(),
+    };
+    safetensors::serialize_to_file(tensors, metadata, path).map_err(|e| match e {
         SafeTensorError::IoError(e) => StageError::io("write", path, &e),
         other => StageError::internal(other),
     })
@@ -290,6 +270,7 @@ mod tests {
     use ndarray::Array4;
 
     use super::*;
+    use crate::extraction::{SliceMode, Slices};
 
     const AFFINE: Affine = [
         [-1.5, 0.0, 0.25, 90.0],
@@ -326,17 +307,15 @@ mod tests {
         let [whole, parts, alone] =
             ["whole", "parts", "alone"].map(|name| folder.path().join(name));
         let image = image();
-        let cut: Vec<ArrayD<f32>> = (0..2)
-            .map(|i| image.index_axis(ndarray::Axis(1), i).to_owned().into_dyn())
-            .collect();
+        let slices = Parts::Slice(Slices {
+            direction: 0,
+            mode: SliceMode::Single,
+            discarded: [0, 0],
+        });
+        let cut: Vec<ArrayD<f32>> = (0..2).map(|i| slices.cut(image.view(), i)).collect();
         write(&whole, &Content::Whole(image.view()), AFFINE).unwrap();
-        write(
-            &parts,
-            &Content::Parts(Some(image.view()), cut.clone()),
-            AFFINE,
-        )
-        .unwrap();
-        write(&alone, &Content::Parts(None, cut.clone()), AFFINE).unwrap();
+        write(&parts, &Content::Cut(image.view(), &slices, 2), AFFINE).unwrap();
+        write(&alone, &Content::Parts(cut.clone()), AFFINE).unwrap();
         for (index, expected) in cut.iter().enumerate() {
             let (shape, data, affine) = read_part(&parts, index, "x").unwrap();
             assert_eq!((shape.as_slice(), affine), (&[1, 3, 4][..], AFFINE));

@@ -22,6 +22,7 @@ use engine::{Input, InputFile, StageError};
 use header::Header;
 use stream::{Origin, Stream, unreadable};
 
+use crate::io::spare;
 use crate::volume::{Affine, Volume};
 
 pub use write::write;
@@ -188,8 +189,10 @@ fn voxels(
     let affine = affine::of(header, shown)?;
     let decoder = values::Decoder::of(header, shown)?;
     let (bytes, start) = stream.voxels(header, used, decoder.width(), shown)?;
+    let volumes = decoder.decode(&bytes[start..]);
+    spare::give(bytes);
     Ok(Series {
-        volumes: decoder.decode(&bytes[start..]),
+        volumes,
         shape: header.shape(),
         affine,
     })

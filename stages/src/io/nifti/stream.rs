@@ -8,7 +8,7 @@ use engine::StageError;
 
 use super::header::Header;
 use super::truncated;
-use crate::io::gzip;
+use crate::io::{gzip, spare};
 
 /// How many bytes one byte of deflate can become at most.
 const DEFLATE_MOST: u64 = 1032;
@@ -160,11 +160,18 @@ impl<'a> Stream<'a> {
         if all < WORTH_A_SECOND_LOOK {
             return None;
         }
-        let bytes = match self.origin {
-            Origin::Memory(file) => gzip::only_member(file, all),
-            Origin::File(path) => gzip::only_member(&std::fs::read(path).ok()?, all),
+        let mut bytes = spare::take(all);
+        let is_whole = match self.origin {
+            Origin::Memory(file) => gzip::only_member(file, &mut bytes),
+            Origin::File(path) => {
+                let mut file = spare::take(0);
+                let read = File::open(path).and_then(|mut source| source.read_to_end(&mut file));
+                let is_whole = read.is_ok() && gzip::only_member(&file, &mut bytes);
+                spare::give(file);
+                is_whole
+            }
         };
-        Some((bytes?, start))
+        is_whole.then_some((bytes, start))
     }
 }
 

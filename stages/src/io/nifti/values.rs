@@ -3,6 +3,7 @@
 use engine::StageError;
 
 use super::header::Header;
+use crate::io::spare;
 
 /// How one stored number becomes a float32. Adding 0 is left out: it would turn -0 into 0.
 #[derive(Clone, Copy)]
@@ -165,7 +166,7 @@ impl<'a> Decoder<'a> {
         let [nx, ny, nz] = self.header.shape();
         let (numbers, _) = bytes.as_chunks::<N>();
         let volume = |fortran: &[[u8; N]]| {
-            let mut data = vec![0.0; fortran.len()];
+            let mut data = spare::take(fortran.len());
             // Tiles of x and z that stay in the cache: long rows to read, a cache line of each row to write.
             const ROW: usize = 256;
             const LINE: usize = 16;
