@@ -42,8 +42,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 pub use editor::manifest_schema;
-pub(crate) use issue::did_you_mean;
-pub use issue::{Issue, Issues, Severity};
+pub use issue::{Issue, Issues, Severity, did_you_mean};
 pub use overrides::Overrides;
 pub use sharing::{Images, Participants, Redaction};
 pub use wire::{Expectation, MANIFEST_FORMAT, MANIFEST_MINOR, Resources, duration};

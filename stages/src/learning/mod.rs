@@ -5,6 +5,7 @@
 
 pub mod interpret;
 pub mod names;
+pub mod networks;
 pub mod predict;
 pub mod train;
 

@@ -35,14 +35,6 @@ names! {
 }
 
 names! {
-    /// Architectures.
-    NetworkName {
-        /// Five convolution blocks and three fully connected layers, for 2-D and 3-D images.
-        Conv5Fc3 = "Conv5_FC3",
-    }
-}
-
-names! {
     /// Optimizers, with the defaults of PyTorch apart from learning rate and weight decay.
     OptimizerName {
         /// Average of the weights over the steps of a stochastic gradient descent.

@@ -1,6 +1,6 @@
 use engine::Stage;
 
-use super::train::NetworkParams;
+use super::networks::NetworkParams;
 use super::*;
 
 fn fields(issues: &[ParamIssue]) -> Vec<&str> {
@@ -19,7 +19,7 @@ fn every_problem_of_a_training_is_told_at_once() {
     let params = TrainParams {
         selection_metrics: vec!["loss".into(), "acuracy".into(), "loss".into()],
         network: NetworkParams {
-            dropout: 1.5,
+            options: serde_json::Map::from_iter([("dropout".to_owned(), 1.5.into())]),
             ..NetworkParams::default()
         },
         size_reduction_factor: 7,

@@ -4,19 +4,9 @@ use std::collections::BTreeMap;
 
 use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 
-use super::names::{LossName, NetworkName, OptimizerName, Precision, SamplerName, Task};
+use super::names::{LossName, OptimizerName, Precision, SamplerName, Task};
+use super::networks::NetworkParams;
 use super::{check_selection_metrics, inside_split, selects_tensor_file};
-
-engine::params! {
-    /// The network to train.
-    pub struct NetworkParams {
-        /// Architecture. Default `Conv5_FC3`.
-        semantic name: NetworkName = NetworkName::Conv5Fc3,
-        /// Probability of dropping a feature before the first fully connected layer, 0 to 1. Default 0.
-        #[schemars(range(min = 0.0, max = 1.0))]
-        semantic dropout: f64 = 0.0,
-    }
-}
 
 engine::params! {
     /// The optimizer and its two free parameters; the others are PyTorch's defaults.
@@ -148,9 +138,8 @@ impl Stage for Train {
                 "expected at least one metric".to_owned(),
             );
         }
-        let dropout = params.network.dropout;
-        if !(0.0..=1.0).contains(&dropout) {
-            refuse("network.dropout", format!("expected 0 to 1, got {dropout}"));
+        for issue in params.network.problems() {
+            refuse(&format!("network.{}", issue.field), issue.message);
         }
         let rate = params.optimizer.learning_rate;
         if !(rate > 0.0 && rate.is_finite()) {

@@ -217,7 +217,7 @@ impl MapWriter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use stages::learning::names::NetworkName;
+    use stages::learning::networks::declared;
 
     use super::*;
     use crate::networks::{self, NetworkSpec};
@@ -233,11 +233,12 @@ mod tests {
             let session = Session::for_test();
             session.seed(case["seed"].as_u64().unwrap());
             let spec = NetworkSpec {
+                declaration: declared("Conv5_FC3").unwrap(),
                 input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
                 output_size: case["output_size"].as_i64().unwrap(),
-                dropout: 0.0,
+                options: serde_json::Map::new(),
             };
-            let network = networks::build(NetworkName::Conv5Fc3, &spec, &session).unwrap();
+            let network = networks::build(&spec, &session).unwrap();
             // The reference explains the first of three images; the others must not matter.
             let images = numbered_images(3, &spec.input_size);
             let gradients = gradients(network.as_ref(), &images, 1).unwrap();

@@ -7,7 +7,7 @@ use maps::files::MapsJson;
 use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
 use maps::weights::read_pth;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
-use stages::learning::names::NetworkName;
+use stages::learning::networks::Declaration;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
 use stages::table::Table;
@@ -24,7 +24,6 @@ pub(crate) struct TrainedModel<'a> {
     input: &'a Input,
     /// Whole images, or a kind of parts.
     mode: String,
-    network: NetworkName,
     spec: NetworkSpec,
     transforms: Transforms,
     diagnoses: Vec<String>,
@@ -94,15 +93,16 @@ impl<'a> TrainedModel<'a> {
             }),
         };
         let axis = |axis: usize| i64::try_from(axis).unwrap_or(i64::MAX);
+        let declaration = networks::find(definition.architecture()?)
+            .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?;
         Ok(Self {
             input,
             mode: definition.mode()?.to_owned(),
-            network: networks::parse_name(definition.architecture()?)
-                .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?,
             spec: NetworkSpec {
+                declaration,
                 input_size: definition.input_size()?.into_iter().map(axis).collect(),
                 output_size: axis(outputs),
-                dropout: definition.number("dropout")?,
+                options: options_of(declaration, &definition),
             },
             transforms,
             diagnoses: definition.diagnoses()?,
@@ -167,7 +167,7 @@ impl<'a> TrainedModel<'a> {
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
         let checkpoint =
             read_pth(&bytes).map_err(|e| StageError::new(format!("`{}`: {e}", file.shown)))?;
-        let network = networks::build(self.network, &self.spec, session)?;
+        let network = networks::build(&self.spec, session)?;
         weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
         Ok(network)
     }
@@ -278,4 +278,15 @@ impl<'a> TrainedModel<'a> {
             }
         }
     }
+}
+
+/// The options of a network, which are keys of a `maps.json`.
+fn options_of(
+    declaration: &Declaration,
+    definition: &MapsJson,
+) -> serde_json::Map<String, serde_json::Value> {
+    let names = (declaration.options.names)().into_iter();
+    names
+        .filter_map(|name| Some((name.to_owned(), definition.fields().get(name)?.clone())))
+        .collect()
 }

@@ -40,15 +40,20 @@ impl Run for Implemented<Train> {
         };
         let train = Dataset::measure(&data.train, transforms)?;
         let validation = Dataset::new(&data.validation, transforms, train.input_size.clone());
+        let (declaration, options) = params.network.complete().map_err(|issues| {
+            let messages = issues.into_iter().map(|issue| issue.message);
+            StageError::internal(messages.collect::<Vec<_>>().join("; "))
+        })?;
         let spec = NetworkSpec {
+            declaration,
             input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
             output_size: data.code.classes() as i64,
-            dropout: params.network.dropout,
+            options,
         };
         let stream = context.stream();
         let drawn = stream.child("weights").seed();
         session.seed(params.weights_seed.map_or(drawn, u64::from));
-        let network = networks::build(params.network.name, &spec, &session)?;
+        let network = networks::build(&spec, &session)?;
         let trainer = Trainer {
             context,
             session: &session,
@@ -77,7 +82,7 @@ impl Run for Implemented<Train> {
         let checkpoints = Checkpoints::new(context.scratch()?);
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
-        write_definition(output, params, &data, &train.input_size, network.as_ref())?;
+        write_definition(output, params, &data, &spec, network.as_ref())?;
         write_history(output, &fitted.history)?;
         let leakage = data.certificate.watermark();
         let leakage = leakage.as_deref();
@@ -170,7 +175,7 @@ fn write_definition(
     output: &Output,
     params: &TrainParams,
     data: &Data,
-    input_size: &[usize],
+    spec: &NetworkSpec,
     network: &dyn Network,
 ) -> Result<(), StageError> {
     let code = data
@@ -178,8 +183,8 @@ fn write_definition(
         .iter()
         .map(|(label, node)| (label.to_owned(), node as i64));
     let definition = MapsJson::classification(&ClassificationParams {
-        architecture: params.network.name.name().to_owned(),
-        dropout: params.network.dropout,
+        architecture: params.network.name.clone(),
+        options: spec.options.clone(),
         selection_metrics: selection(params),
         label: params.label.clone(),
         label_code: code.collect(),
@@ -204,7 +209,7 @@ fn write_definition(
         tolerance: params.tolerance,
         accumulation_steps: params.accumulation_steps,
         preprocessing: data.extraction.clone(),
-        input_size: input_size.to_vec(),
+        input_size: spec.input_size.iter().map(|&axis| axis as usize).collect(),
         ..ClassificationParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;
@@ -237,7 +242,7 @@ fn write_best(
             // In the order of the network, which a safetensors file does not keep.
             model: weights::state_dict(trainer.network.state())?,
             epoch: Some(epoch.into()),
-            name: Some(params.network.name.name().to_owned()),
+            name: Some(params.network.name.clone()),
         };
         let archive = write_pth(&checkpoint);
         let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;

@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 pub struct ClassificationParams {
     /// Name of the network.
     pub architecture: String,
-    /// Dropout rate of the network.
-    pub dropout: f64,
+    /// Options of the network, which are keys of their own.
+    pub options: Map<String, Value>,
     /// The metrics that select models.
     pub selection_metrics: Vec<String>,
     /// The column to learn.
@@ -86,7 +86,7 @@ impl Default for ClassificationParams {
     fn default() -> Self {
         Self {
             architecture: "Conv5_FC3".to_owned(),
-            dropout: 0.0,
+            options: Map::new(),
             selection_metrics: vec!["loss".to_owned()],
             label: "diagnosis".to_owned(),
             label_code: IndexMap::new(),
@@ -137,7 +137,7 @@ impl ClassificationParams {
             ("architecture", json!(self.architecture)),
             ("multi_network", json!(false)),
             ("ssda_network", json!(false)),
-            ("dropout", json!(self.dropout)),
+            ("dropout", json!(0.0)),
             ("latent_space_size", json!(128)),
             ("feature_size", json!(1024)),
             ("n_conv", json!(4)),
@@ -206,10 +206,12 @@ impl ClassificationParams {
             ("output_size", json!(output_size)),
             ("input_size", json!(self.input_size)),
         ];
-        fields
+        let mut fields: Map<String, Value> = fields
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
-            .collect()
+            .collect();
+        fields.extend(self.options.clone());
+        fields
     }
 }
 

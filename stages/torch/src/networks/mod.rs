@@ -1,13 +1,17 @@
 //! Networks: one file each, and the table [`NETWORKS`].
 //!
-//! A network's tensors have the names, the order and, from the same seed, the initial values of
-//! ClinicaDL 1.6.1, so that weights can be exchanged and trainings compared.
+//! A network's tensors have the names, the order and, from the same seed, the initial values of the
+//! Python class it follows (ClinicaDL 1.6.1 or MONAI), so that weights can be exchanged and trainings
+//! compared. What a manifest can say of a network is declared in [`stages::learning::networks`].
 
+mod cnn;
 mod conv5_fc3;
-mod layers;
+pub(crate) mod layers;
 
 use engine::StageError;
-use stages::learning::names::NetworkName;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use stages::learning::networks::{Declaration, declared};
 use tch::{TchError, Tensor};
 
 pub(crate) use layers::Mode;
@@ -16,20 +20,52 @@ use crate::session::Session;
 use crate::state::State;
 
 /// What a network is built for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct NetworkSpec {
+    pub(crate) declaration: &'static Declaration,
     /// `[C, X, Y]` or `[C, X, Y, Z]`.
     pub(crate) input_size: Vec<i64>,
-    /// Number of outputs.
+    /// Number of outputs of a classification or regression.
     pub(crate) output_size: i64,
-    /// Probability of dropping a feature in training.
-    pub(crate) dropout: f64,
+    /// The network's own options by name; those that are not given have their default.
+    pub(crate) options: Map<String, Value>,
 }
 
-/// A network that maps a batch of images to a batch of outputs.
+/// What a network makes of a batch.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    /// `[B, output_size]`, or a reconstruction with the shape of the images.
+    pub(crate) prediction: Tensor,
+    /// Of a variational autoencoder.
+    pub(crate) latent: Option<Latent>,
+}
+
+/// The distribution that a variational autoencoder draws from, `[B, L]` each.
+#[derive(Debug)]
+pub(crate) struct Latent {
+    pub(crate) mean: Tensor,
+    pub(crate) log_variance: Tensor,
+}
+
+impl Outputs {
+    /// Those of a network without a latent distribution.
+    pub(crate) fn of(prediction: Tensor) -> Self {
+        Self {
+            prediction,
+            latent: None,
+        }
+    }
+}
+
+/// A network.
 pub(crate) trait Network {
-    /// Outputs `[B, output_size]` of a batch `[B, C, X, Y(, Z)]` of the size it was built for.
-    fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError>;
+    /// Outputs of a batch `[B, C, X, Y(, Z)]` of the size it was built for.
+    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError>;
+
+    /// The prediction alone.
+    fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        Ok(self.outputs(images, mode)?.prediction)
+    }
 
     /// Its tensors.
     fn state(&self) -> &State;
@@ -45,54 +81,87 @@ type Build = fn(&NetworkSpec, &Session) -> Result<Box<dyn Network>, StageError>;
 
 /// A line of [`NETWORKS`].
 pub(crate) struct NetworkKind {
-    /// Name in manifests and in `maps.json`.
-    pub(crate) name: NetworkName,
+    /// Its name and options, as manifests and `maps.json` know them.
+    pub(crate) declaration: &'static Declaration,
     /// Builds the network with freshly drawn weights, on the CPU.
     pub(crate) build: Build,
 }
 
-/// Every network, sorted by name.
-pub(crate) static NETWORKS: &[&NetworkKind] = &[&conv5_fc3::CONV5_FC3];
+/// Every network, in the order of their declarations.
+pub(crate) static NETWORKS: &[&NetworkKind] = &[&conv5_fc3::KIND4, &conv5_fc3::KIND5];
 
-/// Builds the network called `name`, with weights drawn from the session's generator, on its device.
+/// Builds a network with weights drawn from the session's generator, on its device.
 ///
 /// # Errors
-/// The images are too small for the network.
-pub(crate) fn build(
-    name: NetworkName,
-    spec: &NetworkSpec,
-    session: &Session,
-) -> Result<Box<dyn Network>, StageError> {
+/// The images are too small for the network, or it cannot be built so.
+pub(crate) fn build(spec: &NetworkSpec, session: &Session) -> Result<Box<dyn Network>, StageError> {
+    let name = spec.declaration.name;
     let kind = NETWORKS
         .iter()
-        .find(|kind| kind.name == name)
-        .ok_or_else(|| {
-            StageError::internal(format!("network `{}` is not built in", name.name()))
-        })?;
+        .find(|kind| kind.declaration.name == name)
+        .ok_or_else(|| StageError::internal(format!("network `{name}` is not built in")))?;
+    let axes = spec.input_size.len().saturating_sub(1);
+    if !spec.declaration.axes.contains(&axes) || spec.input_size.iter().any(|&axis| axis < 1) {
+        let known: Vec<String> = spec
+            .declaration
+            .axes
+            .iter()
+            .map(|n| format!("{n}-D"))
+            .collect();
+        return Err(StageError::new(format!(
+            "`{name}` takes {} images, got [C, …] = {:?}",
+            known.join(" or "),
+            spec.input_size
+        )));
+    }
     let mut network = (kind.build)(spec, session)?;
     network.state_mut().move_to(session.device())?;
     Ok(network)
 }
 
-/// The name of a network as written in a `maps.json`.
+/// The network of a `maps.json`.
 ///
 /// # Errors
 /// It is none of ours; the message lists them.
-pub(crate) fn parse_name(name: &str) -> Result<NetworkName, StageError> {
-    NetworkName::ALL
-        .iter()
-        .copied()
-        .find(|known| known.name() == name)
-        .ok_or_else(|| {
-            let known: Vec<String> = NetworkName::ALL
-                .iter()
-                .map(|known| format!("`{}`", known.name()))
-                .collect();
-            StageError::new(format!(
-                "unknown network `{name}`, expected one of {}",
-                known.join(", ")
-            ))
-        })
+pub(crate) fn find(name: &str) -> Result<&'static Declaration, StageError> {
+    declared(name).ok_or_else(|| {
+        let known: Vec<String> = NETWORKS
+            .iter()
+            .map(|kind| format!("`{}`", kind.declaration.name))
+            .collect();
+        StageError::new(format!(
+            "unknown network `{name}`, expected one of {}",
+            known.join(", ")
+        ))
+    })
+}
+
+impl NetworkSpec {
+    /// The network's own options.
+    ///
+    /// # Errors
+    /// One of them is unknown or has a wrong type.
+    pub(crate) fn options<O: DeserializeOwned>(&self) -> Result<O, StageError> {
+        let name = self.declaration.name;
+        serde_json::from_value(Value::Object(self.options.clone()))
+            .map_err(|e| StageError::new(format!("options of network `{name}`: {e}")))
+    }
+
+    /// Makes sure that not all axes are shorter than this.
+    ///
+    /// # Errors
+    /// They are.
+    pub(crate) fn needs_an_axis_of(&self, least: i64) -> Result<(), StageError> {
+        let axes = &self.input_size[1..];
+        if axes.iter().any(|&axis| axis >= least) {
+            return Ok(());
+        }
+        let name = self.declaration.name;
+        Err(StageError::new(format!(
+            "images of {axes:?} voxels are too small for `{name}`, which needs an axis of at least {least}"
+        ))
+        .hint("turn `size_reduction` off or lower its factor"))
+    }
 }
 
 #[cfg(test)]

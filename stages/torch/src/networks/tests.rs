@@ -1,5 +1,3 @@
-use serde_json::Value;
-
 use super::*;
 use crate::losses;
 use crate::state::Role;
@@ -10,9 +8,10 @@ const TOLERANCE: f64 = 2e-5;
 
 fn spec(case: &Value) -> NetworkSpec {
     NetworkSpec {
+        declaration: declared("Conv5_FC3").unwrap(),
         input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
         output_size: case["output_size"].as_i64().unwrap(),
-        dropout: 0.0,
+        options: Map::new(),
     }
 }
 
@@ -21,7 +20,7 @@ fn for_each_case(check: impl Fn(&Value, &dyn Network)) {
     for (name, case) in reference["networks"].as_object().unwrap() {
         let session = Session::for_test();
         session.seed(case["seed"].as_u64().unwrap());
-        let network = build(NetworkName::Conv5Fc3, &spec(case), &session).unwrap();
+        let network = build(&spec(case), &session).unwrap();
         network.state().require_gradients().unwrap();
         assert!(!name.is_empty());
         check(case, network.as_ref());
@@ -30,11 +29,11 @@ fn for_each_case(check: impl Fn(&Value, &dyn Network)) {
 
 #[test]
 fn the_table_holds_every_declared_network() {
-    let table: Vec<NetworkName> = NETWORKS.iter().map(|kind| kind.name).collect();
-    assert_eq!(table, NetworkName::ALL);
-    for name in NetworkName::ALL {
-        assert_eq!(parse_name(name.name()).unwrap(), *name);
-    }
+    let names = |kinds: &[&Declaration]| -> Vec<&str> { kinds.iter().map(|k| k.name).collect() };
+    let table: Vec<&Declaration> = NETWORKS.iter().map(|kind| kind.declaration).collect();
+    let declared = names(stages::learning::networks::NETWORKS);
+    assert_eq!(names(&table), declared);
+    assert!(declared.is_sorted());
 }
 
 #[test]
@@ -139,14 +138,15 @@ fn the_text_is_that_of_pytorch() {
 fn images_too_small_are_refused() {
     let session = Session::for_test();
     let mut spec = NetworkSpec {
+        declaration: declared("Conv5_FC3").unwrap(),
         input_size: vec![1, 16, 16, 16],
         output_size: 2,
-        dropout: 0.0,
+        options: Map::new(),
     };
-    let error = build(NetworkName::Conv5Fc3, &spec, &session).err().unwrap();
+    let error = build(&spec, &session).err().unwrap();
     assert!(error.message.contains("at least 17"), "{}", error.message);
     spec.input_size = vec![1, 16, 17, 1];
-    assert!(build(NetworkName::Conv5Fc3, &spec, &session).is_ok());
+    assert!(build(&spec, &session).is_ok());
     for input_size in [
         vec![],
         vec![1, 40],
@@ -154,6 +154,6 @@ fn images_too_small_are_refused() {
         vec![1, 2, 3, 4, 50],
     ] {
         spec.input_size = input_size;
-        assert!(build(NetworkName::Conv5Fc3, &spec, &session).is_err());
+        assert!(build(&spec, &session).is_err());
     }
 }

@@ -1,0 +1,137 @@
+//! Convolutions, also transposed ones.
+
+use tch::{TchError, Tensor};
+
+use super::{Builder, Layer, Make, Mode, on_each, tuple};
+
+/// A convolution to make: by default stride 1, no padding, with a bias.
+///
+/// # Shapes
+/// `[B, C, X(, Y, Z)]` → `[B, C', X'(, Y', Z')]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Conv {
+    channels: (i64, i64),
+    kernel: Vec<i64>,
+    stride: Vec<i64>,
+    padding: Vec<i64>,
+    dilation: Vec<i64>,
+    /// Of a transposed convolution.
+    output_padding: Option<Vec<i64>>,
+    groups: i64,
+    bias: bool,
+}
+
+impl Conv {
+    /// From `input` to `output` channels, with a kernel of equal edges on so many axes.
+    pub(crate) fn new(axes: usize, input: i64, output: i64, kernel: i64) -> Self {
+        Self {
+            channels: (input, output),
+            kernel: on_each(kernel, axes),
+            stride: on_each(1, axes),
+            padding: on_each(0, axes),
+            dilation: on_each(1, axes),
+            output_padding: None,
+            groups: 1,
+            bias: true,
+        }
+    }
+
+    /// The transposed convolution with the same numbers.
+    pub(crate) fn transposed(mut self) -> Self {
+        self.output_padding = Some(on_each(0, self.kernel.len()));
+        self
+    }
+
+    pub(crate) fn stride(mut self, stride: i64) -> Self {
+        self.stride = on_each(stride, self.kernel.len());
+        self
+    }
+
+    pub(crate) fn padding(mut self, padding: i64) -> Self {
+        self.padding = on_each(padding, self.kernel.len());
+        self
+    }
+
+    pub(crate) fn without_bias(mut self) -> Self {
+        self.bias = false;
+        self
+    }
+}
+
+impl Make for Conv {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let (input, output) = self.channels;
+        let (rows, columns) = match self.output_padding {
+            None => (output, input / self.groups),
+            Some(_) => (input, output / self.groups),
+        };
+        let mut shape = vec![rows, columns];
+        shape.extend(&self.kernel);
+        let fan_in = shape[1..].iter().product();
+        let (weight, bias) = builder.affine(&shape, fan_in, self.bias.then_some(output))?;
+        Ok(Box::new(Convolution {
+            weight,
+            bias,
+            conv: self,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Convolution {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    conv: Conv,
+}
+
+impl Layer for Convolution {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let conv = &self.conv;
+        let none = on_each(0, conv.kernel.len());
+        x.f_convolution(
+            &self.weight,
+            self.bias.as_ref(),
+            &conv.stride,
+            &conv.padding,
+            &conv.dilation,
+            conv.output_padding.is_some(),
+            conv.output_padding.as_deref().unwrap_or(&none),
+            conv.groups,
+        )
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let conv = &self.conv;
+        let (input, output) = conv.channels;
+        let (kernel, stride) = (tuple(&conv.kernel), tuple(&conv.stride));
+        let mut text = match conv.output_padding {
+            None => "Conv".to_owned(),
+            Some(_) => "ConvTranspose".to_owned(),
+        };
+        let axes = conv.kernel.len();
+        text += &format!("{axes}d({input}, {output}, kernel_size={kernel}, stride={stride}");
+        let differs = |values: &[i64], default| values.iter().any(|&value| value != default);
+        if differs(&conv.padding, 0) {
+            text += &format!(", padding={}", tuple(&conv.padding));
+        }
+        if differs(&conv.dilation, 1) {
+            text += &format!(", dilation={}", tuple(&conv.dilation));
+        }
+        if let Some(padding) = &conv.output_padding
+            && differs(padding, 0)
+        {
+            text += &format!(", output_padding={}", tuple(padding));
+        }
+        if conv.groups != 1 {
+            text += &format!(", groups={}", conv.groups);
+        }
+        if !conv.bias {
+            text += ", bias=False";
+        }
+        vec![text + ")"]
+    }
+}

@@ -1,0 +1,70 @@
+//! Layers with the initialisation, the parameter names and the text of PyTorch.
+//!
+//! A layer is described by a value ([`Conv`], [`Norm`], …) that [`Make`]s it: its tensors go into the
+//! network's [`State`](crate::state::State), under the name of the place where it is made, and are drawn
+//! from libtorch's default generator, weight before bias, in the order of construction.
+
+mod activation;
+mod builder;
+mod convolution;
+mod linear;
+mod norm;
+mod pool;
+mod sequential;
+mod shape;
+
+use tch::{TchError, Tensor};
+
+pub(crate) use activation::Activation;
+pub(crate) use builder::Builder;
+pub(crate) use convolution::Conv;
+pub(crate) use linear::Dense;
+pub(crate) use norm::Norm;
+pub(crate) use pool::{PadMaxPool, Pool};
+pub(crate) use sequential::{Sequential, Stack, block};
+pub(crate) use shape::{Dropout, Flatten};
+
+/// What a forward pass is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Batch statistics are used and accumulated, dropout drops.
+    Train,
+    /// Accumulated statistics are used, dropout does nothing.
+    Evaluate,
+}
+
+/// A function of tensors with tensors of its own.
+pub(crate) trait Layer: std::fmt::Debug {
+    /// Its value.
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError>;
+
+    /// Its value where nobody else needs `x`: an activation writes over it.
+    fn forward_owned(&self, x: Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        self.forward(&x, mode)
+    }
+
+    /// Whether its value is memory of its own that no backward pass reads.
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
+    /// PyTorch's textual representation, by line.
+    fn describe(&self) -> Vec<String>;
+}
+
+/// What a layer is made from.
+pub(crate) trait Make {
+    /// Makes the layer; its tensors are named after the builder's place.
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError>;
+}
+
+/// A value for each of `axes` axes.
+fn on_each(value: i64, axes: usize) -> Vec<i64> {
+    vec![value; axes]
+}
+
+/// Values as PyTorch writes a tuple.
+fn tuple(values: &[i64]) -> String {
+    let values: Vec<String> = values.iter().map(i64::to_string).collect();
+    format!("({})", values.join(", "))
+}

@@ -1,0 +1,105 @@
+//! Normalisation of feature maps.
+
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::{Builder, Layer, Make, Mode};
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+/// A normalisation to make, with PyTorch's defaults: eps 1e-5, momentum 0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Norm {
+    /// Over batch and voxels, with weight, bias and running statistics.
+    Batch { axes: usize, channels: i64 },
+    /// Over voxels, without tensors.
+    Instance { axes: usize, channels: i64 },
+}
+
+impl Make for Norm {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        match self {
+            Self::Batch { axes, channels } => {
+                let float = (Kind::Float, Device::Cpu);
+                let one = || Tensor::f_ones([channels], float);
+                let zero = || Tensor::f_zeros([channels], float);
+                let count = Tensor::f_zeros(&[] as &[i64], (Kind::Int64, Device::Cpu))?;
+                Ok(Box::new(BatchNorm {
+                    weight: builder.parameter("weight", one()?),
+                    bias: builder.parameter("bias", zero()?),
+                    running_mean: builder.buffer("running_mean", zero()?),
+                    running_variance: builder.buffer("running_var", one()?),
+                    batches: builder.buffer("num_batches_tracked", count),
+                    channels,
+                    axes,
+                }))
+            }
+            Self::Instance { axes, channels } => Ok(Box::new(InstanceNorm { axes, channels })),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_variance: Tensor,
+    batches: Tensor,
+    channels: i64,
+    axes: usize,
+}
+
+impl Layer for BatchNorm {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        if mode == Mode::Train {
+            drop(self.batches.shallow_clone().f_add_scalar_(1)?);
+        }
+        x.f_batch_norm(
+            Some(&self.weight),
+            Some(&self.bias),
+            Some(&self.running_mean),
+            Some(&self.running_variance),
+            mode == Mode::Train,
+            MOMENTUM,
+            EPS,
+            true,
+        )
+    }
+
+    /// The backward pass needs the input, not the output.
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec![format!(
+            "BatchNorm{}d({}, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)",
+            self.axes, self.channels
+        )]
+    }
+}
+
+#[derive(Debug)]
+struct InstanceNorm {
+    axes: usize,
+    channels: i64,
+}
+
+impl Layer for InstanceNorm {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let none = None::<&Tensor>;
+        x.f_instance_norm(none, none, none, none, true, MOMENTUM, EPS, true)
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec![format!(
+            "InstanceNorm{}d({}, eps=1e-05, momentum=0.1, affine=False, bias=True, track_running_stats=False)",
+            self.axes, self.channels
+        )]
+    }
+}

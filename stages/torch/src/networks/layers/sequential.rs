@@ -1,0 +1,112 @@
+//! Layers one after the other.
+
+use tch::{TchError, Tensor};
+
+use super::{Builder, Layer, Make, Mode};
+
+/// Named layers, each taking what the one before gives.
+#[derive(Debug, Default)]
+pub(crate) struct Sequential {
+    layers: Vec<(String, Box<dyn Layer>)>,
+}
+
+impl Sequential {
+    /// Makes layers under a name: `Sequential::make_in(builder, "fc", |s| s.add(Flatten))`.
+    pub(crate) fn make_in(
+        builder: &mut Builder<'_>,
+        name: &str,
+        fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
+    ) -> Result<Self, TchError> {
+        builder.within(name, |builder| Self::fill(builder, fill))
+    }
+
+    /// Makes layers at the builder's place.
+    pub(crate) fn fill(
+        builder: &mut Builder<'_>,
+        fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
+    ) -> Result<Self, TchError> {
+        let mut stack = Stack {
+            builder,
+            made: Self::default(),
+        };
+        fill(&mut stack)?;
+        Ok(stack.made)
+    }
+
+    /// Its layers with their names.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
+        self.layers
+            .iter()
+            .map(|(name, layer)| (name.as_str(), layer.as_ref()))
+    }
+}
+
+/// A [`Sequential`] that is being made.
+pub(crate) struct Stack<'b, 's> {
+    builder: &'b mut Builder<'s>,
+    made: Sequential,
+}
+
+impl Stack<'_, '_> {
+    /// Adds a layer, named by its position.
+    pub(crate) fn add(&mut self, layer: impl Make) -> Result<(), TchError> {
+        let name = self.made.layers.len().to_string();
+        self.add_as(&name, layer)
+    }
+
+    /// Adds a layer with a name.
+    pub(crate) fn add_as(&mut self, name: &str, layer: impl Make) -> Result<(), TchError> {
+        let layer = self.builder.layer(name, layer)?;
+        self.made.layers.push((name.to_owned(), layer));
+        Ok(())
+    }
+}
+
+impl Layer for Sequential {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let mut layers = self.layers.iter().map(|(_, layer)| layer);
+        let Some(first) = layers.next() else {
+            return Ok(x.shallow_clone());
+        };
+        let (mut x, mut before) = (first.forward(x, mode)?, first);
+        for layer in layers {
+            x = if before.is_fresh() {
+                layer.forward_owned(x, mode)?
+            } else {
+                layer.forward(&x, mode)?
+            };
+            before = layer;
+        }
+        Ok(x)
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.layers.last().is_some_and(|(_, last)| last.is_fresh())
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let parts = self.layers();
+        block(
+            "Sequential",
+            parts.map(|(name, layer)| (name, layer.describe())),
+        )
+    }
+}
+
+/// PyTorch's text of a module with named parts, each given by its lines.
+pub(crate) fn block<'n>(
+    module: &str,
+    parts: impl Iterator<Item = (&'n str, Vec<String>)>,
+) -> Vec<String> {
+    let mut lines = vec![format!("{module}(")];
+    for (name, part) in parts {
+        for (i, line) in part.iter().enumerate() {
+            lines.push(match i {
+                0 => format!("  ({name}): {line}"),
+                _ => format!("  {line}"),
+            });
+        }
+    }
+    lines.push(")".to_owned());
+    lines
+}
