@@ -57,6 +57,11 @@ pub enum SplitPath<'a> {
         /// The metric that selected them.
         metric: &'a str,
     },
+    /// Weights after an epoch, whether it is a best one or not.
+    EveryModel {
+        /// Number of the epoch, from 0.
+        epoch: u32,
+    },
     /// Predictions of a data group.
     Prediction {
         /// The metric that selected the weights.
@@ -139,6 +144,7 @@ impl fmt::Display for SplitPath<'_> {
             Self::Training => write!(f, "training_logs/training.tsv"),
             Self::Model { metric } => write!(f, "best-{metric}/model.pth.tar"),
             Self::Safetensors { metric } => write!(f, "best-{metric}/model.safetensors"),
+            Self::EveryModel { epoch } => write!(f, "all_models/model_epoch_{epoch}.pth.tar"),
             Self::Prediction {
                 metric,
                 group,

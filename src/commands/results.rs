@@ -72,7 +72,7 @@ pub(super) fn add_metrics(
 
 /// The name in manifests of a column of metrics tables.
 fn id_of(column: &str) -> &str {
-    stages::metrics::find(column).map_or(column, |metric| metric.id())
+    stages::metrics::find(column).map_or(column, |metric| metric.id)
 }
 
 /// The lock file of a run, as it was before.

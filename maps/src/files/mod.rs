@@ -6,6 +6,7 @@
 pub mod data_tsv;
 pub mod group_json;
 pub mod maps_json;
+pub mod measured_tsv;
 pub mod metrics_tsv;
 pub mod prediction_tsv;
 mod python;
@@ -17,7 +18,10 @@ mod tsv;
 
 pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
 pub use group_json::GroupJson;
-pub use maps_json::{ClassificationParams, MapsJson};
+pub use maps_json::{MapsJson, TrainingParams};
+pub use measured_tsv::{
+    Identity, MeasuredRow, MeasuredTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
+};
 pub use metrics_tsv::{Interval, MetricColumn, MetricsTable};
 pub use prediction_tsv::{PredictionRow, PredictionTable};
 pub(crate) use python::python_json;

@@ -169,7 +169,7 @@ impl PredictionTable {
 }
 
 /// The column of the number of a part.
-fn part_column(level: &str) -> &'static str {
+pub(super) fn part_column(level: &str) -> &'static str {
     match level {
         "patch" => "patch_id",
         "roi" => "roi_id",

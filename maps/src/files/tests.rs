@@ -80,8 +80,9 @@ fn the_parameters_of_1_6_1_survive_a_round_trip_byte_for_byte() {
 #[test]
 fn a_classification_has_every_key_of_1_6_1_in_its_order() {
     let peer: Value = serde_json::from_slice(&peer("maps.json")).unwrap();
-    let params = ClassificationParams {
+    let params = TrainingParams {
         label_code: IndexMap::from([("AD".to_owned(), 0), ("CN".to_owned(), 1)]),
+        output_size: 2,
         n_proc: 0,
         batch_size: 2,
         evaluation_steps: 1,
@@ -91,22 +92,22 @@ fn a_classification_has_every_key_of_1_6_1_in_its_order() {
         tsv_path: "split/2_fold".to_owned(),
         preprocessing: peer["preprocessing_dict"].as_object().unwrap().clone(),
         input_size: vec![1, 43, 52, 45],
-        ..ClassificationParams::default()
+        ..TrainingParams::default()
     };
-    let ours = MapsJson::classification(&params).to_bytes();
+    let ours = MapsJson::of_training(&params).to_bytes();
     assert_eq!(text(&ours), python_json(&peer));
 }
 
 #[test]
 fn unknown_keys_and_augmentation_survive() {
-    let params = ClassificationParams {
+    let params = TrainingParams {
         data_augmentation: vec!["Noise".to_owned()],
         preprocessing: [("use_uncropped_image".to_owned(), json!(false))]
             .into_iter()
             .collect(),
-        ..ClassificationParams::default()
+        ..TrainingParams::default()
     };
-    let mut fields = MapsJson::classification(&params).fields().clone();
+    let mut fields = MapsJson::of_training(&params).fields().clone();
     fields.insert("wd_bool".to_owned(), json!({ "b": 1, "a": [0.1] }));
     let bytes = python_json(&Value::Object(fields)).into_bytes();
     let parameters = MapsJson::read(&bytes, "maps.json").unwrap();

@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use crate::files::{
-    ClassificationParams, DataRow, DataTable, Interval, MapsJson, MetricColumn, MetricsTable,
-    PredictionRow, PredictionTable, SINGLE_COHORT, Session, SessionsTable, TrainingTable,
+    DataRow, DataTable, Interval, MapsJson, MetricColumn, MetricsTable, PredictionRow,
+    PredictionTable, SINGLE_COHORT, Session, SessionsTable, TrainingParams, TrainingTable,
 };
 use crate::layout::{
     ENVIRONMENT, INFORMATION_LOG, MAPS_JSON, MapFormat, MapOf, SplitPath, TRAIN, TRAIN_VALIDATION,
@@ -147,9 +147,10 @@ fn metrics() -> Vec<u8> {
     .to_bytes()
 }
 
-fn params() -> ClassificationParams {
-    ClassificationParams {
+fn params() -> TrainingParams {
+    TrainingParams {
         label_code: IndexMap::from([("AD".to_owned(), 0), ("CN".to_owned(), 1)]),
+        output_size: 2,
         n_splits: 2,
         preprocessing: [
             ("mode".to_owned(), json!("image")),
@@ -158,7 +159,7 @@ fn params() -> ClassificationParams {
         .into_iter()
         .collect(),
         input_size: vec![1, 2, 3, 4],
-        ..ClassificationParams::default()
+        ..TrainingParams::default()
     }
 }
 
@@ -187,11 +188,7 @@ fn results(group: &str, participants: &[&str]) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-fn model(
-    params: &ClassificationParams,
-    train: &[&str],
-    validation: &[&str],
-) -> Vec<(String, Vec<u8>)> {
+fn model(params: &TrainingParams, train: &[&str], validation: &[&str]) -> Vec<(String, Vec<u8>)> {
     let weights = Array::try_new(vec![2], ArrayData::F32(vec![1.0, 2.0])).unwrap();
     let model = Weights::from([("fc.weight".to_owned(), weights)]);
     let sessions = train
@@ -208,7 +205,7 @@ fn model(
     let mut files = vec![
         (
             MAPS_JSON.to_owned(),
-            MapsJson::classification(params).to_bytes(),
+            MapsJson::of_training(params).to_bytes(),
         ),
         (INFORMATION_LOG.to_owned(), b"- Model :\n".to_vec()),
         (
@@ -320,7 +317,7 @@ fn artifacts_are_published_in_the_tree_of_1_6_1() {
     assert_eq!(published[TRAIN_VALIDATION], union);
     assert_eq!(
         published[MAPS_JSON].as_bytes(),
-        MapsJson::classification(&params()).to_bytes()
+        MapsJson::of_training(&params()).to_bytes()
     );
     assert!(published[ENVIRONMENT].starts_with("clinicadl=="));
 }
@@ -373,7 +370,7 @@ fn two_stages_for_one_file_are_refused_by_name() {
 #[test]
 fn models_that_were_asked_different_things_are_refused() {
     let mut store = finished();
-    let other = ClassificationParams {
+    let other = TrainingParams {
         learning_rate: 0.01,
         ..params()
     };

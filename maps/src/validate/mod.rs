@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::MapsError;
 use crate::files::MapsJson;
+use crate::files::{RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS};
 use crate::folder::{splits, subfolders};
 use crate::layout::MAPS_JSON;
 
@@ -65,6 +66,8 @@ pub fn validate(folder: &Path) -> Vec<MapsIssue> {
 /// What `maps.json` says that other files have to agree with.
 #[derive(Debug, Default)]
 struct Facts {
+    /// The columns of predictions; `None` in a classification, whose classes have one each.
+    columns: Option<&'static [&'static str]>,
     /// Codes below this number are valid; 0 unless it is a classification.
     n_classes: usize,
     /// Whether images are used whole, by one network, so that every table is of image level.
@@ -136,6 +139,11 @@ impl Check {
         let output_size = self.keep(MAPS_JSON, parameters.output_size());
         let selection_metrics = self.keep(MAPS_JSON, parameters.selection_metrics());
         let mut facts = Facts {
+            columns: match task {
+                "regression" => Some(&REGRESSION_COLUMNS),
+                "reconstruction" => Some(&RECONSTRUCTION_COLUMNS),
+                _ => None,
+            },
             n_classes: 0,
             is_image_level: mode == "image" && several != Some(true),
             selection_metrics: selection_metrics.unwrap_or_default(),

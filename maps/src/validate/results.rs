@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::MapsError;
-use crate::files::{MetricsTable, PredictionTable, Session, TrainingTable};
+use crate::files::{MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable};
 use crate::layout::{
     GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of,
 };
@@ -157,10 +157,14 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
             check.report(&metrics_path, "has no metric");
         }
         // A group that was only interpreted has no predictions.
-        if facts.n_classes == 0 || !check.exists(&path) {
+        if !check.exists(&path) {
             continue;
         }
-        let Some(table) = check.read(&path, PredictionTable::read) else {
+        let predicted = match facts.columns {
+            None => read_classes(check, &path, facts.n_classes),
+            Some(columns) => read_numbers(check, &path, columns),
+        };
+        let Some(predicted) = predicted else {
             continue;
         };
         let data = match group {
@@ -168,34 +172,70 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
             _ => format!("{GROUPS}/{group}"),
         };
         match groups.get(&data) {
-            Some(sessions) => check_sessions(check, &path, &table, sessions, &data),
+            Some(sessions) => check_sessions(check, &path, &predicted, sessions, &data),
             None => check.report(&path, format!("belongs to no data group `{data}`")),
         }
-        check_rows(check, &path, &table, facts.n_classes);
     }
+}
+
+/// Whom a table of predictions is about.
+struct Predicted {
+    level: String,
+    rows: Vec<(Session, u32)>,
+}
+
+fn read_classes(check: &mut Check, path: &str, n_classes: usize) -> Option<Predicted> {
+    let table = check.read(path, PredictionTable::read)?;
+    check_rows(check, path, &table, n_classes);
+    let rows = table.rows().iter().map(|row| {
+        let session = Session {
+            participant: row.participant.clone(),
+            session: row.session.clone(),
+        };
+        (session, row.image_id)
+    });
+    Some(Predicted {
+        level: table.level().to_owned(),
+        rows: rows.collect(),
+    })
+}
+
+fn read_numbers(
+    check: &mut Check,
+    path: &str,
+    columns: &'static [&'static str],
+) -> Option<Predicted> {
+    let table = check.read(path, |bytes, file| {
+        MeasuredTable::read(bytes, file, columns)
+    })?;
+    let rows = table.rows.into_iter().map(|row| {
+        let session = Session {
+            participant: row.identity.participant,
+            session: row.identity.session,
+        };
+        (session, row.identity.image_id)
+    });
+    Some(Predicted {
+        level: table.level,
+        rows: rows.collect(),
+    })
 }
 
 fn check_sessions(
     check: &mut Check,
     path: &str,
-    table: &PredictionTable,
+    table: &Predicted,
     expected: &Sessions,
     data: &str,
 ) {
     let found: Sessions = table
-        .rows()
+        .rows
         .iter()
-        .map(|row| Session {
-            participant: row.participant.clone(),
-            session: row.session.clone(),
-        })
+        .map(|(session, _)| session.clone())
         .collect();
-    let rows = table.rows().iter();
-    let parts: BTreeSet<_> = rows
-        .map(|row| (&row.participant, &row.session, row.image_id))
-        .collect();
-    if parts.len() != table.rows().len() {
-        let what = if table.level() == IMAGE_LEVEL {
+    let parts: BTreeSet<_> = table.rows.iter().collect();
+    if parts.len() != table.rows.len() {
+        let what = if table.level == IMAGE_LEVEL {
             "a session"
         } else {
             "a part of an image"

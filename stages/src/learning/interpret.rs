@@ -59,7 +59,7 @@ impl Stage for Interpret {
     }
 
     fn check(params: &InterpretParams) -> Vec<ParamIssue> {
-        let mut issues = check_selection_metrics(&params.selection_metrics);
+        let mut issues = check_selection_metrics(&params.selection_metrics, None);
         issues.extend(check_data_group(&params.data_group));
         if !params.name.is_empty() && !is_folder_name(&params.name) {
             let message = format!(

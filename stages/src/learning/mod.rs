@@ -6,7 +6,9 @@
 pub mod interpret;
 pub mod names;
 pub mod networks;
+pub mod options;
 pub mod predict;
+pub mod schedulers;
 pub mod train;
 
 pub use interpret::{Interpret, InterpretParams};
@@ -15,6 +17,7 @@ pub use train::{Train, TrainParams};
 
 use engine::ParamIssue;
 
+use self::names::Task;
 use crate::metrics;
 
 /// The selection metric that is no metric of predictions: the mean loss over samples.
@@ -27,47 +30,49 @@ pub fn selection_column(name: &str) -> Option<&'static str> {
     if name == LOSS {
         return Some(LOSS);
     }
-    metrics::METRICS
-        .iter()
-        .find(|metric| metric.id() == name || metric.column() == name)
-        .map(|metric| metric.column())
+    metrics::find(name).map(|metric| metric.column)
 }
 
-/// Problems of a list of selection metrics: unknown names and repetitions.
-fn check_selection_metrics(names: &[String]) -> Vec<ParamIssue> {
+/// Problems of a list of selection metrics: repetitions, and names that are unknown, or unknown to the
+/// task where that is given.
+fn check_selection_metrics(names: &[String], task: Option<Task>) -> Vec<ParamIssue> {
     let mut issues = Vec::new();
+    let known = |name: &str| match task {
+        Some(task) if name != LOSS => metrics::find_in(task, name).map(|metric| metric.column),
+        _ => selection_column(name),
+    };
     for (i, name) in names.iter().enumerate() {
-        let field = format!("selection_metrics[{i}]");
-        match selection_column(name) {
-            None => issues.push(ParamIssue::new(
-                field,
-                format!(
-                    "unknown selection metric `{name}`, expected one of {}",
-                    known_metrics()
-                ),
-            )),
-            Some(column) => {
-                let is_repeated = names[..i]
-                    .iter()
-                    .any(|earlier| selection_column(earlier) == Some(column));
-                if is_repeated {
-                    issues.push(ParamIssue::new(
-                        field,
-                        format!("selection metric `{name}` is listed twice"),
-                    ));
-                }
+        let mut refuse = |message: String| {
+            issues.push(ParamIssue::new(format!("selection_metrics[{i}]"), message));
+        };
+        match known(name) {
+            None => {
+                let of_task = task.map_or(String::new(), |task| format!(" of {}", task.name()));
+                let known = known_metrics(task);
+                refuse(format!(
+                    "unknown selection metric `{name}`, expected one{of_task}: {known}"
+                ));
             }
+            column if names[..i].iter().any(|earlier| known(earlier) == column) => {
+                refuse(format!("selection metric `{name}` is listed twice"));
+            }
+            Some(_) => {}
         }
     }
     issues
 }
 
-fn known_metrics() -> String {
-    std::iter::once(LOSS)
-        .chain(metrics::METRICS.iter().map(|metric| metric.id()))
-        .map(|name| format!("`{name}`"))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn known_metrics(task: Option<Task>) -> String {
+    let tasks = task.map_or(Task::ALL.to_vec(), |task| vec![task]);
+    let metrics = tasks.into_iter().flat_map(metrics::columns);
+    let mut names = vec![format!("`{LOSS}`")];
+    for metric in metrics {
+        let name = format!("`{}`", metric.id);
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
 }
 
 /// Whether a name can be a folder of a MAPS: letters, digits, `.`, `_`, `-`, `+`, not starting with a dot.

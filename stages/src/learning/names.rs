@@ -31,6 +31,10 @@ names! {
     Task {
         /// A class per image.
         Classification = "classification",
+        /// A number per image.
+        Regression = "regression",
+        /// The image itself.
+        Reconstruction = "reconstruction",
     }
 }
 
@@ -61,12 +65,30 @@ names! {
 }
 
 names! {
-    /// Losses of classification.
+    /// Losses.
     LossName {
-        /// Cross-entropy of the softmax.
+        /// Classification: cross-entropy of the softmax.
         CrossEntropy = "CrossEntropyLoss",
-        /// Margin of the true class over the others.
+        /// Classification: margin of the true class over the others.
         MultiMargin = "MultiMarginLoss",
+        /// Binary cross-entropy of the sigmoid, for targets from 0 to 1.
+        BceWithLogits = "BCEWithLogitsLoss",
+        /// Squared below an error of 1, absolute above.
+        Huber = "HuberLoss",
+        /// Divergence of the targets from outputs that are logarithms of probabilities.
+        KlDiv = "KLDivLoss",
+        /// Absolute error.
+        L1 = "L1Loss",
+        /// Squared error.
+        Mse = "MSELoss",
+        /// Half the squared error below an error of 1, absolute above.
+        SmoothL1 = "SmoothL1Loss",
+        /// Variational autoencoders: reconstruction of values from 0 to 1.
+        VaeBernoulli = "VAEBernoulliLoss",
+        /// Variational autoencoders: the same with its normalising constant.
+        VaeContinuousBernoulli = "VAEContinuousBernoulliLoss",
+        /// Variational autoencoders: squared error.
+        VaeGaussian = "VAEGaussianLoss",
     }
 }
 
@@ -93,5 +115,26 @@ names! {
     AttributionMethod {
         /// Gradient of a class's output with respect to the image.
         Gradients = "gradients",
+    }
+}
+
+impl LossName {
+    /// The tasks that it is a loss of, its first use first.
+    pub fn tasks(self) -> &'static [Task] {
+        match self {
+            Self::CrossEntropy | Self::MultiMargin => &[Task::Classification],
+            Self::VaeBernoulli | Self::VaeContinuousBernoulli | Self::VaeGaussian => {
+                &[Task::Reconstruction]
+            }
+            _ => &[Task::Regression, Task::Reconstruction],
+        }
+    }
+
+    /// What a task minimises unless told otherwise.
+    pub fn default_of(task: Task) -> Self {
+        match task {
+            Task::Classification => Self::CrossEntropy,
+            Task::Regression | Task::Reconstruction => Self::Mse,
+        }
     }
 }

@@ -54,7 +54,7 @@ impl Stage for Predict {
     }
 
     fn check(params: &PredictParams) -> Vec<ParamIssue> {
-        let mut issues = check_selection_metrics(&params.selection_metrics);
+        let mut issues = check_selection_metrics(&params.selection_metrics, None);
         issues.extend(check_data_group(&params.data_group));
         for (field, value) in [
             ("batch_size", params.batch_size),

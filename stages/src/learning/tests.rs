@@ -18,10 +18,10 @@ fn defaults_have_no_problem() {
 fn every_problem_of_a_training_is_told_at_once() {
     let params = TrainParams {
         selection_metrics: vec!["loss".into(), "acuracy".into(), "loss".into()],
-        network: NetworkParams {
-            options: serde_json::Map::from_iter([("dropout".to_owned(), 1.5.into())]),
-            ..NetworkParams::default()
-        },
+        network: NetworkParams::new(
+            "Conv5_FC3",
+            serde_json::Map::from_iter([("dropout".to_owned(), 1.5.into())]),
+        ),
         size_reduction_factor: 7,
         epochs: 0,
         label_code: [("AD".to_owned(), 0), ("CN".to_owned(), 2)].into(),

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::names::{LossName, OptimizerName, Precision, SamplerName, Task};
-use super::networks::NetworkParams;
+use super::networks::{NETWORKS, NetworkParams, declared};
+use super::schedulers::SchedulerParams;
 use super::{check_selection_metrics, inside_split, selects_tensor_file};
 
 engine::params! {
@@ -27,8 +30,9 @@ engine::params! {
     pub struct TrainParams {
         /// What is learnt. Default `classification`.
         semantic task: Task = Task::Classification,
-        /// Column of the split tables that holds the label. Default `diagnosis`.
-        semantic label: String = "diagnosis".to_owned(),
+        /// Column of the split tables that holds the label, numbers in a regression; a reconstruction has
+        /// none. Default `diagnosis`, `age` in a regression.
+        semantic label: Option<String> = None,
         /// Label to output node; several labels may share one. Empty (default): labels sorted, 0, 1, …
         semantic label_code: BTreeMap<String, u32> = BTreeMap::new(),
         /// Rows are kept when their column `diagnosis` is listed. Empty (default): all rows.
@@ -37,8 +41,14 @@ engine::params! {
         semantic network: NetworkParams = NetworkParams::default(),
         /// Update rule and its parameters.
         semantic optimizer: OptimizerParams = OptimizerParams::default(),
-        /// What is minimised. Default `CrossEntropyLoss`.
-        semantic loss: LossName = LossName::CrossEntropy,
+        /// What is minimised; null (default): `CrossEntropyLoss` in a classification, else `MSELoss`.
+        semantic loss: Option<LossName> = None,
+        /// Weight of each class in the loss: `none` (default), `balanced` (all classes together weigh the
+        /// same), or a number for labels; those that are not listed weigh 1.
+        semantic class_weights: ClassWeights = ClassWeights::Named(ClassWeighting::None),
+        /// Share of each label that is spread over all classes, 0 to 1. Default 0.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic label_smoothing: f64 = 0.0,
         /// Passes over the training set, at least 1. Default 20.
         #[schemars(range(min = 1))]
         semantic epochs: u32 = 20,
@@ -55,8 +65,19 @@ engine::params! {
         /// Relative decrease of the validation loss that counts as improvement, at least 0. Default 0.
         #[schemars(range(min = 0.0))]
         semantic tolerance: f64 = 0.0,
-        /// Divide the learning rate by 10 after 10 epochs without improvement. Default false.
+        /// Divide the learning rate by 10 after 10 epochs without improvement: the scheduler `plateau`
+        /// with its defaults. Default false.
         semantic adaptive_learning_rate: bool = false,
+        /// How the learning rate changes, and its options. Default `constant`.
+        semantic scheduler: SchedulerParams = SchedulerParams::default(),
+        /// Epochs in which the learning rate rises, update by update, to where the scheduler starts.
+        /// Default 0.
+        semantic warmup_epochs: u32 = 0,
+        /// Longest gradient of all weights together; longer ones are scaled down. 0 (default): any.
+        #[schemars(range(min = 0.0))]
+        semantic gradient_clipping: f64 = 0.0,
+        /// Keep the weights of every epoch too, in `all_models`. Default false.
+        semantic save_all_models: bool = false,
         /// A best model is kept for each: `loss` or metrics of predictions. Default `[loss]`.
         #[schemars(length(min = 1))]
         semantic selection_metrics: Vec<String> = vec![super::LOSS.to_owned()],
@@ -94,13 +115,33 @@ engine::params! {
     }
 }
 
+/// How classes are weighed in the loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ClassWeights {
+    /// By a rule.
+    Named(ClassWeighting),
+    /// A weight for each label, above 0.
+    Given(BTreeMap<String, f64>),
+}
+
+/// A rule that gives weights to classes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClassWeighting {
+    /// All images weigh the same.
+    None,
+    /// All classes weigh the same: an image weighs n / (K nᵧ).
+    Balanced,
+}
+
 /// Fits a network to labelled images, once per split.
 #[derive(Debug)]
 pub struct Train;
 
 impl Stage for Train {
     const ID: &'static str = "train";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "Trains a network on each split and keeps the best models.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = TrainParams;
@@ -129,7 +170,7 @@ impl Stage for Train {
     }
 
     fn check(params: &TrainParams) -> Vec<ParamIssue> {
-        let mut issues = check_selection_metrics(&params.selection_metrics);
+        let mut issues = check_selection_metrics(&params.selection_metrics, Some(params.task));
         let mut refuse =
             |field: &str, message: String| issues.push(ParamIssue::new(field, message));
         if params.selection_metrics.is_empty() {
@@ -137,6 +178,13 @@ impl Stage for Train {
                 "selection_metrics",
                 "expected at least one metric".to_owned(),
             );
+        }
+        for issue in params.scheduler.problems() {
+            refuse(&format!("scheduler.{}", issue.field), issue.message);
+        }
+        if params.adaptive_learning_rate && params.scheduler != SchedulerParams::default() {
+            let message = "set this or `scheduler`, not both".to_owned();
+            refuse("adaptive_learning_rate", message);
         }
         for issue in params.network.problems() {
             refuse(&format!("network.{}", issue.field), issue.message);
@@ -150,6 +198,7 @@ impl Stage for Train {
         }
         for (field, value) in [
             ("optimizer.weight_decay", params.optimizer.weight_decay),
+            ("gradient_clipping", params.gradient_clipping),
             ("tolerance", params.tolerance),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
@@ -173,8 +222,12 @@ impl Stage for Train {
                 format!("expected 2, 3, 4 or 5, got {factor}"),
             );
         }
-        if params.label.is_empty() {
-            refuse("label", "expected the name of a column".to_owned());
+        if params.warmup_epochs >= params.epochs.max(1) {
+            let message = format!("expected fewer than the {} epochs", params.epochs);
+            refuse("warmup_epochs", message);
+        }
+        for (field, message) in params.task_problems() {
+            refuse(field, message);
         }
         if let Some(problem) = label_code_problem(&params.label_code) {
             refuse("label_code", problem);
@@ -196,6 +249,96 @@ impl Stage for Train {
 }
 
 impl TrainParams {
+    /// The column that is learnt; none in a reconstruction.
+    pub fn learnt(&self) -> Option<&str> {
+        let default = match self.task {
+            Task::Classification => "diagnosis",
+            Task::Regression => "age",
+            Task::Reconstruction => return None,
+        };
+        Some(self.label.as_deref().unwrap_or(default))
+    }
+
+    /// What is minimised.
+    pub fn loss(&self) -> LossName {
+        self.loss.unwrap_or(LossName::default_of(self.task))
+    }
+
+    /// What does not suit the task.
+    fn task_problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let task = self.task.name();
+        let is_classification = self.task == Task::Classification;
+        match self.label.as_deref() {
+            Some("") => problems.push(("label", "expected the name of a column".to_owned())),
+            Some(_) if self.task == Task::Reconstruction => {
+                problems.push(("label", "a reconstruction has no label".to_owned()));
+            }
+            _ => {}
+        }
+        let loss = self.loss();
+        if !loss.tasks().contains(&self.task) {
+            let known = LossName::ALL
+                .iter()
+                .filter(|loss| loss.tasks().contains(&self.task));
+            let known: Vec<String> = known.map(|loss| format!("`{}`", loss.name())).collect();
+            let message = format!(
+                "`{}` is no loss of a {task}, expected one of {}",
+                loss.name(),
+                known.join(", ")
+            );
+            problems.push(("loss", message));
+        }
+        if let Some(network) = declared(&self.network.name)
+            && !network.tasks.contains(&self.task)
+        {
+            let able = NETWORKS
+                .iter()
+                .filter(|network| network.tasks.contains(&self.task));
+            let able: Vec<String> = able.map(|network| format!("`{}`", network.name)).collect();
+            let message = format!(
+                "`{}` cannot learn a {task}, expected one of {}",
+                network.name,
+                able.join(", ")
+            );
+            problems.push(("network.name", message));
+        }
+        if !is_classification && !self.label_code.is_empty() {
+            problems.push(("label_code", format!("a {task} has no classes")));
+        }
+        match &self.class_weights {
+            ClassWeights::Named(ClassWeighting::None) => {}
+            _ if !is_classification => {
+                problems.push(("class_weights", format!("a {task} has no classes")));
+            }
+            ClassWeights::Given(given) => {
+                let wrong = given
+                    .iter()
+                    .find(|(_, weight)| !(**weight > 0.0 && weight.is_finite()));
+                if let Some((label, weight)) = wrong {
+                    let message = format!("`{label}`: expected a number above 0, got {weight}");
+                    problems.push(("class_weights", message));
+                }
+            }
+            ClassWeights::Named(ClassWeighting::Balanced) => {}
+        }
+        let smoothing = self.label_smoothing;
+        if !(0.0..=1.0).contains(&smoothing) {
+            problems.push((
+                "label_smoothing",
+                format!("expected 0 to 1, got {smoothing}"),
+            ));
+        } else if smoothing > 0.0 && loss != LossName::CrossEntropy {
+            let message = "only `CrossEntropyLoss` has it".to_owned();
+            problems.push(("label_smoothing", message));
+        }
+        if self.sampler == SamplerName::Weighted && self.task == Task::Reconstruction {
+            let message = "a reconstruction has no classes to draw equally often".to_owned();
+            problems.push(("sampler", message));
+        }
+        problems
+    }
+
     /// The file names of the training and the validation table of a split.
     pub fn tables(&self) -> (&'static str, &'static str) {
         let train = if self.baseline {

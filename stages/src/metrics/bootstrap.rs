@@ -12,32 +12,22 @@ use std::collections::BTreeMap;
 use engine::seed::Stream;
 use rand::Rng;
 
-use super::{METRICS, Metric, Outcomes, mean};
+use super::{Column, METRICS, Metric, Outcomes, mean};
 
 /// Resamples of ClinicaDL 1.6.1.
 pub const RESAMPLES: usize = 3000;
 
 /// A metric with its interval.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Estimate {
     /// The metric.
-    pub metric: &'static dyn Metric,
+    pub metric: Column,
     /// Its value on all images.
     pub value: f64,
     /// Its interval; `None` with fewer than two participants, or if the metric is undefined.
     pub interval: Option<Interval>,
     /// The same for each class against the others, with more than two classes; else empty.
     pub classes: Vec<ClassEstimate>,
-}
-
-impl std::fmt::Debug for Estimate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct(self.metric.id())
-            .field("value", &self.value)
-            .field("interval", &self.interval)
-            .field("classes", &self.classes)
-            .finish()
-    }
 }
 
 /// A metric of one class with its interval.
@@ -76,6 +66,39 @@ pub fn estimates(
     resamples: usize,
     stream: &Stream,
 ) -> Vec<Estimate> {
+    estimates_from(outcomes, draws(participants, resamples, stream))
+}
+
+/// The same for metrics that are computed otherwise: `values` gives each of them on the images of these
+/// positions.
+pub fn estimates_of(
+    columns: &[Column],
+    values: impl Fn(&[usize]) -> Vec<f64>,
+    participants: &[&str],
+    resamples: usize,
+    stream: &Stream,
+) -> Vec<Estimate> {
+    let all: Vec<usize> = (0..participants.len()).collect();
+    let whole = values(&all);
+    let drawn: Vec<Vec<f64>> = draws(participants, resamples, stream)
+        .map(|images| values(&images))
+        .collect();
+    let each = columns.iter().zip(whole).enumerate();
+    each.map(|(i, (&metric, value))| Estimate {
+        metric,
+        value,
+        interval: interval(drawn.iter().map(|values| values[i])),
+        classes: Vec::new(),
+    })
+    .collect()
+}
+
+/// Images of participants drawn with replacement; none with fewer than two participants.
+fn draws(
+    participants: &[&str],
+    resamples: usize,
+    stream: &Stream,
+) -> impl Iterator<Item = Vec<usize>> {
     let mut clusters: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (image, participant) in participants.iter().enumerate() {
         clusters.entry(participant).or_default().push(image);
@@ -84,12 +107,11 @@ pub fn estimates(
     let n = clusters.len();
     let resamples = if n < 2 { 0 } else { resamples };
     let mut rng = stream.rng();
-    let draws = (0..resamples).map(|_| {
+    (0..resamples).map(move |_| {
         (0..n)
             .flat_map(|_| clusters[rng.random_range(0..n)].iter().copied())
             .collect()
-    });
-    estimates_from(outcomes, draws)
+    })
 }
 
 /// Every metric with its interval, from images drawn with replacement.
@@ -112,7 +134,7 @@ fn estimates_from(
             ClassEstimate { value, interval }
         });
         Estimate {
-            metric: *metric,
+            metric: metric.about(),
             value: values.whole,
             interval: interval(drawn.iter().map(|values| values.whole)),
             classes: classes.collect(),
@@ -221,7 +243,7 @@ mod tests {
             let draws: Vec<Vec<usize>> =
                 serde_json::from_value(reference["draws"].clone()).unwrap();
             for estimate in estimates_from(&case.outcomes(), draws.into_iter()) {
-                let expected = &reference["intervals"][estimate.metric.id()];
+                let expected = &reference["intervals"][estimate.metric.id];
                 let told = format!("{name}, {estimate:?}, expected {expected}");
                 assert_interval(estimate.interval, &expected["whole"], &told);
                 let classes = expected["classes"].as_array().unwrap();
@@ -275,7 +297,7 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let all = estimates(&case.outcomes(), &names, RESAMPLES, &Stream::root(seed));
         all.iter()
-            .find(|e| e.metric.id() == "accuracy")
+            .find(|e| e.metric.id == "accuracy")
             .unwrap()
             .interval
             .unwrap()

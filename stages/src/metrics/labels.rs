@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use engine::StageError;
 
 /// The code of each label.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelCode(BTreeMap<String, usize>);
 
 impl LabelCode {

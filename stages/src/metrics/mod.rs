@@ -1,4 +1,5 @@
-//! Metrics of classification: one file each, listed in [`METRICS`].
+//! Metrics: those of classification one file each, listed in [`METRICS`], those of [`regression`] in
+//! [`REGRESSION`]; [`columns`] has the names of those of any task.
 //!
 //! Adding one is a file and its line in the table; training can then select models by it, and every
 //! metrics table shows it. Metrics see codes and probabilities, never labels, tables or files.
@@ -11,6 +12,7 @@
 mod accuracy;
 mod balanced_accuracy;
 mod bootstrap;
+mod column;
 mod f1_score;
 mod labels;
 mod markedness;
@@ -19,12 +21,15 @@ mod negative_likelihood_ratio;
 mod negative_predictive_value;
 mod positive_likelihood_ratio;
 mod positive_predictive_value;
+pub mod regression;
 mod roc_auc;
 mod sensitivity;
 mod specificity;
 
-pub use bootstrap::{ClassEstimate, Estimate, Interval, RESAMPLES, estimates};
+pub use bootstrap::{ClassEstimate, Estimate, Interval, RESAMPLES, estimates, estimates_of};
+pub use column::{Column, RECONSTRUCTION, columns, find, find_in};
 pub use labels::LabelCode;
+pub use regression::REGRESSION;
 
 /// Every metric, in the order of metrics tables.
 pub static METRICS: &[&dyn Metric] = &[
@@ -56,6 +61,15 @@ pub trait Metric: Sync {
         true
     }
 
+    /// Its names.
+    fn about(&self) -> Column {
+        Column {
+            id: self.id(),
+            column: self.column(),
+            higher_is_better: self.higher_is_better(),
+        }
+    }
+
     /// Least and greatest value; none has a unit.
     fn range(&self) -> (f64, f64) {
         (0.0, 1.0)
@@ -78,14 +92,6 @@ pub trait Metric: Sync {
             _ => self.of_class(outcomes, 0),
         }
     }
-}
-
-/// The metric with this ID or MAPS column.
-pub fn find(name: &str) -> Option<&'static dyn Metric> {
-    METRICS
-        .iter()
-        .copied()
-        .find(|metric| metric.id() == name || metric.column() == name)
 }
 
 /// Predictions with the truth, image by image.

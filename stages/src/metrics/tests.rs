@@ -84,8 +84,8 @@ fn ids_and_columns_are_unique_and_find_their_metric() {
     for metric in METRICS {
         names.insert(metric.id());
         names.insert(metric.column());
-        assert_eq!(find(metric.id()).unwrap().column(), metric.column());
-        assert_eq!(find(metric.column()).unwrap().id(), metric.id());
+        assert_eq!(find(metric.id()).unwrap().column, metric.column());
+        assert_eq!(find(metric.column()).unwrap().id, metric.id());
     }
     // Three metrics have the same ID and column.
     assert_eq!(names.len(), 2 * METRICS.len() - 3);

@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
 use maps::files::{
-    DataRow, DataTable, Interval, MetricColumn, MetricsTable, PredictionRow, PredictionTable,
-    SessionsTable, TrainingRow, TrainingTable,
+    DataRow, DataTable, Interval, MetricColumn, MetricsTable, SessionsTable, TrainingRow,
+    TrainingTable,
 };
 use maps::layout::{SplitPath, TRAIN_VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
-use stages::metrics::{Estimate, METRICS};
+use stages::metrics::{Column, Estimate};
 
 use crate::data::{Cohort, Sample};
 use crate::evaluation::Evaluation;
+use crate::tasks::Objective;
 use crate::trainer::HistoryRow;
 
 /// Where predictions of one model on one data group go.
@@ -75,10 +76,14 @@ pub(crate) fn write_seen(
 }
 
 /// Writes the history of a training.
-pub(crate) fn write_history(output: &Output, history: &[HistoryRow]) -> Result<(), StageError> {
-    let mut columns: Vec<String> = METRICS
+pub(crate) fn write_history(
+    output: &Output,
+    metrics: &[Column],
+    history: &[HistoryRow],
+) -> Result<(), StageError> {
+    let mut columns: Vec<String> = metrics
         .iter()
-        .map(|metric| metric.column().to_owned())
+        .map(|metric| metric.column.to_owned())
         .collect();
     columns.push(LOSS.to_owned());
     let not_evaluated = vec![f64::NAN; columns.len()];
@@ -98,6 +103,7 @@ pub(crate) fn write_history(output: &Output, history: &[HistoryRow]) -> Result<(
 pub(crate) fn write_evaluation(
     output: &Output,
     place: Place<'_>,
+    objective: &dyn Objective,
     evaluation: &Evaluation,
     estimates: Option<&[Estimate]>,
 ) -> Result<(), StageError> {
@@ -108,30 +114,13 @@ pub(crate) fn write_evaluation(
         group,
     } = place;
     let level = mode.name();
-    let code = |code: usize| {
-        i64::try_from(code).map_err(|_| StageError::internal("a class number is out of range"))
-    };
-    let rows = evaluation.predictions.iter().map(|row| {
-        Ok(PredictionRow {
-            participant: row.participant.clone(),
-            session: row.session.clone(),
-            image_id: u32::try_from(row.part)
-                .map_err(|_| StageError::internal("the number of a part is out of range"))?,
-            true_label: row.truth.map(code).transpose()?,
-            predicted_label: code(row.predicted)?,
-            probabilities: row.probabilities.clone(),
-        })
-    });
-    let rows = rows.collect::<Result<_, StageError>>()?;
-    let table = PredictionTable::try_new(evaluation.classes, rows)?
-        .of_level(level)
-        .marked(leakage);
     let path = SplitPath::Prediction {
         metric,
         group,
         level,
     };
-    output.write(&path.in_artifact(), &table.to_bytes())?;
+    let table = objective.table(&evaluation.predictions, level, leakage)?;
+    output.write(&path.in_artifact(), &table)?;
     if let Some(estimates) = estimates {
         let path = SplitPath::Metrics {
             metric,
@@ -154,7 +143,7 @@ fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
     let mut columns: Vec<MetricColumn> = estimates
         .iter()
         .map(|estimate| MetricColumn {
-            name: estimate.metric.column().to_owned(),
+            name: estimate.metric.column.to_owned(),
             value: estimate.value,
             interval: estimate.interval.map(|interval| Interval {
                 lower: interval.lower,

@@ -3,13 +3,13 @@
 use engine::StageError;
 use engine::seed::Stream;
 use stages::learning::LOSS;
-use stages::metrics::{Estimate, METRICS, Outcomes, estimates};
-use tch::{Kind, Tensor};
+use stages::metrics::{Column, Estimate};
 
 use crate::data::{Batches, Dataset};
 use crate::error::During;
-use crate::losses::Loss;
+use crate::losses::Criterion;
 use crate::networks::{Mode, Network};
+use crate::tasks::{Objective, Said, Target};
 
 /// What a network says about one image.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,127 +18,101 @@ pub(crate) struct Prediction {
     pub(crate) session: String,
     /// The number of the part; 0 for a whole image.
     pub(crate) part: usize,
-    /// Code of the true label, where labels are used.
-    pub(crate) truth: Option<usize>,
-    /// Code of the class of highest output.
-    pub(crate) predicted: usize,
-    /// Softmax of the outputs.
-    pub(crate) probabilities: Vec<f32>,
+    /// The truth, where labels are used.
+    pub(crate) target: Option<Target>,
+    pub(crate) said: Said,
 }
 
 /// The predictions of a cohort.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Evaluation {
-    pub(crate) classes: usize,
     pub(crate) predictions: Vec<Prediction>,
     /// Mean over images; `None` where labels are not used.
     pub(crate) loss: Option<f64>,
 }
 
-/// Evaluates a network on every image of a dataset, in the order of its table.
-///
-/// The loss is the mean over images, so that it does not depend on how they are batched.
-///
-/// # Errors
-/// An image cannot be read, libtorch fails, or `proceed` says to stop.
-pub(crate) fn evaluate(
-    network: &dyn Network,
-    dataset: &Dataset<'_>,
-    batches: Batches,
-    loss: Option<&dyn Loss>,
-    proceed: &dyn Fn() -> Result<(), StageError>,
-) -> Result<Evaluation, StageError> {
-    let order = dataset.natural_order();
-    let mut predictions = Vec::with_capacity(order.len());
-    let mut total = 0.0;
-    let mut classes = 0;
-    dataset.for_each_batch(&order, batches, |batch| {
-        proceed()?;
-        let outputs = tch::no_grad(|| network.forward(&batch.images, Mode::Evaluate))
-            .during("evaluate the network")?;
-        if let Some(loss) = loss {
-            let targets = batch.targets()?;
-            let mean = tch::no_grad(|| loss.mean(&outputs, &targets)?.f_double_value(&[]))
-                .during("evaluate the loss")?;
-            total += mean * batch.samples.len() as f64;
-        }
-        let rows = probabilities(&outputs)?;
-        classes = rows.classes;
-        for (i, sample) in batch.samples.iter().enumerate() {
-            predictions.push(Prediction {
-                participant: sample.participant.clone(),
-                session: sample.session.clone(),
-                part: sample.part,
-                truth: sample.code,
-                predicted: rows.predicted[i],
-                probabilities: rows.probabilities[i * classes..(i + 1) * classes].to_vec(),
-            });
-        }
-        Ok(())
-    })?;
-    let loss = loss.map(|_| total / predictions.len() as f64);
-    Ok(Evaluation {
-        classes,
-        predictions,
-        loss,
-    })
+/// What is evaluated, and how.
+#[derive(Clone, Copy)]
+pub(crate) struct Evaluator<'a> {
+    pub(crate) network: &'a dyn Network,
+    pub(crate) objective: &'a dyn Objective,
+    /// `None` where labels are not used.
+    pub(crate) criterion: Option<&'a Criterion>,
+    pub(crate) batches: Batches,
 }
 
-/// Softmax and first highest output of a batch.
-struct Rows {
-    classes: usize,
-    predicted: Vec<usize>,
-    probabilities: Vec<f32>,
-}
-
-fn probabilities(outputs: &Tensor) -> Result<Rows, StageError> {
-    let act = "read the network's outputs";
-    let classes = outputs.size().last().copied().unwrap_or(0) as usize;
-    let softmax = outputs
-        .f_softmax(-1, Kind::Float)
-        .and_then(|p| p.f_to_device(tch::Device::Cpu)?.f_contiguous()?.f_view(-1))
-        .during(act)?;
-    let argmax = outputs.f_argmax(-1, false).during(act)?;
-    let argmax = argmax.f_to_device(tch::Device::Cpu).during(act)?;
-    let predicted = Vec::<i64>::try_from(&argmax).during(act)?;
-    Ok(Rows {
-        classes,
-        predicted: predicted.into_iter().map(|node| node as usize).collect(),
-        probabilities: Vec::<f32>::try_from(&softmax).during(act)?,
-    })
+impl Evaluator<'_> {
+    /// Evaluates every image of a dataset, in the order of its table.
+    ///
+    /// The loss is the mean over images, so that it does not depend on how they are batched.
+    ///
+    /// # Errors
+    /// An image cannot be read, libtorch fails, or `proceed` says to stop.
+    pub(crate) fn evaluate(
+        self,
+        dataset: &Dataset<'_>,
+        proceed: &dyn Fn() -> Result<(), StageError>,
+    ) -> Result<Evaluation, StageError> {
+        let order = dataset.natural_order();
+        let mut predictions = Vec::with_capacity(order.len());
+        let mut total = 0.0;
+        dataset.for_each_batch(&order, self.batches, |batch| {
+            proceed()?;
+            let outputs = tch::no_grad(|| self.network.outputs(&batch.images, Mode::Evaluate))
+                .during("evaluate the network")?;
+            if let Some(criterion) = self.criterion {
+                let target = self.objective.target(&batch)?;
+                let mean = tch::no_grad(|| criterion.mean(&outputs, &target)?.f_double_value(&[]))
+                    .during("evaluate the loss")?;
+                total += mean * batch.samples.len() as f64;
+            }
+            let said = tch::no_grad(|| self.objective.said(&outputs, &batch))?;
+            predictions.extend(
+                batch
+                    .samples
+                    .iter()
+                    .zip(said)
+                    .map(|(sample, said)| Prediction {
+                        participant: sample.participant.clone(),
+                        session: sample.session.clone(),
+                        part: sample.part,
+                        target: sample.target,
+                        said,
+                    }),
+            );
+            Ok(())
+        })?;
+        let loss = self.criterion.map(|_| total / predictions.len() as f64);
+        Ok(Evaluation { predictions, loss })
+    }
 }
 
 impl Evaluation {
-    /// Every metric of the table, then the loss, by column name; needs labels.
-    pub(crate) fn values(&self) -> Values {
-        let columns = Columns::of(self);
-        let outcomes = columns.outcomes(self.classes);
+    /// Every metric of the task and the loss; needs labels.
+    pub(crate) fn values(&self, objective: &dyn Objective) -> Values {
+        let columns = objective.columns().into_iter();
+        let values = objective.values(&self.predictions);
         Values {
-            metrics: METRICS
-                .iter()
-                .map(|metric| metric.value(&outcomes))
-                .collect(),
+            metrics: columns.zip(values).collect(),
             loss: self.loss.unwrap_or(f64::NAN),
         }
     }
 
     /// Every metric with its confidence interval; needs labels.
-    pub(crate) fn estimates(&self, resamples: u32, stream: &Stream) -> Vec<Estimate> {
-        let columns = Columns::of(self);
-        let participants: Vec<&str> = self
-            .predictions
-            .iter()
-            .map(|row| row.participant.as_str())
-            .collect();
-        let outcomes = columns.outcomes(self.classes);
-        estimates(&outcomes, &participants, resamples as usize, stream)
+    pub(crate) fn estimates(
+        &self,
+        objective: &dyn Objective,
+        resamples: u32,
+        stream: &Stream,
+    ) -> Vec<Estimate> {
+        objective.estimates(&self.predictions, resamples, stream)
     }
 }
 
-/// Metrics in the order of [`METRICS`], and the loss.
+/// Metrics in the order of the task's table, and the loss.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Values {
-    pub(crate) metrics: Vec<f64>,
+    pub(crate) metrics: Vec<(Column, f64)>,
     pub(crate) loss: f64,
 }
 
@@ -148,38 +122,9 @@ impl Values {
         if column == LOSS {
             return Some((self.loss, false));
         }
-        METRICS
-            .iter()
-            .zip(&self.metrics)
-            .find(|(metric, _)| metric.column() == column)
-            .map(|(metric, &value)| (value, metric.higher_is_better()))
-    }
-}
-
-/// Predictions by column, as metrics take them.
-struct Columns {
-    truth: Vec<usize>,
-    predicted: Vec<usize>,
-    probabilities: Vec<f64>,
-}
-
-impl Columns {
-    fn of(evaluation: &Evaluation) -> Self {
-        let rows = &evaluation.predictions;
-        let probabilities = rows.iter().flat_map(|row| &row.probabilities);
-        Self {
-            truth: rows.iter().filter_map(|row| row.truth).collect(),
-            predicted: rows.iter().map(|row| row.predicted).collect(),
-            probabilities: probabilities.map(|&p| f64::from(p)).collect(),
-        }
-    }
-
-    fn outcomes(&self, classes: usize) -> Outcomes<'_> {
-        Outcomes {
-            classes,
-            truth: &self.truth,
-            predicted: &self.predicted,
-            probabilities: &self.probabilities,
-        }
+        let mut metrics = self.metrics.iter();
+        metrics
+            .find(|(metric, _)| metric.column == column)
+            .map(|(metric, value)| (*value, metric.higher_is_better))
     }
 }

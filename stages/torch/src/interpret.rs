@@ -48,7 +48,7 @@ impl Run for Implemented<Interpret> {
             device: session.device(),
         };
         let output = context.output("attributions")?;
-        let label = use_labels.then_some(model.label.as_str());
+        let label = use_labels.then_some(model.label.as_deref()).flatten();
         if cohort.mode() != stages::extraction::Mode::Image {
             let mode = cohort.mode().name();
             let message = format!("`mode: {mode}`: attribution maps are made of whole images");

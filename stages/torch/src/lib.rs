@@ -1,7 +1,7 @@
 //! The learning stages on libtorch: networks, losses, optimizers, training, prediction, attribution.
 //!
 //! ```text
-//! train.rs ──▶ data/ ──▶ networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
+//! train.rs ──▶ data/ ──▶ tasks/, networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
 //! predict.rs, interpret.rs ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
 //! quality_check/ ──▶ networks with published weights
 //! ```
@@ -24,6 +24,7 @@ mod predict;
 mod quality_check;
 mod session;
 mod state;
+mod tasks;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

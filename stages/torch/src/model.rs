@@ -6,7 +6,9 @@ use engine::{Context, Input, StageError};
 use maps::files::MapsJson;
 use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
 use maps::weights::read_pth;
+use serde_json::Value;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
+use stages::learning::names::{LossName, Task};
 use stages::learning::networks::Declaration;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
@@ -14,9 +16,10 @@ use stages::table::Table;
 
 use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses};
 use crate::data::{Cohort, Dataset, Images, Transforms};
-use crate::losses::{self, Loss};
+use crate::losses::{self, Criterion, Weighting};
 use crate::networks::{self, Network, NetworkSpec};
 use crate::session::Session;
+use crate::tasks::{Objective, objective};
 use crate::weights;
 
 /// What a `maps.json` says about a model, and where its weights are.
@@ -28,11 +31,13 @@ pub(crate) struct TrainedModel<'a> {
     transforms: Transforms,
     diagnoses: Vec<String>,
     preprocessing: serde_json::Map<String, serde_json::Value>,
-    /// Column that was learnt.
-    pub(crate) label: String,
+    /// Column that was learnt; none in a reconstruction.
+    pub(crate) label: Option<String>,
     /// Output node of each label.
     pub(crate) code: LabelCode,
-    pub(crate) loss: &'static dyn Loss,
+    pub(crate) objective: Box<dyn Objective>,
+    /// The loss that was minimised; all classes weigh the same.
+    pub(crate) criterion: Criterion,
 }
 
 /// The data group that a model is applied to.
@@ -56,26 +61,39 @@ impl<'a> TrainedModel<'a> {
         let bytes =
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
         let definition = MapsJson::read(&bytes, &file.shown)?;
-        let refuse = |what: &str, got: &str, expected: &str| {
-            Err(StageError::new(format!(
+        let named = |e: StageError| StageError::new(format!("`{}`: {}", file.shown, e.message));
+        let refuse = |what: &str, got: &str, expected: &[&str]| {
+            let expected = expected.join("` or `");
+            StageError::new(format!(
                 "`{}` is a model with {what} `{got}`, expected `{expected}`",
                 file.shown
-            )))
+            ))
         };
-        match (definition.network_task()?, definition.mode()?) {
-            ("classification", mode) if LEVELS.contains(&mode) => {}
-            ("classification", mode) => return refuse("mode", mode, &LEVELS.join("` or `"))?,
-            (task, _) => return refuse("task", task, "classification")?,
+        let (task, mode) = (definition.network_task()?, definition.mode()?);
+        if !LEVELS.contains(&mode) {
+            return Err(refuse("mode", mode, &LEVELS));
         }
+        let task = Task::ALL.iter().copied().find(|known| known.name() == task);
+        let Some(task) = task else {
+            let known: Vec<&str> = Task::ALL.iter().map(|task| task.name()).collect();
+            return Err(refuse("task", definition.network_task()?, &known));
+        };
         let code: BTreeMap<String, usize> = definition
             .label_code()?
             .into_iter()
             .filter_map(|(label, node)| Some((label, usize::try_from(node).ok()?)))
             .collect();
-        let code = LabelCode::given(code)
-            .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?;
-        let outputs = definition.output_size()?;
-        if outputs != code.classes() || outputs < 2 {
+        let code = LabelCode::given(code).map_err(named)?;
+        let outputs = match task {
+            Task::Reconstruction => 0,
+            Task::Classification | Task::Regression => definition.output_size()?,
+        };
+        if task == Task::Regression && outputs != 1 {
+            let shown = &file.shown;
+            let message = format!("`{shown}` is a regression of {outputs} outputs, expected 1");
+            return Err(StageError::new(message));
+        }
+        if task == Task::Classification && (outputs != code.classes() || outputs < 2) {
             return Err(StageError::new(format!(
                 "`{}` has {outputs} outputs and {} classes, expected as many and at least 2",
                 file.shown,
@@ -93,8 +111,21 @@ impl<'a> TrainedModel<'a> {
             }),
         };
         let axis = |axis: usize| i64::try_from(axis).unwrap_or(i64::MAX);
-        let declaration = networks::find(definition.architecture()?)
-            .map_err(|e| StageError::new(format!("`{}`: {}", file.shown, e.message)))?;
+        let declaration = networks::find(definition.architecture()?).map_err(named)?;
+        let options = options_of(declaration, &definition);
+        let weight = |name: &str| options.get(name).and_then(Value::as_f64).unwrap_or(1.0);
+        let loss = definition.text("loss").ok();
+        let weighting = Weighting {
+            reconstruction: weight("recons_weight"),
+            divergence: weight("kl_weight"),
+            ..Weighting::default()
+        };
+        let label = match task {
+            Task::Reconstruction => None,
+            Task::Classification | Task::Regression => {
+                Some(definition.label()?.unwrap_or(DIAGNOSIS).to_owned())
+            }
+        };
         Ok(Self {
             input,
             mode: definition.mode()?.to_owned(),
@@ -102,14 +133,19 @@ impl<'a> TrainedModel<'a> {
                 declaration,
                 input_size: definition.input_size()?.into_iter().map(axis).collect(),
                 output_size: axis(outputs),
-                options: options_of(declaration, &definition),
+                options,
             },
             transforms,
             diagnoses: definition.diagnoses()?,
             preprocessing: definition.preprocessing()?.clone(),
-            label: definition.label()?.unwrap_or(DIAGNOSIS).to_owned(),
+            label,
+            objective: objective(task, &code),
             code,
-            loss: losses::parse(definition.text("loss").ok())?,
+            criterion: Criterion {
+                loss: losses::parse(loss.unwrap_or(LossName::default_of(task).name()))
+                    .map_err(named)?,
+                weighting,
+            },
         })
     }
 
@@ -202,9 +238,10 @@ impl<'a> TrainedModel<'a> {
                 context.info(format!("{dropped} rows have a diagnosis not trained on"));
             }
         }
-        let labels = group.use_labels.then_some(Labels {
-            column: &self.label,
-            code: &self.code,
+        let column = self.label.as_deref().filter(|_| group.use_labels);
+        let labels = column.map(|column| Labels {
+            column,
+            code: (self.objective.task() == Task::Classification).then_some(&self.code),
         });
         // The origin is that of what was seen; of those who are tested it does not matter.
         let of = (group.name, Origin::Validation);
@@ -219,8 +256,15 @@ impl<'a> TrainedModel<'a> {
     /// The table cannot be read.
     pub(crate) fn knows_labels(&self, context: &Context) -> Result<bool, StageError> {
         let table = Table::read(context.input("participants")?.only_file()?)?;
-        let labels = table.complete_texts(&self.label);
-        Ok(labels.is_ok_and(|all| all.iter().all(|label| self.code.code(label).is_some())))
+        let Some(column) = &self.label else {
+            return Ok(false);
+        };
+        let labels = table.complete_texts(column);
+        let is_known = |label: &&str| match self.objective.task() {
+            Task::Classification => self.code.code(label).is_some(),
+            _ => label.parse::<f64>().is_ok_and(f64::is_finite),
+        };
+        Ok(labels.is_ok_and(|all| all.iter().all(is_known)))
     }
 
     /// A cohort as the network takes it.

@@ -5,7 +5,7 @@ use stages::learning::{Predict, PredictParams};
 
 use crate::artifact::{Place, write_data, write_evaluation};
 use crate::data::Batches;
-use crate::evaluation::evaluate;
+use crate::evaluation::Evaluator;
 use crate::implemented::Implemented;
 use crate::model::{Tested, TrainedModel};
 use crate::session::Session;
@@ -31,7 +31,13 @@ impl Run for Implemented<Predict> {
         };
         let output = context.output("predictions")?;
         let group = params.data_group.as_str();
-        let label = params.use_labels.then_some(model.label.as_str());
+        let label = params
+            .use_labels
+            .then_some(model.label.as_deref())
+            .flatten();
+        let objective = model.objective.as_ref();
+        // An image is its own truth.
+        let with_truth = params.use_labels || model.label.is_none();
         write_data(output, group, &cohort, label)?;
         certificate.write(output, group)?;
         let leakage = certificate.watermark();
@@ -40,19 +46,23 @@ impl Run for Implemented<Predict> {
         for (done, metric) in metrics.iter().enumerate() {
             context.progress(done, metrics.len(), format!("model selected by {metric}"));
             let network = model.load(metric, &session)?;
-            let loss = params.use_labels.then_some(model.loss);
+            let evaluator = Evaluator {
+                network: network.as_ref(),
+                objective,
+                criterion: with_truth.then_some(&model.criterion),
+                batches,
+            };
             let proceed = || context.check_cancelled();
-            let evaluation = evaluate(network.as_ref(), &dataset, batches, loss, &proceed)?;
-            let estimates = params
-                .use_labels
-                .then(|| evaluation.estimates(params.bootstrap, &stream));
+            let evaluation = evaluator.evaluate(&dataset, &proceed)?;
+            let estimates =
+                with_truth.then(|| evaluation.estimates(objective, params.bootstrap, &stream));
             let place = Place {
                 mode: cohort.mode(),
                 leakage: leakage.as_deref(),
                 metric,
                 group,
             };
-            write_evaluation(output, place, &evaluation, estimates.as_deref())?;
+            write_evaluation(output, place, objective, &evaluation, estimates.as_deref())?;
         }
         context.progress(metrics.len(), metrics.len(), "predicted");
         Ok(())

@@ -3,26 +3,32 @@
 use std::collections::BTreeSet;
 
 use engine::{Context, Output, Run, StageError};
-use maps::files::{ClassificationParams, MapsJson};
+use maps::files::{MapsJson, TrainingParams};
 use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
+use stages::learning::names::Task;
+use stages::learning::schedulers::SchedulerParams;
+use stages::learning::train::{ClassWeighting, ClassWeights};
 use stages::learning::{Train, TrainParams, selection_column};
 use stages::metrics::LabelCode;
 use stages::table::Table;
+use tch::Tensor;
 
 use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Part};
 use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
-use crate::evaluation::{Evaluation, evaluate};
+use crate::error::During;
+use crate::evaluation::Evaluation;
 use crate::implemented::Implemented;
-use crate::losses;
+use crate::losses::{self, Criterion, Weighting};
 use crate::networks::{self, Network, NetworkSpec};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
-use crate::trainer::{EarlyStopping, Fitted, Plateau, Schedule, Trainer};
+use crate::tasks::objective;
+use crate::trainer::{EarlyStopping, Fitted, Length, Rates, Schedule, Trainer};
 use crate::weights;
 
 impl Run for Implemented<Train> {
@@ -40,25 +46,30 @@ impl Run for Implemented<Train> {
         };
         let train = Dataset::measure(&data.train, transforms)?;
         let validation = Dataset::new(&data.validation, transforms, train.input_size.clone());
-        let (declaration, options) = params.network.complete().map_err(|issues| {
+        let declaration = networks::find(&params.network.name)?;
+        let options = params.network.complete().map_err(|issues| {
             let messages = issues.into_iter().map(|issue| issue.message);
             StageError::internal(messages.collect::<Vec<_>>().join("; "))
         })?;
+        let objective = objective(params.task, &data.code);
+        let objective = objective.as_ref();
         let spec = NetworkSpec {
             declaration,
             input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
-            output_size: data.code.classes() as i64,
+            output_size: objective.outputs() as i64,
             options,
         };
         let stream = context.stream();
         let drawn = stream.child("weights").seed();
         session.seed(params.weights_seed.map_or(drawn, u64::from));
         let network = networks::build(&spec, &session)?;
+        let criterion = criterion(params, &spec, &data, &session)?;
         let trainer = Trainer {
             context,
             session: &session,
             network: network.as_ref(),
-            loss: losses::parse(Some(params.loss.name()))?,
+            objective,
+            criterion: &criterion,
             train: &train,
             validation: &validation,
             sampler: Sampler::new(
@@ -71,7 +82,7 @@ impl Run for Implemented<Train> {
                 threads: params.n_proc as usize,
                 device: session.device(),
             },
-            schedule: schedule(params),
+            schedule: schedule(params, train.cohort.samples.len())?,
         };
         let optimizer = Optimizer::new(
             params.optimizer.name,
@@ -83,9 +94,12 @@ impl Run for Implemented<Train> {
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
         write_definition(output, params, &data, &spec, network.as_ref())?;
-        write_history(output, &fitted.history)?;
+        write_history(output, &objective.columns(), &fitted.history)?;
         let leakage = data.certificate.watermark();
         let leakage = leakage.as_deref();
+        if params.save_all_models {
+            write_all(output, &trainer, params, &fitted, &checkpoints)?;
+        }
         write_best(output, &trainer, params, &fitted, &checkpoints, leakage)
     }
 }
@@ -112,10 +126,16 @@ impl Data {
             keep_diagnoses(Table::read(splits.require(name)?)?, &params.diagnoses)
         };
         let (train, validation) = (read(train)?, read(validation)?);
-        let code = cohort::label_code(&train, &params.label, &params.label_code)?;
-        let labels = Some(Labels {
-            column: &params.label,
-            code: &code,
+        let code = match params.task {
+            Task::Classification => {
+                let column = params.learnt().unwrap_or_default();
+                cohort::label_code(&train, column, &params.label_code)?
+            }
+            Task::Regression | Task::Reconstruction => LabelCode::default(),
+        };
+        let labels = params.learnt().map(|column| Labels {
+            column,
+            code: (params.task == Task::Classification).then_some(&code),
         });
         let mut diagnoses = BTreeSet::new();
         for table in [&train, &validation] {
@@ -147,16 +167,88 @@ impl Data {
     }
 }
 
-fn schedule(params: &TrainParams) -> Schedule {
-    Schedule {
+/// The loss with its weights.
+fn criterion(
+    params: &TrainParams,
+    spec: &NetworkSpec,
+    data: &Data,
+    session: &Session,
+) -> Result<Criterion, StageError> {
+    let option = |name: &str| spec.options.get(name).and_then(serde_json::Value::as_f64);
+    let classes = match params.task {
+        Task::Classification => class_weights(params, data, session)?,
+        Task::Regression | Task::Reconstruction => None,
+    };
+    Ok(Criterion {
+        loss: losses::parse(params.loss().name())?,
+        weighting: Weighting {
+            classes,
+            label_smoothing: params.label_smoothing,
+            reconstruction: option("recons_weight").unwrap_or(1.0),
+            divergence: option("kl_weight").unwrap_or(1.0),
+        },
+    })
+}
+
+/// The weight of each class in the loss: as given, or such that every class weighs the same.
+fn class_weights(
+    params: &TrainParams,
+    data: &Data,
+    session: &Session,
+) -> Result<Option<Tensor>, StageError> {
+    let mut weights = vec![1.0_f32; data.code.classes()];
+    match &params.class_weights {
+        ClassWeights::Named(ClassWeighting::None) => return Ok(None),
+        ClassWeights::Named(ClassWeighting::Balanced) => {
+            let strata = data.train.strata();
+            for (class, weight) in weights.iter_mut().enumerate() {
+                let count = strata.iter().filter(|&&stratum| stratum == class).count();
+                *weight = strata.len() as f32 / (data.code.classes() * count.max(1)) as f32;
+            }
+        }
+        ClassWeights::Given(given) => {
+            for (label, weight) in given {
+                let class = data.code.code(label).ok_or_else(|| {
+                    let known = data.code.iter().map(|(label, _)| format!("`{label}`"));
+                    let known = known.collect::<Vec<_>>().join(", ");
+                    StageError::new(format!(
+                        "`class_weights` has label `{label}`, expected labels of {known}"
+                    ))
+                })?;
+                weights[class] = *weight as f32;
+            }
+        }
+    }
+    Tensor::f_from_slice(&weights)
+        .and_then(|weights| weights.f_to_device(session.device()))
+        .map(Some)
+        .during("weigh classes")
+}
+
+fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError> {
+    let per_update = params.batch_size as usize * params.accumulation_steps.max(1) as usize;
+    let length = Length {
+        epochs: params.epochs,
+        warmup_epochs: params.warmup_epochs,
+        updates_per_epoch: u32::try_from(images.div_ceil(per_update)).unwrap_or(u32::MAX),
+    };
+    let plateau = SchedulerParams::new("plateau", serde_json::Map::new());
+    let scheduler = match params.adaptive_learning_rate {
+        true => &plateau,
+        false => &params.scheduler,
+    };
+    let rates = Rates::new(scheduler, params.optimizer.learning_rate, length)?;
+    Ok(Schedule {
         epochs: params.epochs,
         accumulation_steps: params.accumulation_steps.max(1) as usize,
         evaluation_steps: params.evaluation_steps as usize,
         evaluate_training_set: params.evaluate_training_set,
         selection: selection(params),
         stopping: EarlyStopping::new(params.patience, params.tolerance),
-        plateau: params.adaptive_learning_rate.then(Plateau::new),
-    }
+        rates,
+        clipping: params.gradient_clipping,
+        save_all: params.save_all_models,
+    })
 }
 
 /// Selection metrics by the names of their folders.
@@ -182,13 +274,15 @@ fn write_definition(
         .code
         .iter()
         .map(|(label, node)| (label.to_owned(), node as i64));
-    let definition = MapsJson::classification(&ClassificationParams {
+    let definition = MapsJson::of_training(&TrainingParams {
         architecture: params.network.name.clone(),
         options: spec.options.clone(),
         selection_metrics: selection(params),
-        label: params.label.clone(),
+        task: params.task.name().to_owned(),
+        label: params.learnt().map(str::to_owned),
         label_code: code.collect(),
-        loss: params.loss.name().to_owned(),
+        loss: params.loss().name().to_owned(),
+        output_size: spec.output_size as usize,
         batch_size: params.batch_size,
         evaluation_steps: params.evaluation_steps,
         seed: params.weights_seed.unwrap_or(0).into(),
@@ -203,14 +297,15 @@ fn write_definition(
         optimizer: params.optimizer.name.name().to_owned(),
         epochs: params.epochs,
         learning_rate: params.optimizer.learning_rate,
-        adaptive_learning_rate: params.adaptive_learning_rate,
+        adaptive_learning_rate: params.adaptive_learning_rate || params.scheduler.name == "plateau",
         weight_decay: params.optimizer.weight_decay,
         patience: params.patience,
         tolerance: params.tolerance,
         accumulation_steps: params.accumulation_steps,
+        save_all_models: params.save_all_models,
         preprocessing: data.extraction.clone(),
         input_size: spec.input_size.iter().map(|&axis| axis as usize).collect(),
-        ..ClassificationParams::default()
+        ..TrainingParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;
     let information = format!("- Model :\t{}\n", network.describe());
@@ -219,8 +314,41 @@ fn write_definition(
     let seen = Group::seen(&[&data.train.group, &data.validation.group])?;
     output.write(SEEN, &seen)?;
     data.certificate.write(output, "training")?;
-    write_data(output, TRAIN, &data.train, Some(&params.label))?;
-    write_data(output, VALIDATION, &data.validation, Some(&params.label))
+    write_data(output, TRAIN, &data.train, params.learnt())?;
+    write_data(output, VALIDATION, &data.validation, params.learnt())
+}
+
+/// Writes the weights of every epoch.
+fn write_all(
+    output: &Output,
+    trainer: &Trainer<'_>,
+    params: &TrainParams,
+    fitted: &Fitted,
+    checkpoints: &Checkpoints,
+) -> Result<(), StageError> {
+    let epochs: BTreeSet<u32> = fitted.history.iter().map(|row| row.epoch).collect();
+    for epoch in epochs {
+        let archive = write_pth(&checkpoint(trainer, params, checkpoints, epoch)?);
+        output.write(&SplitPath::EveryModel { epoch }.in_artifact(), &archive)?;
+    }
+    Ok(())
+}
+
+/// Loads the weights of an epoch into the network, and gives them in its order, which a safetensors file
+/// does not keep.
+fn checkpoint(
+    trainer: &Trainer<'_>,
+    params: &TrainParams,
+    checkpoints: &Checkpoints,
+    epoch: u32,
+) -> Result<Checkpoint, StageError> {
+    let stored = checkpoints.load(Part::Weights, epoch)?;
+    weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")?;
+    Ok(Checkpoint {
+        model: weights::state_dict(trainer.network.state())?,
+        epoch: Some(epoch.into()),
+        name: Some(params.network.name.clone()),
+    })
 }
 
 /// Writes each best model with its predictions on both sets.
@@ -236,14 +364,7 @@ fn write_best(
 ) -> Result<(), StageError> {
     let epochs: BTreeSet<u32> = fitted.best.iter().map(|(_, epoch)| *epoch).collect();
     for epoch in epochs {
-        let stored = checkpoints.load(Part::Weights, epoch)?;
-        weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")?;
-        let checkpoint = Checkpoint {
-            // In the order of the network, which a safetensors file does not keep.
-            model: weights::state_dict(trainer.network.state())?,
-            epoch: Some(epoch.into()),
-            name: Some(params.network.name.clone()),
-        };
+        let checkpoint = checkpoint(trainer, params, checkpoints, epoch)?;
         let archive = write_pth(&checkpoint);
         let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
         let groups = [(TRAIN, trainer.train), (VALIDATION, trainer.validation)];
@@ -266,7 +387,13 @@ fn write_best(
                     metric,
                     group,
                 };
-                write_evaluation(output, place, evaluation, Some(estimates))?;
+                write_evaluation(
+                    output,
+                    place,
+                    trainer.objective,
+                    evaluation,
+                    Some(estimates),
+                )?;
             }
         }
     }
@@ -280,9 +407,8 @@ fn evaluate_best(
     dataset: &Dataset<'_>,
 ) -> Result<(Evaluation, Vec<stages::metrics::Estimate>), StageError> {
     let proceed = || trainer.context.check_cancelled();
-    let loss = Some(trainer.loss);
-    let evaluation = evaluate(trainer.network, dataset, trainer.batches, loss, &proceed)?;
+    let evaluation = trainer.evaluator().evaluate(dataset, &proceed)?;
     let stream = trainer.context.stream().child("bootstrap").child(group);
-    let estimates = evaluation.estimates(params.bootstrap, &stream);
+    let estimates = evaluation.estimates(trainer.objective, params.bootstrap, &stream);
     Ok((evaluation, estimates))
 }

@@ -3,8 +3,8 @@
 //! The object is kept as it is, keys in their order and unknown keys included; what this program
 //! uses is read through typed accessors. Files of older versions are brought up to date on reading.
 
-mod classification;
 mod retro;
+mod training;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use crate::MapsError;
 
 use super::python::python_json;
-use classification::validation_scheme;
+use training::validation_scheme;
 
-pub use classification::ClassificationParams;
+pub use training::TrainingParams;
 
 /// The content of `maps.json`.
 #[derive(Debug, Clone)]
@@ -30,8 +30,8 @@ impl PartialEq for MapsJson {
 }
 
 impl MapsJson {
-    /// The parameters of a classification of whole images, every key of ClinicaDL 1.6.1 in its order.
-    pub fn classification(params: &ClassificationParams) -> Self {
+    /// The parameters of a training, every key of ClinicaDL 1.6.1 in its order.
+    pub fn of_training(params: &TrainingParams) -> Self {
         Self {
             file: "maps.json".to_owned(),
             fields: params.fields(),

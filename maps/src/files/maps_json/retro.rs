@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::classification::validation_scheme;
+use super::training::validation_scheme;
 
 const RENAMED: [(&str, &str); 4] = [
     ("model", "architecture"),
@@ -128,7 +128,7 @@ fn linear_file_type(preprocessing: &Map<String, Value>) -> Option<Value> {
 
 /// What a key had by default before it existed.
 fn defaults(fields: &Map<String, Value>) -> Map<String, Value> {
-    let mut defaults = super::ClassificationParams::default().fields();
+    let mut defaults = super::TrainingParams::default().fields();
     // Facts of a training cannot be guessed.
     for key in [
         "network_task",

@@ -25,7 +25,7 @@ pub(super) fn dropout_problem(dropout: f64) -> Option<ParamIssue> {
     (!(0.0..=1.0).contains(&dropout)).then(|| ParamIssue::new("dropout", message))
 }
 
-const TASKS: &[Task] = &[Task::Classification];
+const TASKS: &[Task] = &[Task::Classification, Task::Regression];
 
 /// Five blocks of convolution and pooling, three fully connected layers.
 pub static CONV5_FC3: Declaration = Declaration {

@@ -12,8 +12,12 @@ use stages::metrics::LabelCode;
 use stages::table::{Session, Table, canonical_session, is_missing};
 use stages::tensor_file;
 
+use crate::tasks::Target;
+
 /// Column by which rows are kept or left out.
 pub(crate) const DIAGNOSIS: &str = "diagnosis";
+/// Parts of the range of a number that is learnt, as in ClinicaDL 1.6.1.
+const BINS: usize = 5;
 /// How many sessions a message lists at most.
 const LISTED: usize = 50;
 
@@ -25,8 +29,8 @@ pub(crate) struct Sample {
     pub(crate) session: String,
     /// The label as written in the table; `None` where labels are not used.
     pub(crate) label: Option<String>,
-    /// The output node of the label.
-    pub(crate) code: Option<usize>,
+    /// What a network should say; `None` where labels are not used.
+    pub(crate) target: Option<Target>,
     pub(crate) file: InputFile,
     /// The number of the part; 0 for a whole image.
     pub(crate) part: usize,
@@ -137,8 +141,8 @@ impl Images {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Labels<'a> {
     pub(crate) column: &'a str,
-    /// The known labels.
-    pub(crate) code: &'a LabelCode,
+    /// The known labels; `None` where labels are numbers.
+    pub(crate) code: Option<&'a LabelCode>,
 }
 
 /// The rows of a table whose diagnosis is listed; all of them if the list is empty.
@@ -187,7 +191,7 @@ impl Cohort {
             let message = format!("`{}` has no row, expected at least one", table.shown());
             return Err(StageError::new(message));
         }
-        let codes = labels.map(|labels| codes(table, labels)).transpose()?;
+        let targets = labels.map(|labels| targets(table, labels)).transpose()?;
         let mut missing = Vec::new();
         let mut samples = Vec::with_capacity(sessions.len());
         let mut voxels = Vec::with_capacity(sessions.len());
@@ -214,8 +218,8 @@ impl Cohort {
                     return Err(StageError::new(message));
                 }
             };
-            let coded = codes.as_ref().map(|codes| codes[row].clone());
-            let (label, code) = coded.unzip();
+            let known = targets.as_ref().map(|targets| targets[row].clone());
+            let (label, target) = known.unzip();
             samples.extend(parts.map(|part| Sample {
                 cohort: if images.has_cohorts {
                     stored.cohort.clone()
@@ -225,7 +229,7 @@ impl Cohort {
                 participant: session.participant.to_owned(),
                 session: stored.session.clone(),
                 label: label.clone(),
-                code,
+                target,
                 file: stored.file.clone(),
                 part,
             }));
@@ -254,40 +258,59 @@ impl Cohort {
         self.extraction.parts.mode()
     }
 
-    /// The code of every image; empty where labels are not used.
-    pub(crate) fn codes(&self) -> Vec<usize> {
-        self.samples
-            .iter()
-            .filter_map(|sample| sample.code)
-            .collect()
+    /// The stratum of every image, for samplers that draw strata equally often: its class, or which of
+    /// [`BINS`] equal parts of the range its number is in; 0 for all without labels.
+    pub(crate) fn strata(&self) -> Vec<usize> {
+        let numbers = || {
+            self.samples
+                .iter()
+                .filter_map(|sample| match sample.target {
+                    Some(Target::Number(number)) => Some(number),
+                    _ => None,
+                })
+        };
+        let least = numbers().fold(f64::INFINITY, f64::min);
+        let range = numbers().fold(f64::NEG_INFINITY, f64::max) - least;
+        let bin = |number: f64| {
+            let part = if range > 0.0 {
+                (number - least) / range
+            } else {
+                0.0
+            };
+            (1..BINS)
+                .filter(|&edge| part >= edge as f64 / BINS as f64)
+                .count()
+        };
+        let strata = self.samples.iter().map(|sample| match sample.target {
+            Some(Target::Class(code)) => code,
+            Some(Target::Number(number)) => bin(number),
+            None => 0,
+        });
+        strata.collect()
     }
 }
 
-/// The label and the code of every row.
-fn codes(table: &Table, labels: Labels<'_>) -> Result<Vec<(String, usize)>, StageError> {
+/// The label of every row, and what it means.
+fn targets(table: &Table, labels: Labels<'_>) -> Result<Vec<(String, Target)>, StageError> {
     let column = table.column(labels.column)?;
-    let texts = table.complete_texts(labels.column)?;
-    let known = || -> Vec<String> {
-        labels
-            .code
-            .iter()
-            .map(|(label, _)| format!("`{label}`"))
-            .collect()
+    let texts = table.complete_texts(labels.column)?.into_iter();
+    let target = |(row, text): (usize, &str)| {
+        let target = match labels.code {
+            Some(code) => code.code(text).map(Target::Class).ok_or_else(|| {
+                let known = code.iter().map(|(label, _)| format!("`{label}`"));
+                let known = known.collect::<Vec<_>>().join(", ");
+                format!("label `{text}` is not one of the model's: {known}")
+            }),
+            None => match text.parse::<f64>() {
+                Ok(number) if number.is_finite() => Ok(Target::Number(number)),
+                _ => Err(format!("label `{text}` is no number")),
+            },
+        };
+        let target = target
+            .map_err(|why| StageError::new(format!("{}: {why}", table.place(row, column))))?;
+        Ok((text.to_owned(), target))
     };
-    texts
-        .into_iter()
-        .enumerate()
-        .map(|(row, text)| match labels.code.code(text) {
-            Some(code) => Ok((text.to_owned(), code)),
-            None => {
-                let place = table.place(row, column);
-                Err(StageError::new(format!(
-                    "{place}: label `{text}` is not one of the model's: {}",
-                    known().join(", ")
-                )))
-            }
-        })
-        .collect()
+    texts.enumerate().map(target).collect()
 }
 
 /// The code of the labels of a training table: as given, or derived from the labels it holds.

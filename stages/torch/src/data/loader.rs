@@ -50,27 +50,6 @@ pub(crate) struct Batch<'a> {
     pub(crate) images: Tensor,
 }
 
-impl Batch<'_> {
-    /// Codes of the labels, `[B]` int64.
-    ///
-    /// # Errors
-    /// The cohort was built without labels.
-    pub(crate) fn targets(&self) -> Result<Tensor, StageError> {
-        let codes: Vec<i64> = self
-            .samples
-            .iter()
-            .filter_map(|sample| i64::try_from(sample.code?).ok())
-            .collect();
-        if codes.len() < self.samples.len() {
-            return Err(StageError::internal("the labels of a batch were not read"));
-        }
-        let targets = Tensor::f_from_slice(&codes).during("make a batch")?;
-        targets
-            .f_to_device(self.images.device())
-            .during("move a batch")
-    }
-}
-
 impl<'a> Dataset<'a> {
     /// A dataset of images of a known size.
     pub(crate) fn new(cohort: &'a Cohort, transforms: Transforms, input_size: Vec<usize>) -> Self {

@@ -29,31 +29,31 @@ impl Sampler {
         }
     }
 
-    /// Positions of the images in an epoch, given the class of each.
+    /// Positions of the images in an epoch, given the stratum of each.
     ///
     /// # Errors
     /// There is no image.
-    pub(crate) fn order(&self, codes: &[usize], epoch: u32) -> Result<Vec<usize>, StageError> {
+    pub(crate) fn order(&self, strata: &[usize], epoch: u32) -> Result<Vec<usize>, StageError> {
         match self.name {
-            SamplerName::Random => Ok(permutation(codes.len(), self.seed.wrapping_add(epoch))),
-            SamplerName::Weighted => self.draws(codes, epoch),
+            SamplerName::Random => Ok(permutation(strata.len(), self.seed.wrapping_add(epoch))),
+            SamplerName::Weighted => self.draws(strata, epoch),
         }
     }
 
-    /// As many draws with replacement as images, each class equally likely.
-    fn draws(&self, codes: &[usize], epoch: u32) -> Result<Vec<usize>, StageError> {
-        let classes = codes.iter().max().map_or(0, |most| most + 1);
+    /// As many draws with replacement as images, each stratum equally likely.
+    fn draws(&self, strata: &[usize], epoch: u32) -> Result<Vec<usize>, StageError> {
+        let classes = strata.iter().max().map_or(0, |most| most + 1);
         let mut counts = vec![0_u32; classes];
-        for &code in codes {
+        for &code in strata {
             counts[code] += 1;
         }
-        let weights = codes.iter().map(|&code| 1.0 / f64::from(counts[code]));
+        let weights = strata.iter().map(|&code| 1.0 / f64::from(counts[code]));
         let index = WeightedIndex::new(weights)
             .map_err(|e| StageError::internal(format!("weighted sampler: {e}")))?;
         let stream = Stream::root(u64::from(self.seed))
             .child("weighted")
             .child(epoch);
-        Ok(index.sample_iter(stream.rng()).take(codes.len()).collect())
+        Ok(index.sample_iter(stream.rng()).take(strata.len()).collect())
     }
 }
 

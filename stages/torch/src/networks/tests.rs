@@ -82,10 +82,14 @@ fn gradients_and_running_statistics_are_those_of_clinicadl() {
     for_each_case(|case, network| {
         let images = numbered_images(3, &spec(case).input_size);
         let labels: Vec<i64> = serde_json::from_value(case["labels"].clone()).unwrap();
-        let outputs = network.forward(&images, Mode::Train).unwrap();
-        let loss = losses::parse(None)
+        let outputs = network.outputs(&images, Mode::Train).unwrap();
+        let loss = losses::parse("CrossEntropyLoss")
             .unwrap()
-            .mean(&outputs, &Tensor::from_slice(&labels))
+            .mean(
+                &outputs,
+                &Tensor::from_slice(&labels),
+                &losses::Weighting::default(),
+            )
             .unwrap();
         assert_close(
             &[loss.double_value(&[])],

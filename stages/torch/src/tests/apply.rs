@@ -161,7 +161,7 @@ fn models_that_this_program_does_not_know_are_refused() {
     };
     assert!(with("\"Conv5_FC3\"", "\"Conv9_FC9\"").contains("unknown network `Conv9_FC9`"));
     assert!(with("\"mode\": \"image\"", "\"mode\": \"patch\"").contains("a model of mode `patch`"));
-    assert!(with("\"classification\"", "\"regression\"").contains("task `regression`"));
+    assert!(with("\"classification\"", "\"segmentation\"").contains("task `segmentation`"));
     assert!(with("\"output_size\": 2", "\"output_size\": 3").contains("3 outputs and 2 classes"));
 }
 

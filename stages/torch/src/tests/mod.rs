@@ -4,5 +4,6 @@ mod apply;
 mod clinicadl;
 mod leakage;
 mod quality;
+mod tasks;
 mod train;
 mod world;

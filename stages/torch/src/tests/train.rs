@@ -329,5 +329,9 @@ fn a_training_that_diverges_says_so() {
     let world = World::new();
     let changes = json!({ "optimizer": { "name": "SGD", "learning_rate": 1e30 }, "epochs": 2 });
     let message = refused(&world, changes);
-    assert!(message.contains("was never a number"), "{message}");
+    assert!(message.starts_with("the training loss is "), "{message}");
+    assert!(
+        message.contains(" in batch ") && message.contains("sub-0"),
+        "{message}"
+    );
 }

@@ -66,9 +66,7 @@ pub(super) fn table(rows: &[Row]) -> String {
 impl World {
     /// Ten participants to train on, four to validate, four to test, with their images.
     pub(super) fn new() -> Self {
-        let world = Self {
-            folder: tempfile::tempdir().unwrap(),
-        };
+        let world = Self::empty();
         world.write("splits/train.tsv", &table(&rows(0, 10)));
         world.write(
             "splits/validation_baseline.tsv",
@@ -77,6 +75,13 @@ impl World {
         world.write("test.tsv", &table(&rows(20, 4)));
         world.write_images(&rows(0, 24));
         world
+    }
+
+    /// Nothing yet.
+    pub(super) fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub(super) fn path(&self, path: &str) -> PathBuf {

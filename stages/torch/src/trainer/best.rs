@@ -55,7 +55,8 @@ impl BestEpochs {
 
 #[cfg(test)]
 mod tests {
-    use stages::metrics::METRICS;
+    use stages::learning::names::Task;
+    use stages::metrics::columns;
 
     use super::*;
 
@@ -67,7 +68,10 @@ mod tests {
             .enumerate()
         {
             let values = Values {
-                metrics: vec![metric; METRICS.len()],
+                metrics: columns(Task::Classification)
+                    .into_iter()
+                    .map(|column| (column, metric))
+                    .collect(),
                 loss,
             };
             best.note(u32::try_from(epoch).unwrap(), &values);

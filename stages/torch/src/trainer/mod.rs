@@ -12,31 +12,36 @@
 mod best;
 mod exact;
 mod progress;
+mod schedule;
 mod stopping;
 
 use engine::{Context, StageError};
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
+use crate::data::cohort::listed;
 use crate::data::sampler::Sampler;
 use crate::data::{Batch, Batches, Dataset};
 use crate::error::During;
-use crate::evaluation::{Values, evaluate};
-use crate::losses::Loss;
+use crate::evaluation::{Evaluator, Values};
+use crate::losses::Criterion;
 use crate::networks::{Mode, Network};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
+use crate::tasks::Objective;
 
 pub(crate) use progress::HistoryRow;
 use progress::Progress;
-pub(crate) use stopping::{EarlyStopping, Plateau};
+pub(crate) use schedule::{Length, Rates};
+pub(crate) use stopping::EarlyStopping;
 
 /// What a training is made of.
 pub(crate) struct Trainer<'a> {
     pub(crate) context: &'a Context,
     pub(crate) session: &'a Session,
     pub(crate) network: &'a dyn Network,
-    pub(crate) loss: &'static dyn Loss,
+    pub(crate) objective: &'a dyn Objective,
+    pub(crate) criterion: &'a Criterion,
     pub(crate) train: &'a Dataset<'a>,
     pub(crate) validation: &'a Dataset<'a>,
     pub(crate) sampler: Sampler,
@@ -54,7 +59,11 @@ pub(crate) struct Schedule {
     /// Column names of the selection metrics.
     pub(crate) selection: Vec<String>,
     pub(crate) stopping: EarlyStopping,
-    pub(crate) plateau: Option<Plateau>,
+    pub(crate) rates: Rates,
+    /// Longest gradient; 0 for any.
+    pub(crate) clipping: f64,
+    /// Keep the weights of every epoch.
+    pub(crate) save_all: bool,
 }
 
 /// What a training found.
@@ -108,7 +117,7 @@ impl Trainer<'_> {
         // Dropout of an epoch depends on nothing that was drawn before it.
         self.session
             .seed(self.context.stream().child("epoch").child(epoch).seed());
-        let order = self.sampler.order(&self.train.cohort.codes(), epoch)?;
+        let order = self.sampler.order(&self.train.cohort.strata(), epoch)?;
         let n_batches = order.len().div_ceil(self.batches.size);
         let mut accumulated = Accumulated::default();
         self.train.for_each_batch(&order, self.batches, |batch| {
@@ -120,7 +129,14 @@ impl Trainer<'_> {
             let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
             let is_last = index + 1 == n_batches;
             if is_update || is_last {
-                optimizer.step(&mut accumulated.take())?;
+                let update = u32::try_from(index / steps).unwrap_or(u32::MAX);
+                let plateau = progress.plateau.as_ref();
+                optimizer.set_learning_rate(self.schedule.rates.rate(epoch, update, plateau));
+                let mut gradients = accumulated.take();
+                if self.schedule.clipping > 0.0 {
+                    clip(&mut gradients, self.schedule.clipping).during("clip gradients")?;
+                }
+                optimizer.step(&mut gradients)?;
             }
             self.tell_batch(epoch, index, n_batches, loss);
             let steps = self.schedule.evaluation_steps;
@@ -134,8 +150,7 @@ impl Trainer<'_> {
         progress.history.push(row);
         progress.best.note(epoch, &validation);
         if let Some(plateau) = &mut progress.plateau {
-            let rate = plateau.next_rate(validation.loss, optimizer.learning_rate());
-            optimizer.set_learning_rate(rate);
+            self.schedule.rates.note(plateau, epoch, validation.loss);
         }
         progress.is_stopped = progress.stopping.should_stop(validation.loss);
         if progress.is_stopped {
@@ -154,12 +169,12 @@ impl Trainer<'_> {
         group: usize,
         accumulated: &mut Accumulated,
     ) -> Result<f64, StageError> {
-        let targets = batch.targets()?;
+        let target = self.objective.target(batch)?;
         let share = batch.samples.len() as f64 / group as f64;
         let parameters = self.network.state().parameters();
         let compute = || {
-            let outputs = self.network.forward(&batch.images, Mode::Train)?;
-            let loss = self.loss.mean(&outputs, &targets)?;
+            let outputs = self.network.outputs(&batch.images, Mode::Train)?;
+            let loss = self.criterion.mean(&outputs, &target)?;
             // A whole group needs no scaling: the numbers are then those of plain training.
             let scaled = if batch.samples.len() == group {
                 loss.shallow_clone()
@@ -170,22 +185,29 @@ impl Trainer<'_> {
             Ok((loss.f_double_value(&[])?, gradients))
         };
         let (loss, gradients) = compute().during("train the network")?;
+        if !loss.is_finite() {
+            return Err(not_a_number(loss, batch));
+        }
         accumulated.add(gradients).during("accumulate gradients")?;
         Ok(loss)
+    }
+
+    /// The network as it is now, with the loss that is minimised.
+    pub(crate) fn evaluator(&self) -> Evaluator<'_> {
+        Evaluator {
+            network: self.network,
+            objective: self.objective,
+            criterion: Some(self.criterion),
+            batches: self.batches,
+        }
     }
 
     /// Evaluates both sets: a row of the history, and the values on the validation set.
     fn look(&self, epoch: u32, iteration: usize) -> Result<(HistoryRow, Values), StageError> {
         let values = |dataset| -> Result<Values, StageError> {
             let proceed = || self.context.check_cancelled();
-            let evaluation = evaluate(
-                self.network,
-                dataset,
-                self.batches,
-                Some(self.loss),
-                &proceed,
-            )?;
-            Ok(evaluation.values())
+            let evaluation = self.evaluator().evaluate(dataset, &proceed)?;
+            Ok(evaluation.values(self.objective))
         };
         let train = if self.schedule.evaluate_training_set {
             Some(values(self.train)?)
@@ -247,6 +269,40 @@ fn group_size(index: usize, n_images: usize, batch_size: usize, steps: usize) ->
     per_group.min(n_images - start)
 }
 
+/// Scales gradients down together, so that their length is at most `longest`.
+///
+/// # Source
+/// `torch.nn.utils.clip_grad_norm_` of PyTorch 2.13, with the Euclidean norm.
+fn clip(gradients: &mut [Tensor], longest: f64) -> Result<(), tch::TchError> {
+    let mut squares = 0.0;
+    for gradient in gradients.iter() {
+        squares += gradient.f_norm()?.f_double_value(&[])?.powi(2);
+    }
+    let factor = longest / (squares.sqrt() + 1e-6);
+    if factor < 1.0 {
+        for gradient in gradients {
+            drop(gradient.f_mul_scalar_(factor)?);
+        }
+    }
+    Ok(())
+}
+
+/// A loss that is no number, with the images that it comes from.
+fn not_a_number(loss: f64, batch: &Batch<'_>) -> StageError {
+    let names = batch.samples.iter().map(|sample| {
+        let (participant, session) = (&sample.participant, &sample.session);
+        format!("{participant} {session}")
+    });
+    let names: Vec<String> = names.collect();
+    let number = batch.index + 1;
+    StageError::new(format!(
+        "the training loss is {loss} in batch {number} of the epoch: {}",
+        listed(&names)
+    ))
+    .hint("lower `optimizer.learning_rate`, or set `gradient_clipping`")
+    .hint("look at these images: voxels may be far too large")
+}
+
 fn never_a_number(column: &str) -> StageError {
     StageError::new(format!(
         "`{column}` of the validation set was never a number, so there is no best model"
@@ -257,6 +313,25 @@ fn never_a_number(column: &str) -> StageError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{assert_close, head};
+
+    #[test]
+    fn long_gradients_are_scaled_down_together() {
+        let gradients = || {
+            [
+                Tensor::from_slice(&[3.0_f32, 0.0]),
+                Tensor::from_slice(&[4.0_f32]),
+            ]
+        };
+        let mut clipped = gradients();
+        clip(&mut clipped, 1.0).unwrap();
+        let all: Vec<f64> = clipped.iter().flat_map(|g| head(g, 2)).collect();
+        // PyTorch's norm is 5 + 1e-6.
+        assert_close(&all, &[0.6, 0.0, 0.8], 1e-6, "gradients");
+        let mut short = gradients();
+        clip(&mut short, 5.1).unwrap();
+        assert_close(&head(&short[0], 2), &[3.0, 0.0], 1e-12, "gradients");
+    }
 
     #[test]
     fn an_update_averages_over_the_images_of_its_group_also_the_last() {

@@ -5,14 +5,15 @@ use serde::{Deserialize, Serialize};
 
 use super::best::BestEpochs;
 use super::exact::Exact;
-use super::{EarlyStopping, Plateau, Trainer};
+use super::schedule::Plateau;
+use super::{EarlyStopping, Trainer};
 use crate::checkpoint::{Checkpoints, Part};
 use crate::evaluation::Values;
 use crate::optimizers::{Memory, Optimizer};
 use crate::weights;
 
 /// Raised when the state of a checkpoint means something else.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Metrics at one moment of the training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Trainer<'_> {
             is_stopped: false,
             optimizer: optimizer.memory().clone(),
             stopping: self.schedule.stopping.clone(),
-            plateau: self.schedule.plateau.clone(),
+            plateau: self.schedule.rates.start(),
             best: BestEpochs::new(self.schedule.selection.iter().cloned()),
             history: Vec::new(),
         }
@@ -107,6 +108,9 @@ impl Trainer<'_> {
         let mut kept = vec![(Part::Weights, last), (Part::Optimizer, last)];
         let best = progress.best.iter().filter_map(|(_, epoch)| epoch);
         kept.extend(best.map(|epoch| (Part::Weights, epoch)));
+        if self.schedule.save_all {
+            kept.extend((0..last).map(|epoch| (Part::Weights, epoch)));
+        }
         checkpoints.keep_only(&kept);
         Ok(())
     }
@@ -141,6 +145,6 @@ impl HistoryRow {
 }
 
 fn exact(values: &Values) -> Vec<Exact> {
-    let metrics = values.metrics.iter().copied();
+    let metrics = values.metrics.iter().map(|(_, value)| *value);
     metrics.chain([values.loss]).map(Exact).collect()
 }

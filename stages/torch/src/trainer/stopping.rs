@@ -1,4 +1,4 @@
-//! When a training ends early, and when it slows down.
+//! When a training ends early.
 
 use serde::{Deserialize, Serialize};
 
@@ -48,50 +48,6 @@ impl EarlyStopping {
     }
 }
 
-const FACTOR: f64 = 0.1;
-const PATIENCE: u32 = 10;
-const THRESHOLD: f64 = 1e-4;
-const SMALLEST_CHANGE: f64 = 1e-8;
-
-/// Divides the learning rate by 10 when the validation loss has not improved for over 10 epochs.
-///
-/// # Source
-/// `torch.optim.lr_scheduler.ReduceLROnPlateau` of PyTorch 2.13 with its defaults.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Plateau {
-    best: Exact,
-    bad_epochs: u32,
-}
-
-impl Plateau {
-    pub(crate) fn new() -> Self {
-        Self {
-            best: Exact(f64::INFINITY),
-            bad_epochs: 0,
-        }
-    }
-
-    /// Notes the validation loss of an epoch; the learning rate of the next.
-    pub(crate) fn next_rate(&mut self, loss: f64, rate: f64) -> f64 {
-        if loss < self.best.0 * (1.0 - THRESHOLD) {
-            self.best = Exact(loss);
-            self.bad_epochs = 0;
-        } else {
-            self.bad_epochs += 1;
-        }
-        if self.bad_epochs <= PATIENCE {
-            return rate;
-        }
-        self.bad_epochs = 0;
-        let reduced = rate * FACTOR;
-        if rate - reduced > SMALLEST_CHANGE {
-            reduced
-        } else {
-            rate
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,39 +80,5 @@ mod tests {
                 "{losses:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_learning_rate_falls_after_eleven_epochs_without_improvement() {
-        let mut plateau = Plateau::new();
-        let mut rate = 0.1;
-        let mut rates = Vec::new();
-        for epoch in 0..30 {
-            rate = plateau.next_rate(
-                if epoch < 2 {
-                    1.0 - 0.1 * f64::from(epoch)
-                } else {
-                    0.9
-                },
-                rate,
-            );
-            rates.push(rate);
-        }
-        let falls: Vec<usize> = (1..rates.len())
-            .filter(|&i| rates[i] < rates[i - 1])
-            .map(|i| i + 1)
-            .collect();
-        assert_eq!(falls, [13, 24]);
-        assert!((rate - 1e-3).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_learning_rate_that_hardly_changes_is_kept() {
-        let mut plateau = Plateau::new();
-        let mut rate = 1e-8;
-        for _ in 0..40 {
-            rate = plateau.next_rate(1.0, rate);
-        }
-        assert_eq!(rate.to_bits(), 1e-8_f64.to_bits());
     }
 }

@@ -1,14 +1,14 @@
-//! The `maps.json` of a classification: which keys, in which order, with which defaults.
+//! The `maps.json` of a training: which keys, in which order, with which defaults.
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-/// What a classification of whole images was asked to do.
+/// What a training was asked to do.
 ///
 /// Keys of ClinicaDL 1.6.1 that are not here concern what this program does not do; they are written
 /// with their defaults.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClassificationParams {
+pub struct TrainingParams {
     /// Name of the network.
     pub architecture: String,
     /// Options of the network, which are keys of their own.
@@ -16,7 +16,11 @@ pub struct ClassificationParams {
     /// The metrics that select models.
     pub selection_metrics: Vec<String>,
     /// The column to learn.
-    pub label: String,
+    pub label: Option<String>,
+    /// `classification`, `regression` or `reconstruction`.
+    pub task: String,
+    /// Number of outputs; 0 where those are an image.
+    pub output_size: usize,
     /// The code of each label.
     pub label_code: IndexMap<String, i64>,
     /// Name of the loss.
@@ -71,6 +75,8 @@ pub struct ClassificationParams {
     pub tolerance: f64,
     /// Batches per optimizer step.
     pub accumulation_steps: u32,
+    /// Whether the weights of every epoch are kept.
+    pub save_all_models: bool,
     /// The CAPS folder as typed; we write none.
     pub caps_directory: String,
     /// The folder of splits as typed; we write none.
@@ -81,14 +87,16 @@ pub struct ClassificationParams {
     pub input_size: Vec<usize>,
 }
 
-impl Default for ClassificationParams {
+impl Default for TrainingParams {
     /// The defaults of ClinicaDL 1.6.1, on a CPU; no labels, no preprocessing and no input shape.
     fn default() -> Self {
         Self {
             architecture: "Conv5_FC3".to_owned(),
             options: Map::new(),
             selection_metrics: vec!["loss".to_owned()],
-            label: "diagnosis".to_owned(),
+            label: Some("diagnosis".to_owned()),
+            task: "classification".to_owned(),
+            output_size: 0,
             label_code: IndexMap::new(),
             loss: "CrossEntropyLoss".to_owned(),
             gpu: false,
@@ -116,6 +124,7 @@ impl Default for ClassificationParams {
             patience: 0,
             tolerance: 0.0,
             accumulation_steps: 1,
+            save_all_models: false,
             caps_directory: String::new(),
             tsv_path: String::new(),
             preprocessing: Map::new(),
@@ -124,15 +133,15 @@ impl Default for ClassificationParams {
     }
 }
 
-impl ClassificationParams {
+impl TrainingParams {
     /// Every key of ClinicaDL 1.6.1 in its order.
     pub(super) fn fields(&self) -> Map<String, Value> {
         let augmentation = match self.data_augmentation.as_slice() {
             [] => Value::Bool(false),
             names => json!(names),
         };
-        // Several labels may share a code.
-        let output_size = self.label_code.values().max().map_or(0, |code| code + 1);
+        let label_code = (self.task == "classification").then_some(&self.label_code);
+        let threshold = label_code.map(|_| 0.0);
         let fields = [
             ("architecture", json!(self.architecture)),
             ("multi_network", json!(false)),
@@ -147,8 +156,8 @@ impl ClassificationParams {
             ("normalization", json!("batch")),
             ("selection_metrics", json!(self.selection_metrics)),
             ("label", json!(self.label)),
-            ("label_code", json!(self.label_code)),
-            ("selection_threshold", json!(0.0)),
+            ("label_code", json!(label_code)),
+            ("selection_threshold", json!(threshold)),
             ("loss", json!(self.loss)),
             ("gpu", json!(self.gpu)),
             ("n_proc", json!(self.n_proc)),
@@ -187,9 +196,9 @@ impl ClassificationParams {
             ("tolerance", json!(self.tolerance)),
             ("accumulation_steps", json!(self.accumulation_steps)),
             ("profiler", json!(false)),
-            ("save_all_models", json!(false)),
+            ("save_all_models", json!(self.save_all_models)),
             ("emissions_calculator", json!(false)),
-            ("network_task", json!("classification")),
+            ("network_task", json!(self.task)),
             ("caps_directory", json!(self.caps_directory)),
             ("tsv_path", json!(self.tsv_path)),
             ("preprocessing_dict", json!(self.preprocessing)),
@@ -203,7 +212,7 @@ impl ClassificationParams {
             ("split", json!([])),
             ("validation", json!(validation_scheme(self.n_splits.into()))),
             ("num_networks", json!(1)),
-            ("output_size", json!(output_size)),
+            ("output_size", json!(self.output_size)),
             ("input_size", json!(self.input_size)),
         ];
         let mut fields: Map<String, Value> = fields
