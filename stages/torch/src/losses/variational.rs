@@ -6,7 +6,8 @@
 //! # Source
 //! Kingma and Welling 2014, arXiv:1312.6114; ClinicaDL 1.6.1 `network/vae/vae_utils.py`. Deviations:
 //! there the reconstruction is not divided by the size of the batch (`recons_weight` of that size gives
-//! its numbers), and the two terms of the continuous Bernoulli loss take each other's weight.
+//! its numbers); the two terms of the continuous Bernoulli loss take each other's weight there, and its
+//! constant is added, although a greater density is a smaller loss.
 
 use stages::learning::names::LossName;
 use tch::{Kind, Reduction, TchError, Tensor};
