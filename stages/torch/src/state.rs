@@ -12,6 +12,8 @@ pub(crate) enum Role {
     Parameter,
     /// Updated by forward passes, such as running statistics.
     Buffer,
+    /// Like a parameter, of a layer that no forward pass uses: it stays as it is.
+    Idle,
 }
 
 /// One named tensor.
@@ -34,6 +36,20 @@ impl State {
         let handle = tensor.shallow_clone();
         self.entries.push(Entry { name, role, tensor });
         handle
+    }
+
+    /// Makes the parameters from a position on idle.
+    pub(crate) fn set_idle(&mut self, position: usize) {
+        for entry in &mut self.entries[position..] {
+            if entry.role == Role::Parameter {
+                entry.role = Role::Idle;
+            }
+        }
+    }
+
+    /// Sorts the entries from a position on; equal ones keep their order.
+    pub(crate) fn sort_after<K: Ord>(&mut self, position: usize, key: impl Fn(&str) -> K) {
+        self.entries[position..].sort_by_key(|entry| key(&entry.name));
     }
 
     /// Every entry in `state_dict` order.

@@ -1,6 +1,11 @@
 //! Convolutions followed by fully connected layers.
 
+use std::collections::BTreeMap;
+
 use engine::ParamIssue;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::super::names::Task;
 use super::{Declaration, NetworkOptions, Options};
@@ -43,4 +48,184 @@ pub static CONV4_FC3: Declaration = Declaration {
     tasks: TASKS,
     axes: &[2, 3],
     options: Options::of::<CnnOptions>(),
+};
+
+/// As `Conv5_FC3`, with convolutions of stride 2 instead of pooling.
+pub static STRIDE_CONV5_FC3: Declaration = Declaration {
+    name: "Stride_Conv5_FC3",
+    summary: "five convolutions of stride 2 and three fully connected layers",
+    tasks: TASKS,
+    axes: &[2, 3],
+    options: Options::of::<CnnOptions>(),
+};
+
+/// Eight residual blocks.
+pub static RESNET18: Declaration = Declaration {
+    name: "resnet18",
+    summary: "ResNet-18 for slices of three channels",
+    tasks: TASKS,
+    axes: &[2],
+    options: Options::of::<CnnOptions>(),
+};
+
+engine::params! {
+    /// Options of the residual networks of ClinicaDL 1.6.1.
+    pub struct ResidualOptions {
+        /// Probability of dropping a feature, 0 to 1; null (default): 0.8 in `ResNet3D`, 0.5 in
+        /// `SqueezeExcitationCNN`.
+        semantic dropout: Value = Value::Null,
+    }
+}
+
+impl NetworkOptions for ResidualOptions {
+    fn problems(&self) -> Vec<ParamIssue> {
+        match &self.dropout {
+            Value::Null => Vec::new(),
+            Value::Number(number) => {
+                let dropout = number.as_f64().unwrap_or(f64::NAN);
+                dropout_problem(dropout).into_iter().collect()
+            }
+            other => vec![ParamIssue::new(
+                "dropout",
+                format!("expected 0 to 1, got {other}"),
+            )],
+        }
+    }
+}
+
+/// Five residual blocks.
+pub static RESNET3D: Declaration = Declaration {
+    name: "ResNet3D",
+    summary: "five residual blocks and two fully connected layers",
+    tasks: TASKS,
+    axes: &[3],
+    options: Options::of::<ResidualOptions>(),
+};
+
+/// Five residual blocks that weigh their channels.
+pub static SQUEEZE_EXCITATION_CNN: Declaration = Declaration {
+    name: "SqueezeExcitationCNN",
+    summary: "five residual blocks with squeeze and excitation",
+    tasks: TASKS,
+    axes: &[3],
+    options: Options::of::<ResidualOptions>(),
+};
+
+/// A normalisation between convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Normalization {
+    /// Over the batch.
+    #[serde(rename = "BatchNorm")]
+    Batch,
+    /// Over each image.
+    #[serde(rename = "InstanceNorm")]
+    Instance,
+}
+
+/// How a block halves its map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Reduction {
+    /// By pooling at the end.
+    MaxPooling,
+    /// By the stride of the last convolution.
+    #[serde(rename = "stride")]
+    Stride,
+}
+
+/// A block of convolutions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockOptions {
+    /// Channels before it; null: those of the image.
+    pub in_channels: Option<u32>,
+    /// Channels after it, at least 1.
+    pub out_channels: u32,
+    /// Number of convolutions, at least 1.
+    pub n_conv: u32,
+    /// How it halves the map.
+    pub d_reduction: Reduction,
+}
+
+engine::params! {
+    /// Options of a network that is described block by block, as random searches of ClinicaDL 1.6.1 do.
+    pub struct RandomOptions {
+        /// The blocks, named `conv0`, `conv1`, …. Default: one of 8 channels.
+        semantic convolutions_dict: BTreeMap<String, BlockOptions> = one_block(),
+        /// Number of fully connected layers, at least 1. Default 1.
+        #[schemars(range(min = 1))]
+        semantic n_fcblocks: u32 = 1,
+        /// Normalisation after each convolution: `BatchNorm` (default), `InstanceNorm` or null.
+        semantic network_normalization: Option<Normalization> = Some(Normalization::Batch),
+        /// Probability of dropping a feature before the first fully connected layer, 0 to 1. Default 0.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic dropout: f64 = 0.0,
+    }
+}
+
+fn one_block() -> BTreeMap<String, BlockOptions> {
+    let block = BlockOptions {
+        in_channels: None,
+        out_channels: 8,
+        n_conv: 1,
+        d_reduction: Reduction::MaxPooling,
+    };
+    BTreeMap::from([("conv0".to_owned(), block)])
+}
+
+impl RandomOptions {
+    /// The blocks in order.
+    pub fn blocks(&self) -> Vec<(&str, &BlockOptions)> {
+        let number = |name: &str| {
+            name.strip_prefix("conv")
+                .and_then(|n| n.parse::<usize>().ok())
+        };
+        let mut blocks: Vec<(&str, &BlockOptions)> = self
+            .convolutions_dict
+            .iter()
+            .map(|(name, block)| (name.as_str(), block))
+            .collect();
+        blocks.sort_by_key(|(name, _)| number(name));
+        blocks
+    }
+}
+
+impl NetworkOptions for RandomOptions {
+    fn problems(&self) -> Vec<ParamIssue> {
+        let mut problems: Vec<ParamIssue> = dropout_problem(self.dropout).into_iter().collect();
+        let mut refuse = |message: String| {
+            problems.push(ParamIssue::new("convolutions_dict", message));
+        };
+        let mut before = None;
+        if self.convolutions_dict.is_empty() {
+            refuse("expected at least one block".to_owned());
+        }
+        for (i, (name, block)) in self.blocks().into_iter().enumerate() {
+            if name != format!("conv{i}") {
+                refuse(format!("expected `conv{i}`, got `{name}`"));
+            }
+            if block.n_conv == 0 || block.out_channels == 0 {
+                refuse(format!(
+                    "`{name}`: expected at least 1 convolution and 1 channel"
+                ));
+            }
+            if block.in_channels != before && (i > 0 || block.in_channels.is_none()) {
+                let expected = before.map_or("null".to_owned(), |n| n.to_string());
+                refuse(format!("`{name}.in_channels`: expected {expected}"));
+            }
+            before = Some(block.out_channels);
+        }
+        if self.n_fcblocks == 0 {
+            problems.push(ParamIssue::new("n_fcblocks", "expected at least 1, got 0"));
+        }
+        problems
+    }
+}
+
+/// Described block by block.
+pub static RANDOM_ARCHITECTURE: Declaration = Declaration {
+    name: "RandomArchitecture",
+    summary: "blocks of convolutions given one by one, as found by a random search",
+    tasks: TASKS,
+    axes: &[2, 3],
+    options: Options::of::<RandomOptions>(),
 };

@@ -4,6 +4,7 @@
 //! `network: { name: Conv5_FC3, dropout: 0.5 }`. A `maps.json` has the same options by the same names
 //! among its own keys, as in ClinicaDL 1.6.1.
 
+pub mod autoencoder;
 pub mod cnn;
 
 use super::names::Task;
@@ -27,7 +28,26 @@ pub struct Declaration {
 }
 
 /// Every network, sorted by name.
-pub static NETWORKS: &[&Declaration] = &[&cnn::CONV4_FC3, &cnn::CONV5_FC3];
+pub static NETWORKS: &[&Declaration] = &[
+    &autoencoder::AE_CONV4_FC3,
+    &autoencoder::AE_CONV5_FC3,
+    &autoencoder::CAE_HALF,
+    &autoencoder::CVAE_3D,
+    &autoencoder::CVAE_3D_FINAL_CONV,
+    &autoencoder::CVAE_3D_HALF,
+    &cnn::CONV4_FC3,
+    &cnn::CONV5_FC3,
+    &autoencoder::GENERATOR_UNET,
+    &cnn::RANDOM_ARCHITECTURE,
+    &cnn::RESNET3D,
+    &cnn::SQUEEZE_EXCITATION_CNN,
+    &cnn::STRIDE_CONV5_FC3,
+    &autoencoder::VANILLA_3D_DENSE_VAE,
+    &autoencoder::VANILLA_3D_SPACIAL_VAE,
+    &autoencoder::VANILLA_DENSE_VAE,
+    &autoencoder::VANILLA_SPATIAL_VAE,
+    &cnn::RESNET18,
+];
 
 /// The network of this name.
 pub fn declared(name: &str) -> Option<&'static Declaration> {

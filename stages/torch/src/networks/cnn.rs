@@ -23,25 +23,24 @@ impl Cnn {
             fc,
         }
     }
+}
 
-    /// A network that ends with dropout and three fully connected layers of these sizes.
-    pub(super) fn three_layers(
-        mut builder: Builder<'_>,
-        convolutions: Sequential,
-        dropout: f64,
-        [features, first, second, outputs]: [i64; 4],
-    ) -> Result<Self, TchError> {
-        let fc = Sequential::make_in(&mut builder, "fc", |s| {
-            s.add(Flatten)?;
-            s.add(Dropout(dropout))?;
-            s.add(Dense::new(features, first))?;
-            s.add(Activation::Relu)?;
-            s.add(Dense::new(first, second))?;
-            s.add(Activation::Relu)?;
-            s.add(Dense::new(second, outputs))
-        })?;
-        Ok(Self::new(builder, convolutions, fc))
-    }
+/// Dropout and three fully connected layers of these sizes, under a name.
+pub(super) fn three_layers(
+    builder: &mut Builder<'_>,
+    name: &str,
+    dropout: f64,
+    [features, first, second, outputs]: [i64; 4],
+) -> Result<Sequential, TchError> {
+    Sequential::make_in(builder, name, |s| {
+        s.add(Flatten)?;
+        s.add(Dropout(dropout))?;
+        s.add(Dense::new(features, first))?;
+        s.add(Activation::Relu)?;
+        s.add(Dense::new(first, second))?;
+        s.add(Activation::Relu)?;
+        s.add(Dense::new(second, outputs))
+    })
 }
 
 /// Passes one image of zeros through the convolutions in training mode, as ClinicaDL 1.6.1 does when it

@@ -4,9 +4,18 @@
 //! Python class it follows (ClinicaDL 1.6.1 or MONAI), so that weights can be exchanged and trainings
 //! compared. What a manifest can say of a network is declared in [`stages::learning::networks`].
 
+mod autoencoder;
 mod cnn;
 mod conv5_fc3;
+mod cvae;
+mod generator_unet;
 pub(crate) mod layers;
+mod random_architecture;
+mod residual_3d;
+mod resnet18;
+mod stride_conv5_fc3;
+mod vae;
+mod vae_layers;
 
 use engine::StageError;
 use serde::de::DeserializeOwned;
@@ -88,7 +97,26 @@ pub(crate) struct NetworkKind {
 }
 
 /// Every network, in the order of their declarations.
-pub(crate) static NETWORKS: &[&NetworkKind] = &[&conv5_fc3::KIND4, &conv5_fc3::KIND5];
+pub(crate) static NETWORKS: &[&NetworkKind] = &[
+    &autoencoder::KIND4,
+    &autoencoder::KIND5,
+    &autoencoder::CAE,
+    &cvae::PLAIN,
+    &cvae::FINAL_CONV,
+    &cvae::HALF,
+    &conv5_fc3::KIND4,
+    &conv5_fc3::KIND5,
+    &generator_unet::KIND,
+    &random_architecture::KIND,
+    &residual_3d::RESNET,
+    &residual_3d::SQUEEZE_EXCITATION,
+    &stride_conv5_fc3::KIND,
+    &vae::DENSE_3D,
+    &vae::SPATIAL_3D,
+    &vae::DENSE_2D,
+    &vae::SPATIAL_2D,
+    &resnet18::KIND,
+];
 
 /// Builds a network with weights drawn from the session's generator, on its device.
 ///

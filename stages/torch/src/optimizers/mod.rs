@@ -172,11 +172,6 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The present learning rate.
-    pub(crate) fn learning_rate(&self) -> f64 {
-        self.memory.learning_rate
-    }
-
     /// Changes the learning rate of the following steps.
     pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         self.memory.learning_rate = learning_rate;

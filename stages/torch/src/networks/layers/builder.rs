@@ -28,6 +28,11 @@ impl<'s> Builder<'s> {
         self.state
     }
 
+    /// Number of tensors so far.
+    pub(crate) fn length(&self) -> usize {
+        self.state.entries().len()
+    }
+
     /// Makes a layer under a name.
     pub(crate) fn layer(
         &mut self,
@@ -35,6 +40,14 @@ impl<'s> Builder<'s> {
         layer: impl Make,
     ) -> Result<Box<dyn Layer>, TchError> {
         self.within(name, |builder| layer.make(builder))
+    }
+
+    /// Makes a layer that is in the state dict and in no forward pass.
+    pub(crate) fn idle(&mut self, name: &str, layer: impl Make) -> Result<(), TchError> {
+        let before = self.length();
+        drop(self.layer(name, layer)?);
+        self.state.set_idle(before);
+        Ok(())
     }
 
     /// Makes several things under a name.

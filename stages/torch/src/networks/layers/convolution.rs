@@ -52,6 +52,12 @@ impl Conv {
         self
     }
 
+    /// Voxels that a transposed convolution adds at the end of each axis.
+    pub(crate) fn output_padding(mut self, padding: &[i64]) -> Self {
+        self.output_padding = Some(padding.to_vec());
+        self
+    }
+
     pub(crate) fn without_bias(mut self) -> Self {
         self.bias = false;
         self

@@ -20,9 +20,9 @@ pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
 pub(crate) use linear::Dense;
 pub(crate) use norm::Norm;
-pub(crate) use pool::{PadMaxPool, Pool};
+pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
 pub(crate) use sequential::{Sequential, Stack, block};
-pub(crate) use shape::{Dropout, Flatten};
+pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample};
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

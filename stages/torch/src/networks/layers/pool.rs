@@ -1,6 +1,7 @@
 //! Pooling.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use tch::{TchError, Tensor};
 
@@ -16,6 +17,8 @@ pub(crate) enum Pool {
         stride: i64,
         padding: i64,
     },
+    /// The mean of each window, without padding; one length for each axis.
+    Mean([i64; 2]),
 }
 
 impl Make for Pool {
@@ -26,12 +29,18 @@ impl Make for Pool {
 
 impl Layer for Pool {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
-        let Self::Max {
-            axes,
-            kernel,
-            stride,
-            padding,
-        } = *self;
+        let (axes, kernel, stride, padding) = match *self {
+            Self::Max {
+                axes,
+                kernel,
+                stride,
+                padding,
+            } => (axes, kernel, stride, padding),
+            Self::Mean(kernel) => {
+                let (one, none) = ([1_i64; 2], [0_i64; 2]);
+                return x.f_avg_pool2d(kernel, one, none, false, true, None);
+            }
+        };
         let each = |value| on_each(value, axes);
         let (kernel, stride, padding) = (each(kernel), each(stride), each(padding));
         if axes == 2 {
@@ -42,15 +51,23 @@ impl Layer for Pool {
     }
 
     fn describe(&self) -> Vec<String> {
-        let Self::Max {
-            axes,
-            kernel,
-            stride,
-            padding,
-        } = self;
-        vec![format!(
-            "MaxPool{axes}d(kernel_size={kernel}, stride={stride}, padding={padding}, dilation=1, ceil_mode=False)"
-        )]
+        let text = match self {
+            Self::Max {
+                axes,
+                kernel,
+                stride,
+                padding,
+            } => format!(
+                "MaxPool{axes}d(kernel_size={kernel}, stride={stride}, padding={padding}, dilation=1, ceil_mode=False)"
+            ),
+            Self::Mean(kernel) => {
+                format!(
+                    "AvgPool2d(kernel_size={}, stride=1, padding=0)",
+                    tuple(kernel)
+                )
+            }
+        };
+        vec![text]
     }
 }
 
@@ -64,8 +81,21 @@ impl Layer for Pool {
 #[derive(Debug)]
 pub(crate) struct PadMaxPool {
     pool: Pool,
+    axes: usize,
     /// Of the last map that passed: PyTorch's text tells it.
     padding: RefCell<Vec<i64>>,
+    /// Where the greatest were in the last map, for the layer that puts them back.
+    kept: Option<Kept>,
+}
+
+/// What a pooling layer tells the one that undoes it.
+type Kept = Rc<RefCell<Option<Places>>>;
+
+#[derive(Debug)]
+struct Places {
+    indices: Tensor,
+    /// Axes that had a zero before them.
+    is_padded: Vec<bool>,
 }
 
 impl PadMaxPool {
@@ -78,8 +108,35 @@ impl PadMaxPool {
                 stride: 2,
                 padding: 0,
             },
+            axes,
             padding: RefCell::new(vec![0; 2 * axes]),
+            kept: None,
         }
+    }
+
+    /// A pooling layer and the layer that undoes it.
+    pub(crate) fn with_inverse(axes: usize) -> (Self, CropMaxUnpool) {
+        let kept = Kept::default();
+        let pool = Self {
+            kept: Some(kept.clone()),
+            ..Self::new(axes)
+        };
+        (pool, CropMaxUnpool { axes, kept })
+    }
+
+    fn pooled(&self, x: &Tensor, mode: Mode, is_padded: Vec<bool>) -> Result<Tensor, TchError> {
+        let Some(kept) = &self.kept else {
+            return self.pool.forward(x, mode);
+        };
+        let each = |value| on_each(value, self.axes);
+        let (two, none, one) = (each(2), each(0), each(1));
+        let (pooled, indices) = if self.axes == 2 {
+            x.f_max_pool2d_with_indices(&two, &two, &none, &one, false)?
+        } else {
+            x.f_max_pool3d_with_indices(&two, &two, &none, &one, false)?
+        };
+        kept.replace(Some(Places { indices, is_padded }));
+        Ok(pooled)
     }
 }
 
@@ -91,19 +148,26 @@ impl Make for PadMaxPool {
 
 impl Layer for PadMaxPool {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let padding = front_padding(&x.size()[2..]);
-        let padded = if padding.iter().any(|&p| p != 0) {
+        let sizes = x.size();
+        let is_padded: Vec<bool> = sizes[2..].iter().map(|axis| axis % 2 == 1).collect();
+        // In libtorch's order, last axis first, before and after.
+        let padding: Vec<i64> = is_padded
+            .iter()
+            .rev()
+            .flat_map(|&is_padded| [i64::from(is_padded), 0])
+            .collect();
+        let padded = if is_padded.contains(&true) {
             &x.f_constant_pad_nd(&padding)?
         } else {
             x
         };
         self.padding.replace(padding);
-        self.pool.forward(padded, mode)
+        self.pooled(padded, mode, is_padded)
     }
 
     fn describe(&self) -> Vec<String> {
         let padding = self.padding.borrow();
-        let axes = padding.len() / 2;
+        let axes = self.axes;
         let mut lines = vec![format!("PadMaxPool{axes}d(")];
         let pool = self.pool.describe();
         lines.extend(pool.into_iter().map(|line| format!("  (pool): {line}")));
@@ -116,7 +180,51 @@ impl Layer for PadMaxPool {
     }
 }
 
-/// Padding in libtorch's order, last axis first, before and after: 1 before each odd axis.
-fn front_padding(axes: &[i64]) -> Vec<i64> {
-    axes.iter().rev().flat_map(|axis| [axis % 2, 0]).collect()
+/// Puts voxels back to where a [`PadMaxPool`] took them from, zeros elsewhere.
+///
+/// # Source
+/// `CropMaxUnpool2d` and `CropMaxUnpool3d` of ClinicaDL 1.6.1.
+#[derive(Debug)]
+pub(crate) struct CropMaxUnpool {
+    axes: usize,
+    kept: Kept,
+}
+
+impl Make for CropMaxUnpool {
+    fn make(self, _: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Layer for CropMaxUnpool {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let kept = self.kept.borrow();
+        let Some(Places { indices, is_padded }) = kept.as_ref() else {
+            return Err(TchError::Shape("nothing was pooled before".to_owned()));
+        };
+        let sizes: Vec<i64> = x.size()[2..].iter().map(|size| 2 * size).collect();
+        let mut whole = if self.axes == 2 {
+            x.f_max_unpool2d(indices, &sizes)?
+        } else {
+            let (two, none) = (on_each(2, 3), on_each(0, 3));
+            x.f_max_unpool3d(indices, &sizes, &two, &none)?
+        };
+        for (axis, _) in is_padded.iter().enumerate().filter(|(_, padded)| **padded) {
+            whole = whole.f_narrow(2 + axis as i64, 1, sizes[axis] - 1)?;
+        }
+        Ok(whole)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let axes = self.axes;
+        let each = |value| tuple(&on_each(value, axes));
+        let (two, none) = (each(2), each(0));
+        vec![
+            format!("CropMaxUnpool{axes}d("),
+            format!(
+                "  (unpool): MaxUnpool{axes}d(kernel_size={two}, stride={two}, padding={none})"
+            ),
+            ")".to_owned(),
+        ]
+    }
 }

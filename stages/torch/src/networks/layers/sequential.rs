@@ -33,6 +33,14 @@ impl Sequential {
         Ok(stack.made)
     }
 
+    /// Layers that were made, named by their position.
+    pub(crate) fn of(layers: impl Iterator<Item = Box<dyn Layer>>) -> Self {
+        let named = layers.enumerate().map(|(i, layer)| (i.to_string(), layer));
+        Self {
+            layers: named.collect(),
+        }
+    }
+
     /// Its layers with their names.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.layers

@@ -3,7 +3,7 @@
 use maps::files::python_repr;
 use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Builder, Layer, Make, Mode, tuple};
 
 /// All but the batch axis as one: `[B, …]` → `[B, F]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,5 +43,53 @@ impl Layer for Dropout {
     fn describe(&self) -> Vec<String> {
         let probability = python_repr(self.0);
         vec![format!("Dropout(p={probability}, inplace=False)")]
+    }
+}
+
+/// The opposite of [`Flatten`]: `[B, F]` → `[B, …]`.
+#[derive(Debug, Clone)]
+pub(crate) struct Unflatten(pub(crate) Vec<i64>);
+
+impl Make for Unflatten {
+    fn make(self, _: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Layer for Unflatten {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let mut shape = vec![-1];
+        shape.extend(&self.0);
+        x.f_reshape(shape.as_slice())
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let sizes = tuple(&self.0);
+        vec![format!("Unflatten(dim=1, unflattened_size={sizes})")]
+    }
+}
+
+/// Every voxel as a cube of two by two by two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Upsample;
+
+impl Make for Upsample {
+    fn make(self, _: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Layer for Upsample {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let sizes: Vec<i64> = x.size()[2..].iter().map(|size| 2 * size).collect();
+        if sizes.len() == 2 {
+            x.f_upsample_nearest2d(sizes, None, None)
+        } else {
+            x.f_upsample_nearest3d(sizes, None, None, None)
+        }
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec!["Upsample(scale_factor=2.0, mode='nearest')".to_owned()]
     }
 }

@@ -1,0 +1,327 @@
+//! `Vanilla3DdenseVAE`, `Vanilla3DspacialVAE`, `VanillaDenseVAE`, `VanillaSpatialVAE`.
+
+use engine::StageError;
+use stages::learning::networks::autoencoder::{
+    VANILLA_3D_DENSE_VAE, VANILLA_3D_SPACIAL_VAE, VANILLA_DENSE_VAE, VANILLA_SPATIAL_VAE,
+    VaeOptions,
+};
+use tch::{TchError, Tensor};
+
+use super::layers::{
+    Activation, Builder, Conv, Dense, Flatten, Layer, Make, Sequential, Stack, Unflatten, block,
+};
+use super::vae_layers::{Down, Up, fit, halved};
+use super::{Latent, Mode, Network, NetworkKind, NetworkSpec, Outputs};
+use crate::error::During;
+use crate::session::Session;
+use crate::state::State;
+
+pub(super) static DENSE_3D: NetworkKind = NetworkKind {
+    declaration: &VANILLA_3D_DENSE_VAE,
+    build: |spec, session| Ok(Box::new(dense(spec, session, "")?)),
+};
+
+pub(super) static SPATIAL_3D: NetworkKind = NetworkKind {
+    declaration: &VANILLA_3D_SPACIAL_VAE,
+    build: |spec, session| Ok(Box::new(spatial(spec, session, "")?)),
+};
+
+/// The two-dimensional classes keep their layers in a container.
+const CONTAINER: &str = "sequential";
+
+pub(super) static DENSE_2D: NetworkKind = NetworkKind {
+    declaration: &VANILLA_DENSE_VAE,
+    build: |spec, session| Ok(Box::new(dense(spec, session, CONTAINER)?)),
+};
+
+pub(super) static SPATIAL_2D: NetworkKind = NetworkKind {
+    declaration: &VANILLA_SPATIAL_VAE,
+    build: |spec, session| Ok(Box::new(spatial(spec, session, CONTAINER)?)),
+};
+
+/// A variational autoencoder: `encoder`, `mu_layer` and `var_layer`, `decoder`.
+///
+/// In training the code is drawn from the latent distribution, from libtorch's generator; in evaluation
+/// it is the mean. (ClinicaDL 1.6.1 draws in evaluation too, so that predictions vary.)
+#[derive(Debug)]
+struct Vae {
+    state: State,
+    encoder: Sequential,
+    mean: Box<dyn Layer>,
+    log_variance: Box<dyn Layer>,
+    decoder: Sequential,
+}
+
+impl Network for Vae {
+    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+        let features = self.encoder.forward(images, mode)?;
+        let mean = self.mean.forward(&features, mode)?;
+        let log_variance = self.log_variance.forward(&features, mode)?;
+        let code = match mode {
+            Mode::Evaluate => mean.shallow_clone(),
+            Mode::Train => {
+                let deviation = log_variance.f_mul_scalar(0.5)?.f_exp()?;
+                deviation.f_randn_like()?.f_mul(&deviation)?.f_add(&mean)?
+            }
+        };
+        Ok(Outputs {
+            prediction: self.decoder.forward(&code, mode)?,
+            latent: Some(Latent { mean, log_variance }),
+        })
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn describe(&self) -> String {
+        let parts = [
+            ("0", self.encoder.describe()),
+            ("1", self.mean.describe()),
+            ("2", self.log_variance.describe()),
+            ("3", self.decoder.describe()),
+        ];
+        block("Sequential", parts.into_iter()).join("\n")
+    }
+}
+
+/// What all of them are built from.
+struct Plan {
+    axes: usize,
+    options: VaeOptions,
+    /// Channels after each convolution, those of the image first.
+    channels: Vec<i64>,
+    /// Sizes of the map likewise.
+    maps: Vec<Vec<i64>>,
+}
+
+impl Plan {
+    fn of(spec: &NetworkSpec) -> Result<Self, StageError> {
+        let options: VaeOptions = spec.options()?;
+        let count = options.n_conv as usize;
+        let mut channels = vec![spec.input_size[0], i64::from(options.io_layer_channels)];
+        for i in 0..count.saturating_sub(1) {
+            channels.push(i64::from(options.io_layer_channels) << (i + 1));
+        }
+        let maps = halved(&spec.input_size[1..], count, 4);
+        if maps[count].iter().any(|&axis| axis < 1) {
+            let axes = &spec.input_size[1..];
+            let message = format!("images of {axes:?} voxels cannot be halved {count} times");
+            return Err(StageError::new(message).hint("lower `network.n_conv`"));
+        }
+        Ok(Self {
+            axes: spec.input_size.len() - 1,
+            options,
+            channels,
+            maps,
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.maps.len() - 1
+    }
+
+    fn latent(&self) -> i64 {
+        self.options.latent_space_size.into()
+    }
+
+    fn features(&self) -> i64 {
+        self.options.feature_size.into()
+    }
+
+    /// Shape of the last map, with its channels.
+    fn last(&self) -> Vec<i64> {
+        let mut shape = vec![self.channels[self.count()]];
+        shape.extend(&self.maps[self.count()]);
+        shape
+    }
+
+    fn down(&self, s: &mut Stack<'_, '_>) -> Result<(), TchError> {
+        for pair in self.channels.windows(2) {
+            s.add(Down::new(self.axes, pair[0], pair[1], 4))?;
+        }
+        Ok(())
+    }
+
+    /// Doubles the map again; the last output is from 0 to 1.
+    fn up(&self, s: &mut Stack<'_, '_>) -> Result<(), TchError> {
+        for level in (1..self.count()).rev() {
+            let padding = fit(&self.maps[level + 1], &self.maps[level], 4);
+            let (wide, narrow) = (self.channels[level + 1], self.channels[level]);
+            s.add(Up::new(self.axes, wide, narrow, 4).output_padding(&padding))?;
+        }
+        let padding = fit(&self.maps[1], &self.maps[0], 4);
+        let conv = Conv::new(self.axes, self.channels[1], self.channels[0], 4).transposed();
+        let conv = conv.stride(2).padding(1).output_padding(&padding);
+        s.add(Chain(vec![
+            Link::Conv(conv.without_bias()),
+            Link::Activation(Activation::Sigmoid),
+        ]))
+    }
+}
+
+/// Layers one after the other, at one place.
+struct Chain(Vec<Link>);
+
+enum Link {
+    Conv(Conv),
+    Dense(Dense),
+    Activation(Activation),
+    Flatten,
+    Unflatten(Vec<i64>),
+}
+
+impl Make for Chain {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let layers = Sequential::fill(builder, |s| {
+            for link in self.0 {
+                match link {
+                    Link::Conv(conv) => s.add(conv)?,
+                    Link::Dense(dense) => s.add(dense)?,
+                    Link::Activation(activation) => s.add(activation)?,
+                    Link::Flatten => s.add(Flatten)?,
+                    Link::Unflatten(shape) => s.add(Unflatten(shape))?,
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Box::new(layers))
+    }
+}
+
+/// Makes layers below a name, and below a container if that has one.
+fn part(
+    builder: &mut Builder<'_>,
+    name: &str,
+    container: &str,
+    fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
+) -> Result<Sequential, TchError> {
+    match container {
+        "" => Sequential::make_in(builder, name, fill),
+        _ => builder.within(name, |b| Sequential::make_in(b, container, fill)),
+    }
+}
+
+/// With a vector between encoder and decoder.
+///
+/// # Shapes
+/// Input and output `[B, C, X, Y(, Z)]`; the axes may be odd.
+///
+/// # Source
+/// Kingma and Welling 2014, arXiv:1312.6114; ClinicaDL 1.6.1 `vae/vanilla_vae.py`. Deviations: images of
+/// any size; the class for slices, which cannot be built there, works, and has the options of the other.
+fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, StageError> {
+    let plan = Plan::of(spec)?;
+    let make = || -> Result<Vae, TchError> {
+        let relu = || Link::Activation(Activation::Relu);
+        let last = plan.last();
+        let voxels: i64 = last.iter().product();
+        let features = match plan.features() {
+            0 => voxels,
+            features => features,
+        };
+        let is_flat = container.is_empty();
+        let mut builder = Builder::new(session);
+        let encoder = part(&mut builder, "encoder", container, |s| {
+            plan.down(s)?;
+            let squeeze = vec![Link::Dense(Dense::new(voxels, features)), relu()];
+            match (is_flat, plan.features()) {
+                (true, 0) => s.add(Flatten),
+                (true, _) => {
+                    s.add(Flatten)?;
+                    s.add(Chain(squeeze))
+                }
+                (false, 0) => s.add(Chain(vec![Link::Flatten])),
+                (false, _) => s.add(Chain(
+                    [vec![Link::Flatten], squeeze]
+                        .into_iter()
+                        .flatten()
+                        .collect(),
+                )),
+            }
+        })?;
+        let mean = builder.layer("mu_layer", Dense::new(features, plan.latent()))?;
+        let log_variance = builder.layer("var_layer", Dense::new(features, plan.latent()))?;
+        let decoder = part(&mut builder, "decoder", container, |s| {
+            let mut first = Vec::new();
+            if plan.features() == 0 {
+                first.extend([Link::Dense(Dense::new(plan.latent(), voxels)), relu()]);
+            } else {
+                first.extend([Link::Dense(Dense::new(plan.latent(), features)), relu()]);
+                first.extend([Link::Dense(Dense::new(features, voxels)), relu()]);
+            }
+            if is_flat {
+                s.add(Chain(first))?;
+                s.add(Unflatten(last.clone()))?;
+            } else {
+                first.push(Link::Unflatten(last.clone()));
+                s.add(Chain(first))?;
+            }
+            plan.up(s)
+        })?;
+        Ok(Vae {
+            state: builder.finish(),
+            encoder,
+            mean,
+            log_variance,
+            decoder,
+        })
+    };
+    make().during("build the network")
+}
+
+/// With a map of one channel between encoder and decoder.
+///
+/// # Shapes
+/// Input and output `[B, C, X, Y(, Z)]`; `latent_space_size` has no meaning.
+///
+/// # Source
+/// ClinicaDL 1.6.1 `vae/vanilla_vae.py`, where neither class can be built. Deviations: `feature_size`
+/// is the number of channels before the latent map, in volumes too, whose map is not halved once more.
+fn spatial(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, StageError> {
+    let plan = Plan::of(spec)?;
+    let axes = plan.axes;
+    let make = || -> Result<Vae, TchError> {
+        let last = plan.channels[plan.count()];
+        let features = match plan.features() {
+            0 => last,
+            features => features,
+        };
+        let conv = |input, output| Conv::new(axes, input, output, 3).padding(1).without_bias();
+        let chain = |convs: Vec<Conv>| {
+            let relu = || Link::Activation(Activation::Relu);
+            Chain(
+                convs
+                    .into_iter()
+                    .flat_map(|conv| [Link::Conv(conv), relu()])
+                    .collect(),
+            )
+        };
+        let mut builder = Builder::new(session);
+        let encoder = part(&mut builder, "encoder", container, |s| {
+            plan.down(s)?;
+            s.add(chain(vec![conv(last, features)]))
+        })?;
+        let mean = builder.layer("mu_layer", conv(features, 1))?;
+        let log_variance = builder.layer("var_layer", conv(features, 1))?;
+        let decoder = part(&mut builder, "decoder", container, |s| {
+            s.add(chain(vec![
+                conv(1, features).transposed(),
+                conv(features, last).transposed(),
+            ]))?;
+            plan.up(s)
+        })?;
+        Ok(Vae {
+            state: builder.finish(),
+            encoder,
+            mean,
+            log_variance,
+            decoder,
+        })
+    };
+    make().during("build the network")
+}

@@ -1,0 +1,307 @@
+"""Reference vectors of the networks of ClinicaDL 1.6.1. Needs ClinicaDL 1.6.1 and PyTorch 2.13.
+
+usage: networks_1_6.py > networks_1_6.json
+Weights are drawn after `torch.manual_seed(seed)` by the Python class. A batch of numbered images passes through
+the network in training mode, after another seed; of every tensor the first numbers, the sum and the length are
+kept. Classes that ClinicaDL cannot build, or only for one large size, are written out here as they were meant.
+"""
+import json
+import math
+
+import torch
+from clinicadl.utils.network.autoencoder.models import AE_Conv4_FC3, AE_Conv5_FC3
+from clinicadl.utils.network.cnn.models import Conv4_FC3, Stride_Conv5_FC3
+from clinicadl.utils.network.cnn.random import RandomArchitecture
+from clinicadl.utils.network.cnn.resnet import ResNetDesigner
+from clinicadl.utils.network.cnn.resnet3D import ResNetDesigner3D
+from clinicadl.utils.network.cnn.SECNN import SECNNDesigner3D
+from clinicadl.utils.network.unet.unet import GeneratorUNet
+from clinicadl.utils.network.vae.advanced_CVAE import CVAE_3D_final_conv
+from clinicadl.utils.network.vae.convolutional_VAE import CVAE_3D_half
+from clinicadl.utils.network.vae.vae_layers import DecoderLayer3D, EncoderLayer3D
+from clinicadl.utils.network.vae.vanilla_vae import Vanilla3DdenseVAE
+from torch import nn
+from torchvision.models.resnet import BasicBlock
+
+torch.set_num_threads(2)
+BATCH = 2
+
+
+def images(size):
+    count = BATCH * math.prod(size)
+    return ((torch.arange(count, dtype=torch.int64) * 7919 % 1009).float() / 1009).view(BATCH, *size)
+
+
+def summary(tensor):
+    flat = tensor.detach().double().flatten()
+    values = [*flat[:3].tolist(), flat.sum().item(), flat.norm().item()]
+    return [float(f"{value:.8g}") for value in values]
+
+
+class Parts(nn.Module):
+    """`convolutions` and `fc`, as ClinicaDL's class CNN has them."""
+
+    def __init__(self, convolutions, fc):
+        super().__init__()
+        self.convolutions, self.fc = convolutions, fc
+
+    def forward(self, x):
+        return self.fc(self.convolutions(x))
+
+
+def residual(designer):
+    model = designer
+    for module in model.fc:
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return Parts(nn.Sequential(model.layer0, model.layer1, model.layer2, model.layer3, model.layer4), model.fc)
+
+
+def resnet18(size, outputs):
+    m = ResNetDesigner(size, BasicBlock, [2, 2, 2, 2])
+    # ClinicaDL passes an image of zeros through it, and then loads other weights and statistics.
+    for module in m.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+    convolutions = nn.Sequential(m.conv1, m.bn1, m.relu, m.maxpool, m.layer1, m.layer2, m.layer3, m.layer4, m.avgpool)
+    fc = nn.Sequential(nn.Flatten(), m.fc)
+    fc.add_module("drop_out", nn.Dropout(p=0.0))
+    fc.add_module("fc_out", nn.Linear(1000, outputs))
+    return Parts(convolutions, fc)
+
+
+class Autoencoder(nn.Module):
+    def __init__(self, encoder, decoder):
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, x):
+        return self.decoder(self.encoder(x))
+
+
+def halves(size, times, kernel):
+    sizes = [list(size)]
+    for _ in range(times):
+        sizes.append([(n + 2 - kernel) // 2 + 1 for n in sizes[-1]])
+    return sizes
+
+
+def padding(small, large, kernel):
+    return [b - (2 * (a - 1) + kernel - 2) for a, b in zip(small, large)]
+
+
+def cae_half(size, latent):
+    maps = halves(size[1:], 3, 3)
+    voxels = math.prod(maps[3])
+    encoder = nn.Sequential(
+        EncoderLayer3D(size[0], 32, kernel_size=3),
+        EncoderLayer3D(32, 64, kernel_size=3),
+        EncoderLayer3D(64, 128, kernel_size=3),
+        nn.Flatten(),
+        nn.Linear(128 * voxels, latent),
+    )
+    layers = [nn.Linear(latent, 256 * voxels), nn.Unflatten(1, (256, *maps[3]))]
+    for level, (wide, narrow) in zip([3, 2, 1], [(256, 128), (128, 64), (64, size[0])]):
+        fit = padding(maps[level], maps[level - 1], 3)
+        layers.append(DecoderLayer3D(wide, narrow, kernel_size=3, output_padding=fit))
+    return Autoencoder(encoder, nn.Sequential(*layers))
+
+
+class Down(nn.Module):
+    def __init__(self, conv, norm, a, b):
+        super().__init__()
+        self.layer = nn.Sequential(conv(a, b, 4, stride=2, padding=1, bias=False), norm(b))
+
+    def forward(self, x):
+        return nn.functional.leaky_relu(self.layer(x), 0.2)
+
+
+class Up(nn.Module):
+    def __init__(self, conv, norm, a, b, fit):
+        super().__init__()
+        self.layer = nn.Sequential(conv(a, b, 4, stride=2, padding=1, output_padding=fit, bias=False), norm(b))
+
+    def forward(self, x):
+        return torch.relu(self.layer(x))
+
+
+class Container(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.sequential = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return self.sequential(x)
+
+
+class Vae(nn.Module):
+    def __init__(self, encoder, mu, var, decoder):
+        super().__init__()
+        self.encoder, self.mu_layer, self.var_layer, self.decoder = encoder, mu, var, decoder
+
+    def forward(self, x):
+        h = self.encoder(x)
+        mu, log_variance = self.mu_layer(h), self.var_layer(h)
+        z = torch.randn_like(mu) * torch.exp(0.5 * log_variance) + mu
+        return self.decoder(z), mu, log_variance
+
+
+def vanilla(size, dense, latent=12, features=20, n_conv=3, c=4):
+    two = len(size) == 3
+    conv, back, norm = (
+        (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d) if two else (nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d)
+    )
+    maps = halves(size[1:], n_conv, 4)
+    channels = [size[0], c, *[c * 2 ** (i + 1) for i in range(n_conv - 1)]]
+    down = [Down(conv, norm, a, b) for a, b in zip(channels, channels[1:])]
+    last, voxels = channels[-1], channels[-1] * math.prod(maps[-1])
+    if dense:
+        tail = nn.Sequential(nn.Flatten(), nn.Linear(voxels, features), nn.ReLU())
+    else:
+        tail = nn.Sequential(conv(last, features, 3, padding=1, bias=False), nn.ReLU())
+    wrap = Container if two else (lambda layers: nn.Sequential(*layers))
+    encoder = wrap([*down, tail])
+    if dense:
+        mu, var = nn.Linear(features, latent), nn.Linear(features, latent)
+        shape = nn.Unflatten(1, (last, *maps[-1]))
+        head = nn.Sequential(nn.Linear(latent, features), nn.ReLU(), nn.Linear(features, voxels), nn.ReLU(), shape)
+    else:
+        mu, var = conv(features, 1, 3, padding=1, bias=False), conv(features, 1, 3, padding=1, bias=False)
+        head = nn.Sequential(
+            back(1, features, 3, padding=1, bias=False), nn.ReLU(), back(features, last, 3, padding=1, bias=False), nn.ReLU()
+        )
+    up = [
+        Up(back, norm, channels[i + 1], channels[i], padding(maps[i + 1], maps[i], 4)) for i in range(n_conv - 1, 0, -1)
+    ]
+    fit = padding(maps[1], maps[0], 4)
+    end = nn.Sequential(back(c, size[0], 4, stride=2, padding=1, output_padding=fit, bias=False), nn.Sigmoid())
+    return Vae(encoder, mu, var, wrap([head, *up, end]))
+
+
+class Cvae3d(nn.Module):
+    """CVAE_3D for any size: the class itself is for 169×208×179 voxels."""
+
+    def __init__(self, size, latent):
+        super().__init__()
+        self.maps = maps = halves(size[1:], 3, 3)
+        voxels = math.prod(maps[3])
+        self.conv1 = nn.Conv3d(size[0], 32, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv3d(32, 64, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv3d(64, 128, 3, stride=2, padding=1)
+        self.bn1, self.bn2, self.bn3, self.bn4 = (nn.BatchNorm3d(n) for n in (32, 64, 128, 128))
+        self.fc10, self.fc11 = nn.Linear(128 * voxels, latent), nn.Linear(128 * voxels, latent)
+        self.fc2 = nn.Linear(latent, 256 * voxels)
+        fits = [padding(maps[i], maps[i - 1], 3) for i in (3, 2, 1)]
+        self.upconv1 = nn.ConvTranspose3d(256, 128, 3, stride=2, padding=1, output_padding=fits[0])
+        self.upconv2 = nn.ConvTranspose3d(128, 64, 3, stride=2, padding=1, output_padding=fits[1])
+        self.upconv4 = nn.ConvTranspose3d(64, size[0], 3, stride=2, padding=1, output_padding=fits[2])
+        self.bn5, self.bn6, self.bn7 = (nn.BatchNorm3d(n) for n in (128, 64, 32))
+
+    def forward(self, x):
+        relu = torch.relu
+        x = relu(self.bn3(self.conv3(relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))))))
+        x = x.flatten(1)
+        mu, log_variance = torch.tanh(self.fc10(x)), self.fc11(x)
+        z = mu + torch.randn(mu.shape[1]) * torch.exp(log_variance / 2)
+        x = relu(self.fc2(z)).reshape(-1, 256, *self.maps[3])
+        x = relu(self.bn6(self.upconv2(relu(self.bn5(self.upconv1(x))))))
+        return relu(self.upconv4(x)), mu, log_variance
+
+
+def case(name, size, make, options=None, outputs=0, order=("prediction",), drawn=True, seed=3):
+    torch.manual_seed(seed)
+    network = make()
+    network.train()
+    found = {
+        "network": name,
+        "input_size": list(size),
+        "output_size": outputs,
+        "options": options or {},
+        "seed": seed,
+        "is_drawn": drawn,
+        "parameters": sum(p.numel() for p in network.parameters()),
+    }
+    state = network.state_dict()
+    found["tensors"] = {k: {"shape": list(v.shape), "initial": summary(v)} for k, v in state.items()}
+    if not drawn:
+        # Every weight is a formula, which the test fills in too.
+        with torch.no_grad():
+            for key, parameter in network.named_parameters():
+                if key.endswith("bias"):
+                    parameter.zero_()
+                flat = torch.arange(parameter.numel(), dtype=torch.int64) * 7919 % 1009
+                scale = 1 / math.sqrt(max(1, parameter.numel() / parameter.shape[0]))
+                if parameter.dim() > 1:
+                    parameter.copy_(((flat.float() / 1009 - 0.5) * scale).view(parameter.shape))
+    torch.manual_seed(11)
+    result = network(images(size))
+    values = dict(zip(order, result if isinstance(result, tuple) else (result,)))
+    prediction = values["prediction"]
+    loss = (prediction**2).mean()
+    for latent in ("mean", "log_variance"):
+        if latent in values:
+            loss = loss + 0.1 * (values[latent] ** 2).mean()
+    loss.backward()
+    found["outputs"] = {k: summary(values[k]) for k in ("prediction", "mean", "log_variance") if k in values}
+    found["loss"] = loss.item()
+    found["gradients"] = {k: summary(p.grad) for k, p in network.named_parameters() if p.grad is not None}
+    after = network.state_dict()
+    found["buffers"] = {k: summary(v) for k, v in after.items() if k not in dict(network.named_parameters())}
+    return found
+
+
+BLOCKS = {
+    "conv0": {"in_channels": None, "out_channels": 8, "n_conv": 1, "d_reduction": "MaxPooling"},
+    "conv1": {"in_channels": 8, "out_channels": 12, "n_conv": 2, "d_reduction": "stride"},
+}
+VAE = ("prediction", "mean", "log_variance")
+CVAE = ("mean", "log_variance", "prediction")
+SMALL, ODD = [1, 32, 24, 36], [1, 33, 35, 34]
+cases = []
+for size in (SMALL, ODD, [3, 40, 37]):
+    cases.append(case("Conv4_FC3", size, lambda: Conv4_FC3(size, gpu=False, output_size=3, dropout=0.0), outputs=3))
+    for norm in ("BatchNorm", "InstanceNorm", None):
+        described = {"convolutions_dict": BLOCKS, "n_fcblocks": 2, "network_normalization": norm}
+        cases.append(
+            case(
+                "RandomArchitecture",
+                size,
+                lambda: RandomArchitecture(BLOCKS, 2, size, 0.0, norm, 2, gpu=False),
+                described,
+                outputs=2,
+            )
+        )
+for size in ([1, 34, 40, 33], [3, 64, 35]):
+    cases.append(
+        case("Stride_Conv5_FC3", size, lambda: Stride_Conv5_FC3(size, gpu=False, output_size=2, dropout=0.0), outputs=2)
+    )
+for size in ([1, 94, 95, 97], [1, 95, 98, 94]):
+    dropout = {"dropout": 0.0}
+    cases.append(case("ResNet3D", size, lambda: residual(ResNetDesigner3D(size)), dropout, outputs=2))
+    cases.append(case("SqueezeExcitationCNN", size, lambda: residual(SECNNDesigner3D(size)), dropout, outputs=2))
+for size in ([3, 64, 72], [3, 65, 97]):
+    cases.append(case("resnet18", size, lambda: resnet18(size, 2), outputs=2, drawn=False))
+for size in (SMALL, ODD, [1, 40, 37], [3, 32, 48]):
+    for name, kind in (("AE_Conv5_FC3", AE_Conv5_FC3), ("AE_Conv4_FC3", AE_Conv4_FC3)):
+        cases.append(case(name, size, lambda: kind(size, gpu=False), order=("code", "prediction")))
+for size in ([1, 24, 32, 16], [1, 25, 30, 19]):
+    cases.append(case("CAE_half", size, lambda: cae_half(size, 9), {"latent_space_size": 9}))
+    cases.append(case("CVAE_3D", size, lambda: Cvae3d(size, 9), {"latent_space_size": 9}, order=VAE))
+small = {"latent_space_size": 12, "feature_size": 20, "n_conv": 3, "io_layer_channels": 4}
+for factor, size in ((5, [1, 32, 40, 32]), (4, [1, 40, 48, 40])):
+    for name, kind in (("CVAE_3D_half", CVAE_3D_half), ("CVAE_3D_final_conv", CVAE_3D_final_conv)):
+        make = lambda: kind(factor, 10, gpu=False, recons_weight=1, kl_weight=1)
+        cases.append(case(name, size, make, {"latent_space_size": 10}, order=CVAE))
+    make = lambda: Vanilla3DdenseVAE(factor, 12, 20, 3, 4, gpu=False)
+    cases.append(case("Vanilla3DdenseVAE", size, make, small, order=VAE))
+    make = lambda: Vanilla3DdenseVAE(factor, 12, 0, 4, 4, gpu=False)
+    without = {**small, "feature_size": 0, "n_conv": 4}
+    cases.append(case("Vanilla3DdenseVAE", size, make, without, order=VAE))
+for size in ([1, 24, 32, 16], [1, 25, 30, 19]):
+    cases.append(case("Vanilla3DspacialVAE", size, lambda: vanilla(size, False), small, order=VAE))
+for size in ([1, 40, 32], [3, 37, 46]):
+    cases.append(case("VanillaDenseVAE", size, lambda: vanilla(size, True), small, order=VAE))
+    cases.append(case("VanillaSpatialVAE", size, lambda: vanilla(size, False), small, order=VAE))
+for size in ([1, 64, 32, 32], [1, 32, 64, 64]):
+    cases.append(case("GeneratorUNet", size, lambda: GeneratorUNet(gpu=False)))
+print(json.dumps({"torch": torch.__version__, "cases": cases}))
