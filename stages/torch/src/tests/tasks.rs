@@ -188,3 +188,53 @@ fn shuffled_numbers_are_not_learnt() {
     let explained = tested(&world, &model, mode, "R2_score");
     assert!(explained < 0.2, "{explained}");
 }
+
+/// Mean squared error of giving back the mean of all training images, the best that tells nothing of any.
+fn of_the_mean_image() -> f64 {
+    let images: Vec<Vec<f32>> = (0..TRAIN + VALIDATION + TEST)
+        .map(|number| {
+            let voxels = voxels(number);
+            let (least, most) = voxels
+                .iter()
+                .fold((f32::MAX, f32::MIN), |(a, b), &v| (a.min(v), b.max(v)));
+            voxels
+                .iter()
+                .map(|v| (v - least) / (most - least))
+                .collect()
+        })
+        .collect();
+    let mean = |i: usize| {
+        let sum: f64 = images[..TRAIN]
+            .iter()
+            .map(|image| f64::from(image[i]))
+            .sum();
+        sum / TRAIN as f64
+    };
+    let mean: Vec<f64> = (0..images[0].len()).map(mean).collect();
+    let each = images[TRAIN + VALIDATION..].iter().map(|image| {
+        let squares = image
+            .iter()
+            .zip(&mean)
+            .map(|(v, m)| (f64::from(*v) - m).powi(2));
+        (squares.sum::<f64>() / mean.len() as f64).sqrt()
+    });
+    each.sum::<f64>() / TEST as f64
+}
+
+#[test]
+fn images_are_given_back_in_every_mode() {
+    for mode in modes() {
+        let world = world(mode.clone(), &|number| number);
+        let model = world.train("main", parameters("reconstruction")).unwrap();
+        let error = tested(&world, &model, &mode, "RMSE");
+        let similarity = tested(&world, &model, &mode, "SSIM");
+        assert!(error < 0.8 * of_the_mean_image(), "{mode}: {error}");
+        assert!(
+            similarity > 0.5 && similarity <= 1.0,
+            "{mode}: {similarity}"
+        );
+        let definition = MapsJson::read(&model.bytes("maps.json"), "maps.json").unwrap();
+        assert_eq!(definition.network_task().unwrap(), "reconstruction");
+        assert_eq!(definition.label().unwrap(), None);
+    }
+}
