@@ -10,6 +10,7 @@ pub mod generate;
 pub mod io;
 pub mod leakage;
 pub mod learning;
+pub mod listed;
 pub mod metrics;
 pub mod parallel;
 pub mod prepare_data;

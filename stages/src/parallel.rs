@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use engine::{Context, FailureKind, StageError};
 use rayon::prelude::*;
 
-use crate::caps::some;
+use crate::listed::some;
 
 /// Computes something for each image; results are in the order of the images.
 ///

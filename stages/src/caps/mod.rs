@@ -19,10 +19,8 @@ use layout::{is_bids_sidecar, is_image, misplaced, place};
 pub use restrict::{Key, OnMissing, Restriction};
 
 use crate::io::nifti::{self, Series, companion};
+use crate::listed::some;
 use crate::preprocessing::{Layout, Pattern};
-
-/// Problems shown before the rest is only counted.
-const SHOWN: usize = 10;
 
 /// One image of a CAPS or a BIDS.
 #[derive(Debug, Clone)]
@@ -257,16 +255,6 @@ fn run_of(below: &str) -> Option<(u64, String)> {
     Some((run, format!("{}{}", &below[..start], &digits[end..])))
 }
 
-/// The first of a list of problems, and the count of the others.
-pub fn some(problems: &[String]) -> String {
-    let shown = problems.iter().take(SHOWN).map(String::as_str);
-    let shown = shown.collect::<Vec<_>>().join("; ");
-    match problems.len() {
-        n if n > SHOWN => format!("{shown}; and {} more", n - SHOWN),
-        _ => shown,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,12 +317,5 @@ mod tests {
         ] {
             assert_eq!(chosen(&names), None, "{names:?}");
         }
-    }
-
-    #[test]
-    fn long_lists_are_cut_and_counted() {
-        let problems: Vec<String> = (0..13).map(|i| format!("p{i}")).collect();
-        assert_eq!(some(&problems[..2]), "p0; p1");
-        assert!(some(&problems).ends_with("p9; and 3 more"));
     }
 }

@@ -6,7 +6,8 @@ use engine::{Context, StageError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CapsImage, some};
+use super::CapsImage;
+use crate::listed::some;
 use crate::table::{COHORT, Table, canonical_session};
 
 /// What to do about sessions that a participants table names and the folder has not.

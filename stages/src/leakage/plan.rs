@@ -11,6 +11,7 @@ use super::Scenario;
 use crate::clinical::{GetMetadata, GetProgression};
 use crate::command::Command;
 use crate::learning::{Interpret, Predict, Train};
+use crate::listed::listed;
 use crate::split::{KFold, PrepareExperiment, Split};
 use crate::table::Table;
 
@@ -168,7 +169,7 @@ impl<'a> Checker<'a> {
             "{} participants of `{}` were seen in training (`{where_}`): {}",
             shared.len(),
             shown(participants),
-            listed(&shared)
+            listed(&shared, LISTED, ", ")
         );
         Some(self.issue("inputs.participants", Scenario::NoIndependentTest, &what))
     }
@@ -209,7 +210,7 @@ impl<'a> Checker<'a> {
                 let what = format!(
                     "{} participants are in training and in validation of `{name}`: {}",
                     shared.len(),
-                    listed(&shared)
+                    listed(&shared, LISTED, ", ")
                 );
                 (!shared.is_empty())
                     .then(|| self.issue("inputs.splits", Scenario::BiasedSplit, &what))
@@ -317,17 +318,5 @@ fn shown(source: &Source) -> String {
     match source {
         Source::External { name, .. } => name.clone(),
         Source::Stage { stage, port } => format!("{stage}.{port}"),
-    }
-}
-
-fn listed(names: &[&String]) -> String {
-    let shown: Vec<&str> = names
-        .iter()
-        .take(LISTED)
-        .map(|name| name.as_str())
-        .collect();
-    match names.len() {
-        n if n > LISTED => format!("{} and {} more", shown.join(", "), n - LISTED),
-        _ => shown.join(", "),
     }
 }

@@ -1,5 +1,6 @@
 //! Whether two data groups share anybody.
 
+use crate::listed::listed;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, StageError};
@@ -60,7 +61,7 @@ pub fn separate(
             right.name,
             right.shown,
             names.len(),
-            listed(&names)
+            listed(&names, LISTED, "; ")
         ));
     }
     let Some(first) = scenarios.first() else {
@@ -161,12 +162,4 @@ fn name(seen: &Seen, by_cohort: bool) -> String {
     } else {
         format!("`{participant}`")
     }
-}
-
-fn listed(names: &[String]) -> String {
-    if names.len() <= LISTED {
-        return names.join("; ");
-    }
-    let more = names.len() - LISTED;
-    format!("{} and {more} more", names[..LISTED].join("; "))
 }

@@ -10,13 +10,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+type Complete = fn(&Map<String, Value>) -> Result<Map<String, Value>, Vec<ParamIssue>>;
+
 /// The type of something's options, without its type.
 #[derive(Debug)]
 pub struct Options {
     /// Their names, in order.
     pub names: fn() -> Vec<&'static str>,
     /// The given ones with every default filled in.
-    complete: fn(&Map<String, Value>) -> Result<Map<String, Value>, Vec<ParamIssue>>,
+    complete: Complete,
 }
 
 /// Options: a [`engine::params!`] struct that knows its ranges.

@@ -7,8 +7,8 @@ use engine::{Context, StageError};
 
 use super::units::Unit;
 use super::{PrepareDataParams, Source};
-use crate::caps::some;
 use crate::extraction::Parts;
+use crate::listed::some;
 use crate::preprocessing::Layout;
 use crate::tensor_file::{self, Summary};
 use crate::thumbnail::{Thumbnail, nearly_equal};

@@ -11,9 +11,9 @@
 use engine::{Context, InputFile, StageError};
 
 use super::{MASKS, PrepareDataParams};
-use crate::caps::some;
 use crate::extraction::{Mode, Parts, Region, Regions};
 use crate::io::nifti;
+use crate::listed::some;
 use crate::preprocessing::PreprocessingName;
 use crate::volume::Volume;
 

@@ -10,8 +10,9 @@ use engine::{Input, InputFile, StageError};
 
 use super::PrepareDataParams;
 use super::sources::FoundImage;
-use crate::caps::{CapsImage, some};
+use crate::caps::CapsImage;
 use crate::extraction::Mode;
+use crate::listed::some;
 
 /// Where a tensor belongs: participant, session, name.
 fn place<'a>(params: &PrepareDataParams, path: &'a str) -> Option<(&'a str, &'a str, &'a str)> {

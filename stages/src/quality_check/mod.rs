@@ -24,8 +24,9 @@ pub use t1_volume::{QualityCheckT1Volume, QualityCheckT1VolumeParams};
 
 use engine::{Context, StageError};
 
-use crate::caps::{self, CapsImage, OnMissing, Restriction, some};
+use crate::caps::{self, CapsImage, OnMissing, Restriction};
 use crate::io::nifti;
+use crate::listed::some;
 use crate::preprocessing::{Choice, PreprocessingName};
 use crate::table::Table;
 use crate::volume::Volume;

@@ -17,8 +17,9 @@ use super::quality::{Order, cell, compare};
 use super::similarity::normalised_mutual_information;
 use super::{Checked, images, only_volume, pattern, require_shape, warn_unscored};
 use crate::caps::OnMissing;
-use crate::caps::{self, CapsImage, some};
+use crate::caps::{self, CapsImage};
 use crate::io::nifti;
+use crate::listed::some;
 use crate::table::{PARTICIPANT, SESSION, Table};
 use crate::volume::Volume;
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::{Input, InputFile, StageError};
 use stages::extraction::{Extraction, Mode};
 use stages::leakage::{Group, Origin};
+use stages::listed::listed;
 use stages::metrics::LabelCode;
 use stages::table::{Session, Table, canonical_session, is_missing};
 use stages::tensor_file;
@@ -248,7 +249,7 @@ impl Cohort {
             sessions.len(),
             table.shown(),
             images.shown,
-            listed(&missing)
+            listed(&missing, LISTED, "; ")
         ))
         .hint("extract their images, or remove their rows from the table"))
     }
@@ -399,13 +400,4 @@ fn parts_of_image(file: &InputFile, extraction: &Extraction) -> Result<usize, St
             Err(StageError::new(message))
         }
     }
-}
-
-/// Names for a message: all of them, or the first and how many more.
-pub(crate) fn listed(names: &[String]) -> String {
-    if names.len() <= LISTED {
-        return names.join("; ");
-    }
-    let more = names.len() - LISTED;
-    format!("{} and {more} more", names[..LISTED].join("; "))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::StageError;
 use maps::weights::{Array, Dtype, Weights};
+use stages::listed::listed;
 use tch::{Device, TchError, Tensor};
 
 use crate::error::During;
@@ -44,7 +45,7 @@ impl<'w> Fit<'w> {
         ]
         .into_iter()
         .filter(|(_, names)| !names.is_empty())
-        .map(|(what, names)| format!("{what}{}", listed(names)))
+        .map(|(what, names)| format!("{what}{}", listed(names, LISTED, ", ")))
         .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
@@ -122,15 +123,6 @@ fn misfit(array: &Array, shape: &[usize], dtype: Dtype) -> Option<String> {
         let (got, expected) = (array.dtype().name(), dtype.name());
         format!("has type {got}, expected {expected}")
     })
-}
-
-/// The first of some names, and the count of the others.
-fn listed(names: &[String]) -> String {
-    let shown = names[..names.len().min(LISTED)].join(", ");
-    match names.len().saturating_sub(LISTED) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 /// Kernel, stride and padding, equal on both axes.

@@ -16,10 +16,10 @@ mod schedule;
 mod stopping;
 
 use engine::{Context, StageError};
+use stages::listed::listed;
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
-use crate::data::cohort::listed;
 use crate::data::sampler::Sampler;
 use crate::data::{Batch, Batches, Dataset};
 use crate::error::During;
@@ -297,7 +297,7 @@ fn not_a_number(loss: f64, batch: &Batch<'_>) -> StageError {
     let number = batch.index + 1;
     StageError::new(format!(
         "the training loss is {loss} in batch {number} of the epoch: {}",
-        listed(&names)
+        listed(&names, 50, "; ")
     ))
     .hint("lower `optimizer.learning_rate`, or set `gradient_clipping`")
     .hint("look at these images: voxels may be far too large")

@@ -113,7 +113,7 @@ fn fill(network: &dyn Network) {
                 let count = parameter.numel();
                 let scale = 1.0 / (count as f64 / shape[0] as f64).sqrt();
                 let values: Vec<f32> = (0..count)
-                    .map(|i| (((i * 7919 % 1009) as f32 / 1009.0 - 0.5) as f64 * scale) as f32)
+                    .map(|i| (f64::from((i * 7919 % 1009) as f32 / 1009.0 - 0.5) * scale) as f32)
                     .collect();
                 parameter.copy_(&Tensor::from_slice(&values).view(shape.as_slice()));
             }
