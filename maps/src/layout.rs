@@ -11,6 +11,7 @@
 //!
 //! Paths are text with `/` and relative, as in the store; no other module spells one.
 
+use crate::files::EVENT_FILE;
 use std::fmt;
 
 /// The parameters, in both.
@@ -47,6 +48,11 @@ pub enum SplitPath<'a> {
     },
     /// The course of the training.
     Training,
+    /// The course of the training for TensorBoard.
+    Events {
+        /// Name of the data group.
+        group: &'a str,
+    },
     /// Best weights as a PyTorch file.
     Model {
         /// The metric that selected them.
@@ -142,6 +148,9 @@ impl fmt::Display for SplitPath<'_> {
         match self {
             Self::Data { group } => write!(f, "{GROUPS}/{group}/data.tsv"),
             Self::Training => write!(f, "training_logs/training.tsv"),
+            Self::Events { group } => {
+                write!(f, "training_logs/tensorboard/{group}/{EVENT_FILE}")
+            }
             Self::Model { metric } => write!(f, "best-{metric}/model.pth.tar"),
             Self::Safetensors { metric } => write!(f, "best-{metric}/model.safetensors"),
             Self::EveryModel { epoch } => write!(f, "all_models/model_epoch_{epoch}.pth.tar"),

@@ -4,6 +4,7 @@
 //! the name to use in messages, and writing gives bytes: who reads and writes files is not known here.
 
 pub mod data_tsv;
+pub mod events;
 pub mod group_json;
 pub mod maps_json;
 pub mod measured_tsv;
@@ -17,6 +18,7 @@ pub mod training_tsv;
 mod tsv;
 
 pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
+pub use events::{EVENT_FILE, EventFile};
 pub use group_json::GroupJson;
 pub use maps_json::{MapsJson, TrainingParams};
 pub use measured_tsv::{

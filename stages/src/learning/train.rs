@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::names::{LossName, OptimizerName, Precision, SamplerName, Task};
 use super::networks::{NETWORKS, NetworkParams, declared};
 use super::schedulers::SchedulerParams;
-use super::{check_selection_metrics, inside_split, selects_tensor_file};
+use super::{
+    check_selection_metrics, inside_split, selection_column, selects_model_file,
+    selects_tensor_file,
+};
 
 engine::params! {
     /// The optimizer and its two free parameters; the others are PyTorch's defaults.
@@ -107,6 +110,13 @@ engine::params! {
         semantic bootstrap: u32 = 3000,
         /// Arithmetic. Default `float32`.
         semantic precision: Precision = Precision::Float32,
+        /// The model of input `source` to start from, by the metric that selected it. Default `loss`.
+        semantic transfer_selection_metric: String = super::LOSS.to_owned(),
+        /// With input `source`: only the last layers are fitted, so many of two tensors each; 0 (default):
+        /// all.
+        semantic nb_unfrozen_layer: u32 = 0,
+        /// Parameters that are not fitted, by name or by the beginning of it up to a dot. Default none.
+        semantic frozen: Vec<String> = Vec::new(),
         /// Why training and validation may share participants; empty (default): they may not.
         semantic(neutral = String::new()) allow_leakage: String = String::new(),
         /// Threads that load images ahead; 0 loads in line. Default 2.
@@ -160,6 +170,13 @@ impl Stage for Train {
                     "tables of training and validation sessions with their labels",
                 )
                 .per_split(),
+                InputPort::new(
+                    "source",
+                    &["model", "maps", "weights"],
+                    "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
+                )
+                .per_split()
+                .optional(),
             ],
             outputs: vec![OutputPort::new(
                 "model",
@@ -222,6 +239,14 @@ impl Stage for Train {
                 format!("expected 2, 3, 4 or 5, got {factor}"),
             );
         }
+        if selection_column(&params.transfer_selection_metric).is_none() {
+            let message = format!("unknown metric `{}`", params.transfer_selection_metric);
+            refuse("transfer_selection_metric", message);
+        }
+        if params.nb_unfrozen_layer > 0 && !params.frozen.is_empty() {
+            let message = "set this or `nb_unfrozen_layer`, not both".to_owned();
+            refuse("frozen", message);
+        }
         if params.warmup_epochs >= params.epochs.max(1) {
             let message = format!("expected fewer than the {} epochs", params.epochs);
             refuse("warmup_epochs", message);
@@ -238,6 +263,14 @@ impl Stage for Train {
     fn selects(params: &TrainParams, port: &str, path: &str) -> bool {
         match port {
             "images" => selects_tensor_file(path),
+            "source" => {
+                let metrics = [params.transfer_selection_metric.clone()];
+                let is_file = !path.contains('/')
+                    && [".pth", ".safetensors", ".tar", ".pt"]
+                        .iter()
+                        .any(|end| path.ends_with(end));
+                is_file || selects_model_file(&metrics, path)
+            }
             "splits" => {
                 let (train, validation) = params.tables();
                 let path = inside_split(path);
@@ -262,6 +295,12 @@ impl TrainParams {
     /// What is minimised.
     pub fn loss(&self) -> LossName {
         self.loss.unwrap_or(LossName::default_of(self.task))
+    }
+
+    /// The folder name of the metric that selects the model to start from.
+    pub fn transfer_metric(&self) -> &str {
+        let name = &self.transfer_selection_metric;
+        selection_column(name).unwrap_or(name)
     }
 
     /// What does not suit the task.

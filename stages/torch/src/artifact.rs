@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
 use maps::files::{
-    DataRow, DataTable, Interval, MetricColumn, MetricsTable, SessionsTable, TrainingRow,
-    TrainingTable,
+    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, SessionsTable,
+    TrainingRow, TrainingTable,
 };
-use maps::layout::{SplitPath, TRAIN_VALIDATION};
+use maps::layout::{SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
@@ -75,11 +75,12 @@ pub(crate) fn write_seen(
     output.write(TRAIN_VALIDATION, &table.to_bytes())
 }
 
-/// Writes the history of a training.
+/// Writes the history of a training, as a table and for TensorBoard.
 pub(crate) fn write_history(
     output: &Output,
     metrics: &[Column],
     history: &[HistoryRow],
+    batches_per_epoch: usize,
 ) -> Result<(), StageError> {
     let mut columns: Vec<String> = metrics
         .iter()
@@ -95,7 +96,25 @@ pub(crate) fn write_history(
         train: row.train().unwrap_or_else(|| not_evaluated.clone()),
         validation: row.validation(),
     });
-    let table = TrainingTable::try_new(columns, rows.collect())?;
+    let rows: Vec<TrainingRow> = rows.collect();
+    for (group, of) in [
+        (
+            TRAIN,
+            (|row: &TrainingRow| &row.train) as fn(&TrainingRow) -> &Vec<f64>,
+        ),
+        (VALIDATION, |row: &TrainingRow| &row.validation),
+    ] {
+        let mut events = EventFile::default();
+        for row in &rows {
+            let step = row.epoch * batches_per_epoch as u64 + row.iteration;
+            for (tag, value) in columns.iter().zip(of(row)) {
+                events.add(step, tag, *value);
+            }
+        }
+        let path = SplitPath::Events { group };
+        output.write(&path.in_artifact(), events.to_bytes())?;
+    }
+    let table = TrainingTable::try_new(columns, rows)?;
     output.write(&SplitPath::Training.in_artifact(), &table.to_bytes())
 }
 

@@ -31,6 +31,7 @@ mod testing;
 mod tests;
 mod train;
 mod trainer;
+mod transfer;
 mod weights;
 
 use engine::registry::{AnyStage, Native};

@@ -14,6 +14,8 @@ pub(crate) enum Role {
     Buffer,
     /// Like a parameter, of a layer that no forward pass uses: it stays as it is.
     Idle,
+    /// A parameter that keeps the value it was given.
+    Frozen,
 }
 
 /// One named tensor.
@@ -64,6 +66,22 @@ impl State {
             .filter(|entry| entry.role == Role::Parameter)
             .map(|entry| entry.tensor.shallow_clone())
             .collect()
+    }
+
+    /// Keeps the parameters that a condition holds for, given their position and name, as they are.
+    pub(crate) fn freeze(&mut self, is_frozen: impl Fn(usize, &str) -> bool) -> usize {
+        let parameters = self
+            .entries
+            .iter_mut()
+            .filter(|e| e.role == Role::Parameter);
+        let mut count = 0;
+        for (position, entry) in parameters.enumerate() {
+            if is_frozen(position, &entry.name) {
+                entry.role = Role::Frozen;
+                count += 1;
+            }
+        }
+        count
     }
 
     /// Asks autograd to follow the parameters.

@@ -29,6 +29,7 @@ use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::objective;
 use crate::trainer::{EarlyStopping, Fitted, Length, Rates, Schedule, Trainer};
+use crate::transfer::Source;
 use crate::weights;
 
 impl Run for Implemented<Train> {
@@ -37,7 +38,12 @@ impl Run for Implemented<Train> {
         if params.deterministic {
             session.require_deterministic()?;
         }
-        let data = Data::read(params, context)?;
+        let source = match context.optional_input("source") {
+            None => None,
+            Some(input) => Some(Source::open(input, params, context)?),
+        };
+        let seen = source.as_ref().and_then(|source| source.seen.clone());
+        let data = Data::read(params, seen, context)?;
         let transforms = Transforms {
             normalize: params.normalize,
             size_reduction: params
@@ -62,7 +68,12 @@ impl Run for Implemented<Train> {
         let stream = context.stream();
         let drawn = stream.child("weights").seed();
         session.seed(params.weights_seed.map_or(drawn, u64::from));
-        let network = networks::build(&spec, &session)?;
+        let mut network = networks::build(&spec, &session)?;
+        if let Some(source) = &source {
+            let count = source.apply(network.as_ref())?;
+            context.info(format!("starting from {count} tensors of another training"));
+        }
+        freeze(params, source.is_some(), network.as_mut(), context)?;
         let criterion = criterion(params, &spec, &data, &session)?;
         let trainer = Trainer {
             context,
@@ -94,7 +105,12 @@ impl Run for Implemented<Train> {
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
         write_definition(output, params, &data, &spec, network.as_ref())?;
-        write_history(output, &objective.columns(), &fitted.history)?;
+        let batches = train
+            .cohort
+            .samples
+            .len()
+            .div_ceil(params.batch_size as usize);
+        write_history(output, &objective.columns(), &fitted.history, batches)?;
         let leakage = data.certificate.watermark();
         let leakage = leakage.as_deref();
         if params.save_all_models {
@@ -113,12 +129,18 @@ struct Data {
     diagnoses: Vec<String>,
     /// How the images were extracted.
     extraction: serde_json::Map<String, serde_json::Value>,
+    /// Whom the weights that it starts from have seen.
+    source: Option<Group>,
     /// How training and validation were compared.
     certificate: Certificate,
 }
 
 impl Data {
-    fn read(params: &TrainParams, context: &Context) -> Result<Self, StageError> {
+    fn read(
+        params: &TrainParams,
+        source: Option<Group>,
+        context: &Context,
+    ) -> Result<Self, StageError> {
         let images = Images::open(context.input("images")?)?;
         let splits = context.input("splits")?;
         let (train, validation) = params.tables();
@@ -154,6 +176,7 @@ impl Data {
             code,
             diagnoses: diagnoses.into_iter().collect(),
             extraction: images.extraction.record,
+            source,
             certificate: Certificate::default(),
         };
         let allowed = Allowed {
@@ -162,9 +185,53 @@ impl Data {
         let (train, validation) = (&data.train.group, &data.validation.group);
         let mut certificate = Certificate::default();
         separate(train, validation, allowed, &mut certificate, context)?;
+        if let Some(source) = &data.source {
+            separate(source, validation, allowed, &mut certificate, context)?;
+        }
         data.certificate = certificate;
         Ok(data)
     }
+}
+
+/// Keeps the parameters that are not to be fitted as they are.
+fn freeze(
+    params: &TrainParams,
+    is_transferred: bool,
+    network: &mut dyn Network,
+    context: &Context,
+) -> Result<(), StageError> {
+    let state = network.state_mut();
+    let all = state.parameters().len();
+    // Two tensors a layer, from the end, as ClinicaDL 1.6.1 counts them.
+    let unfrozen = 2 * params.nb_unfrozen_layer as usize;
+    let frozen = if is_transferred && unfrozen > 0 {
+        state.freeze(|position, _| position + unfrozen < all)
+    } else {
+        for name in &params.frozen {
+            let names = state.entries().iter().map(|entry| entry.name.as_str());
+            if !names.clone().any(|known| is_below(known, name)) {
+                let last = names.last().unwrap_or_default();
+                let message = format!("`frozen`: the network has no `{name}`");
+                let hint = format!("its parameters have names such as `{last}`");
+                return Err(StageError::new(message).hint(hint));
+            }
+        }
+        let is_frozen = |name: &str| params.frozen.iter().any(|frozen| is_below(name, frozen));
+        state.freeze(|_, name| is_frozen(name))
+    };
+    if frozen == all {
+        return Err(StageError::new("`frozen`: no parameter is left to fit"));
+    }
+    if frozen > 0 {
+        context.info(format!("{frozen} of {all} parameters are frozen"));
+    }
+    Ok(())
+}
+
+/// Whether a name is another one, or below it.
+fn is_below(name: &str, above: &str) -> bool {
+    let rest = name.strip_prefix(above);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || above.ends_with('.'))
 }
 
 /// The loss with its weights.
@@ -311,7 +378,9 @@ fn write_definition(
     let information = format!("- Model :\t{}\n", network.describe());
     output.write(INFORMATION_LOG, information.as_bytes())?;
     write_seen(output, &data.train, &data.validation)?;
-    let seen = Group::seen(&[&data.train.group, &data.validation.group])?;
+    let mut groups = vec![&data.train.group, &data.validation.group];
+    groups.extend(&data.source);
+    let seen = Group::seen(&groups)?;
     output.write(SEEN, &seen)?;
     data.certificate.write(output, "training")?;
     write_data(output, TRAIN, &data.train, params.learnt())?;

@@ -6,4 +6,5 @@ mod leakage;
 mod quality;
 mod tasks;
 mod train;
+mod transfer;
 mod world;

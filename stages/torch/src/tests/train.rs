@@ -28,6 +28,8 @@ fn a_model_has_every_file_of_a_maps() {
         "leakage/training.json".to_owned(),
         "maps.json".to_owned(),
         "training_logs/training.tsv".to_owned(),
+        "training_logs/tensorboard/train/events.out.tfevents.0.clinicadl".to_owned(),
+        "training_logs/tensorboard/validation/events.out.tfevents.0.clinicadl".to_owned(),
     ];
     for metric in ["BA", "loss"] {
         for name in ["pth.tar", "safetensors"] {
