@@ -1,13 +1,15 @@
-//! Checkpoints: after each epoch, everything that the following epochs depend on.
+//! Checkpoints: after each epoch, and where a training is asked to stop, everything that what follows
+//! depends on.
 //!
 //! ```text
-//! <scratch>/state.json                    the finished epochs and what they found; written last
-//!           weights-<epoch>.safetensors   of the last epoch, and of each best one
-//!           optimizer-<epoch>.safetensors of the last epoch
+//! <scratch>/state.json                   how far the training is, and what it found; written last
+//!           previous.json                the same of the checkpoint before
+//!           weights-<mark>.safetensors   of both, and of each best epoch
+//!           optimizer-<mark>.safetensors of both
 //! ```
 //!
-//! Each file appears by one rename, and `state.json` names the epoch of the others: a crash at any
-//! instant leaves the previous checkpoint or the new one. Files that it does not name are removed.
+//! Each file appears by one rename, and a state names the marks of its files: a crash at any instant
+//! leaves the checkpoint before or the new one. Files that neither state names are removed.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,10 +17,11 @@ use std::path::{Path, PathBuf};
 use engine::StageError;
 use engine::store::write_atomically;
 use maps::weights::{Weights, read_safetensors, write_safetensors};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 const STATE: &str = "state.json";
+const PREVIOUS: &str = "previous.json";
 
 /// The checkpoints of one training.
 #[derive(Debug, Clone)]
@@ -26,8 +29,36 @@ pub(crate) struct Checkpoints {
     folder: PathBuf,
 }
 
+/// A moment of a training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    /// Number of the epoch, from 0.
+    pub(crate) epoch: u32,
+    /// Batches of it that are done; `None` at its end.
+    pub(crate) batches: Option<usize>,
+}
+
+impl Mark {
+    /// The end of an epoch.
+    pub(crate) fn end_of(epoch: u32) -> Self {
+        Self {
+            epoch,
+            batches: None,
+        }
+    }
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.batches {
+            None => write!(f, "{}", self.epoch),
+            Some(batches) => write!(f, "{}+{batches}", self.epoch),
+        }
+    }
+}
+
 /// What a file of tensors holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Part {
     Weights,
     Optimizer,
@@ -40,49 +71,54 @@ impl Checkpoints {
         }
     }
 
-    /// The state written last, if there is one of this format.
-    ///
-    /// A damaged file counts as none: the training then starts again.
-    pub(crate) fn state<S: DeserializeOwned>(&self) -> Option<S> {
-        let text = std::fs::read(self.folder.join(STATE)).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// The states that are there and of this format, the last one first.
+    pub(crate) fn states<S: DeserializeOwned>(&self) -> Vec<S> {
+        let read = |name: &&str| {
+            let text = std::fs::read(self.folder.join(name)).ok()?;
+            serde_json::from_slice(&text).ok()
+        };
+        [STATE, PREVIOUS].iter().filter_map(read).collect()
     }
 
-    /// Makes an epoch the last one. Its tensors must be written.
+    /// Makes a moment the last one. Its tensors must be written.
     ///
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn commit<S: Serialize>(&self, state: &S) -> Result<(), StageError> {
         let bytes = serde_json::to_vec(state).map_err(StageError::internal)?;
+        let last = self.folder.join(STATE);
+        if let Ok(before) = std::fs::read(&last) {
+            self.write(PREVIOUS, &before)?;
+        }
         self.write(STATE, &bytes)
     }
 
-    /// Writes tensors of an epoch.
+    /// Writes tensors of a moment.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn save(&self, part: Part, epoch: u32, tensors: &Weights) -> Result<(), StageError> {
+    pub(crate) fn save(&self, part: Part, mark: Mark, tensors: &Weights) -> Result<(), StageError> {
         let bytes = write_safetensors(tensors).map_err(StageError::internal)?;
-        self.write(&file_name(part, epoch), &bytes)
+        self.write(&file_name(part, mark), &bytes)
     }
 
-    /// Reads tensors of an epoch.
+    /// Reads tensors of a moment.
     ///
     /// # Errors
     /// The file is missing or damaged.
-    pub(crate) fn load(&self, part: Part, epoch: u32) -> Result<Weights, StageError> {
-        let path = self.folder.join(file_name(part, epoch));
+    pub(crate) fn load(&self, part: Part, mark: Mark) -> Result<Weights, StageError> {
+        let path = self.folder.join(file_name(part, mark));
         let bytes = std::fs::read(&path).map_err(|e| StageError::io("read", &path, &e))?;
         read_safetensors(&bytes)
             .map_err(|e| StageError::new(format!("checkpoint `{}`: {e}", path.display())))
     }
 
-    /// Removes every file but the state and the given ones.
-    pub(crate) fn keep_only(&self, kept: &[(Part, u32)]) {
+    /// Removes every file but the states and the given ones.
+    pub(crate) fn keep_only(&self, kept: &[(Part, Mark)]) {
         let names: BTreeSet<String> = kept
             .iter()
-            .map(|&(part, epoch)| file_name(part, epoch))
-            .chain([STATE.to_owned()])
+            .map(|&(part, mark)| file_name(part, mark))
+            .chain([STATE, PREVIOUS].map(str::to_owned))
             .collect();
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             return;
@@ -102,9 +138,9 @@ impl Checkpoints {
     }
 }
 
-fn file_name(part: Part, epoch: u32) -> String {
+fn file_name(part: Part, mark: Mark) -> String {
     match part {
-        Part::Weights => format!("weights-{epoch}.safetensors"),
-        Part::Optimizer => format!("optimizer-{epoch}.safetensors"),
+        Part::Weights => format!("weights-{mark}.safetensors"),
+        Part::Optimizer => format!("optimizer-{mark}.safetensors"),
     }
 }

@@ -16,7 +16,7 @@ use stages::table::Table;
 use tch::Tensor;
 
 use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
-use crate::checkpoint::{Checkpoints, Part};
+use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
@@ -411,7 +411,7 @@ fn checkpoint(
     checkpoints: &Checkpoints,
     epoch: u32,
 ) -> Result<Checkpoint, StageError> {
-    let stored = checkpoints.load(Part::Weights, epoch)?;
+    let stored = checkpoints.load(Part::Weights, Mark::end_of(epoch))?;
     weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")?;
     Ok(Checkpoint {
         model: weights::state_dict(trainer.network.state())?,

@@ -132,31 +132,80 @@ fn an_interrupted_training_goes_on_to_the_bytes_of_an_uninterrupted_one() {
 }
 
 #[test]
-fn a_damaged_checkpoint_starts_the_training_again() {
+fn fifty_stops_at_any_batch_change_nothing() {
     let world = World::new();
-    let whole = world.train("whole", json!({})).unwrap();
-    let stop = |event: &StageEvent| matches!(event, StageEvent::Progress { detail, .. } if detail.starts_with("epoch 3/3, loss"));
-    drop(world.train_until("damaged", json!({}), &stop));
-    let mut damaged = 0;
-    let mut folders = vec![world.path("stores/damaged")];
+    let changes = json!({
+        "epochs": 5, "batch_size": 2, "accumulation_steps": 2, "evaluation_steps": 2,
+        "network": { "dropout": 0.3 }, "patience": 4, "warmup_epochs": 1,
+        "scheduler": { "name": "cosine" }, "gradient_clipping": 1.0,
+        "optimizer": { "name": "NAdam", "learning_rate": 1e-3 },
+    });
+    let whole = world.train("whole", changes.clone()).unwrap();
+    let (mut stops, mut midway) = (0_usize, 0);
+    for store in 0..10 {
+        let store = format!("stopped {store}");
+        for _ in 0..5 {
+            stops += 1;
+            // After some batches of its own; groups of two are finished first.
+            let after = 1 + stops * 7 % 6;
+            let seen = std::sync::atomic::AtomicUsize::new(0);
+            let stop = |event: &StageEvent| {
+                matches!(event, StageEvent::Progress { detail, .. } if detail.contains(", loss "))
+                    && seen.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1 == after
+            };
+            match world.train_until(&store, changes.clone(), &stop) {
+                Err(error) => assert_eq!(error.kind, FailureKind::Cancelled),
+                Ok(done) => assert_eq!(done.input.digest, whole.input.digest),
+            }
+        }
+        let resumed = world.train(&store, changes.clone()).unwrap();
+        midway += usize::from(resumed.events.iter().any(
+            |event| matches!(event, StageEvent::Info { message } if message.contains(" batches")),
+        ));
+        assert_eq!(resumed.input.digest, whole.input.digest, "{store}");
+    }
+    assert!(midway > 0, "some went on within an epoch");
+}
+
+/// Spoils files of a store whose names start like this; how many.
+fn spoil(world: &World, store: &str, start: &str, is_spoilt: impl Fn(&str) -> bool) -> usize {
+    let mut spoilt = 0;
+    let mut folders = vec![world.path(&format!("stores/{store}"))];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
             if entry.path().is_dir() {
                 folders.push(entry.path());
-            } else if entry.file_name().to_string_lossy().starts_with("weights-") {
-                std::fs::write(entry.path(), b"{}").unwrap();
-                damaged += 1;
+            } else if name.starts_with(start) && is_spoilt(&name) {
+                let bytes = std::fs::read(entry.path()).unwrap();
+                std::fs::write(entry.path(), &bytes[..bytes.len() / 2]).unwrap();
+                spoilt += 1;
             }
         }
     }
-    assert!(damaged > 0);
-    let again = world.train("damaged", json!({})).unwrap();
-    assert!(
-        again.warnings()[0].starts_with("starting again"),
-        "{:?}",
-        again.warnings()
-    );
-    assert_eq!(again.input.digest, whole.input.digest);
+    spoilt
+}
+
+#[test]
+fn a_truncated_checkpoint_gives_way_to_the_one_before() {
+    let world = World::new();
+    let whole = world.train("whole", json!({})).unwrap();
+    let stop = |event: &StageEvent| matches!(event, StageEvent::Progress { detail, .. } if detail.starts_with("epoch 3/3, loss"));
+    for (what, expected) in [("optimizer-1", "going on after"), ("", "")] {
+        let store = format!("spoilt {what}");
+        drop(world.train_until(&store, json!({}), &stop));
+        // The last one is within the third epoch, the one before at the end of the second.
+        let last = |name: &str| what.is_empty() || name.contains('+');
+        assert!(spoil(&world, &store, "optimizer-", last) > 0);
+        let again = world.train(&store, json!({})).unwrap();
+        let told = again.warnings();
+        assert!(told[0].starts_with("a checkpoint is damaged"), "{told:?}");
+        let went_on = again.events.iter().any(|event| {
+            matches!(event, StageEvent::Info { message } if message.starts_with("going on after"))
+        });
+        assert_eq!(went_on, !expected.is_empty());
+        assert_eq!(again.input.digest, whole.input.digest);
+    }
 }
 
 #[test]

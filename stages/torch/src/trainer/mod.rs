@@ -1,7 +1,8 @@
 //! The training loop.
 //!
-//! Every epoch starts from what the last one left and from random streams of its own, and ends with a
-//! checkpoint: a training that was interrupted goes on to the same bytes.
+//! Every batch starts from what the last one left and from random streams of its own. A checkpoint is
+//! written at the end of each epoch, and where the training is asked to stop: one that was interrupted
+//! goes on to the same bytes.
 //!
 //! # Source
 //! The loop of ClinicaDL 1.6.1 (`maps_manager.py`), with these deviations: the loss is the mean over
@@ -91,7 +92,7 @@ impl Trainer<'_> {
             None => self.start(&optimizer),
         };
         while progress.epochs < self.schedule.epochs && !progress.is_stopped {
-            self.run_epoch(&mut progress, &mut optimizer)?;
+            self.run_epoch(&mut progress, &mut optimizer, checkpoints)?;
             self.save(&mut progress, &optimizer, checkpoints)?;
         }
         let best = progress
@@ -112,17 +113,33 @@ impl Trainer<'_> {
         &self,
         progress: &mut Progress,
         optimizer: &mut Optimizer,
+        checkpoints: &Checkpoints,
     ) -> Result<(), StageError> {
         let epoch = progress.epochs;
-        // Dropout of an epoch depends on nothing that was drawn before it.
-        self.session
-            .seed(self.context.stream().child("epoch").child(epoch).seed());
+        let stream = self.context.stream().child("epoch").child(epoch);
         let order = self.sampler.order(&self.train.cohort.strata(), epoch)?;
         let n_batches = order.len().div_ceil(self.batches.size);
         let mut accumulated = Accumulated::default();
-        self.train.for_each_batch(&order, self.batches, |batch| {
-            self.context.check_cancelled()?;
+        if std::mem::take(&mut progress.is_evaluating) {
+            progress
+                .history
+                .push(self.look(epoch, progress.batches - 1)?.0);
+        }
+        let done = progress.batches;
+        let rest = &order[(done * self.batches.size).min(order.len())..];
+        self.train.for_each_batch(rest, self.batches, |mut batch| {
+            batch.index += done;
             let index = batch.index;
+            // What is left of a group of accumulated batches is small.
+            if self.context.is_cancelled() && accumulated.is_empty() {
+                if index > done {
+                    progress.batches = index;
+                    self.save(progress, optimizer, checkpoints)?;
+                }
+                return Err(StageError::cancelled());
+            }
+            // Dropout of a batch depends on nothing that was drawn before it.
+            self.session.seed(stream.child("batch").child(index).seed());
             let steps = self.schedule.accumulation_steps;
             let group = group_size(index, order.len(), self.batches.size, steps);
             let loss = self.accumulate(&batch, group, &mut accumulated)?;
@@ -141,11 +158,16 @@ impl Trainer<'_> {
             self.tell_batch(epoch, index, n_batches, loss);
             let steps = self.schedule.evaluation_steps;
             if is_update && !is_last && steps > 0 && (index + 1) % steps == 0 {
-                progress.history.push(self.look(epoch, index)?.0);
+                progress.batches = index + 1;
+                progress.is_evaluating = true;
+                let (row, _) = self.look_or_save(progress, optimizer, checkpoints)?;
+                progress.history.push(row);
+                progress.is_evaluating = false;
             }
             Ok(())
         })?;
-        let (row, validation) = self.look(epoch, n_batches - 1)?;
+        progress.batches = n_batches;
+        let (row, validation) = self.look_or_save(progress, optimizer, checkpoints)?;
         self.tell_epoch(&row, n_batches);
         progress.history.push(row);
         progress.best.note(epoch, &validation);
@@ -159,6 +181,7 @@ impl Trainer<'_> {
                 .info(format!("stopped early after epoch {reached}"));
         }
         progress.epochs += 1;
+        progress.batches = 0;
         Ok(())
     }
 
@@ -200,6 +223,20 @@ impl Trainer<'_> {
             criterion: Some(self.criterion),
             batches: self.batches,
         }
+    }
+
+    /// Evaluates both sets after the last batch; if that is interrupted, the batches are not lost.
+    fn look_or_save(
+        &self,
+        progress: &mut Progress,
+        optimizer: &Optimizer,
+        checkpoints: &Checkpoints,
+    ) -> Result<(HistoryRow, Values), StageError> {
+        let looked = self.look(progress.epochs, progress.batches - 1);
+        if looked.is_err() && self.context.is_cancelled() {
+            self.save(progress, optimizer, checkpoints)?;
+        }
+        looked
     }
 
     /// Evaluates both sets: a row of the history, and the values on the validation set.
@@ -255,6 +292,10 @@ impl Accumulated {
             }
         }
         Ok(())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     fn take(&mut self) -> Vec<Tensor> {

@@ -7,13 +7,13 @@ use super::best::BestEpochs;
 use super::exact::Exact;
 use super::schedule::Plateau;
 use super::{EarlyStopping, Trainer};
-use crate::checkpoint::{Checkpoints, Part};
+use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::evaluation::Values;
 use crate::optimizers::{Memory, Optimizer};
 use crate::weights;
 
 /// Raised when the state of a checkpoint means something else.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Metrics at one moment of the training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,12 @@ pub(super) struct Progress {
     format: u32,
     /// Finished epochs.
     pub(super) epochs: u32,
+    /// Finished batches of the epoch that runs.
+    pub(super) batches: usize,
+    /// Whether an evaluation comes before the next batch.
+    pub(super) is_evaluating: bool,
+    /// The files of tensors that belong to it.
+    files: Vec<(Part, Mark)>,
     pub(super) is_stopped: bool,
     pub(super) optimizer: Memory,
     pub(super) stopping: EarlyStopping,
@@ -46,6 +52,9 @@ impl Trainer<'_> {
         Progress {
             format: FORMAT,
             epochs: 0,
+            batches: 0,
+            is_evaluating: false,
+            files: Vec::new(),
             is_stopped: false,
             optimizer: optimizer.memory().clone(),
             stopping: self.schedule.stopping.clone(),
@@ -61,58 +70,78 @@ impl Trainer<'_> {
         optimizer: &mut Optimizer,
         checkpoints: &Checkpoints,
     ) -> Result<Option<Progress>, StageError> {
-        let Some(progress) = checkpoints.state::<Progress>() else {
-            return Ok(None);
-        };
-        let last = progress.epochs.checked_sub(1);
-        let Some(last) = last.filter(|_| progress.format == FORMAT) else {
-            return Ok(None);
-        };
-        let read = || {
-            let network = checkpoints.load(Part::Weights, last)?;
-            let memory = checkpoints.load(Part::Optimizer, last)?;
-            for epoch in progress.best.iter().filter_map(|(_, epoch)| epoch) {
-                drop(checkpoints.load(Part::Weights, epoch)?);
+        for progress in checkpoints.states::<Progress>() {
+            if progress.format != FORMAT {
+                continue;
             }
-            Ok((network, memory))
-        };
-        let (network, memory) = match read() {
-            Ok(tensors) => tensors,
-            Err(StageError { message, .. }) => {
-                self.context.warn(format!("starting again: {message}"));
-                return Ok(None);
-            }
-        };
-        weights::load_state_dict(self.network.state(), &network, "checkpoint")?;
-        weights::load(optimizer.tensors(), &memory, "checkpoint")?;
-        optimizer.restore(progress.optimizer.clone());
-        let epochs = progress.epochs;
-        self.context.info(format!("going on after epoch {epochs}"));
-        Ok(Some(progress))
+            let mark = progress.mark();
+            let read = || {
+                let network = checkpoints.load(Part::Weights, mark)?;
+                let memory = checkpoints.load(Part::Optimizer, mark)?;
+                for epoch in progress.best.iter().filter_map(|(_, epoch)| epoch) {
+                    drop(checkpoints.load(Part::Weights, Mark::end_of(epoch))?);
+                }
+                Ok((network, memory))
+            };
+            let (network, memory) = match read() {
+                Ok(tensors) => tensors,
+                Err(StageError { message, .. }) => {
+                    self.context
+                        .warn(format!("a checkpoint is damaged: {message}"));
+                    continue;
+                }
+            };
+            weights::load_state_dict(self.network.state(), &network, "checkpoint")?;
+            weights::load(optimizer.tensors(), &memory, "checkpoint")?;
+            optimizer.restore(progress.optimizer.clone());
+            let (epochs, batches) = (progress.epochs, progress.batches);
+            self.context.info(match batches {
+                0 => format!("going on after epoch {epochs}"),
+                _ => format!("going on after epoch {epochs} and {batches} batches"),
+            });
+            return Ok(Some(progress));
+        }
+        Ok(None)
     }
 
-    /// Writes a checkpoint of the epoch that has just ended.
+    /// Writes a checkpoint of this moment.
     pub(super) fn save(
         &self,
         progress: &mut Progress,
         optimizer: &Optimizer,
         checkpoints: &Checkpoints,
     ) -> Result<(), StageError> {
-        let last = progress.epochs - 1;
+        let mark = progress.mark();
         progress.optimizer = optimizer.memory().clone();
-        let network = weights::state_dict(self.network.state())?;
-        checkpoints.save(Part::Weights, last, &network)?;
-        let memory = weights::export(optimizer.tensors())?;
-        checkpoints.save(Part::Optimizer, last, &memory)?;
-        checkpoints.commit(progress)?;
-        let mut kept = vec![(Part::Weights, last), (Part::Optimizer, last)];
+        let mut files = vec![(Part::Weights, mark), (Part::Optimizer, mark)];
         let best = progress.best.iter().filter_map(|(_, epoch)| epoch);
-        kept.extend(best.map(|epoch| (Part::Weights, epoch)));
+        files.extend(best.map(|epoch| (Part::Weights, Mark::end_of(epoch))));
         if self.schedule.save_all {
-            kept.extend((0..last).map(|epoch| (Part::Weights, epoch)));
+            let all = (0..progress.epochs).map(Mark::end_of);
+            files.extend(all.map(|mark| (Part::Weights, mark)));
         }
-        checkpoints.keep_only(&kept);
+        let before = std::mem::replace(&mut progress.files, files);
+        let network = weights::state_dict(self.network.state())?;
+        checkpoints.save(Part::Weights, mark, &network)?;
+        let memory = weights::export(optimizer.tensors())?;
+        checkpoints.save(Part::Optimizer, mark, &memory)?;
+        checkpoints.commit(progress)?;
+        let both: Vec<(Part, Mark)> = progress.files.iter().chain(&before).copied().collect();
+        checkpoints.keep_only(&both);
         Ok(())
+    }
+}
+
+impl Progress {
+    /// The last moment; there is one after the first batch.
+    fn mark(&self) -> Mark {
+        match self.batches {
+            0 => Mark::end_of(self.epochs.saturating_sub(1)),
+            batches => Mark {
+                epoch: self.epochs,
+                batches: Some(batches),
+            },
+        }
     }
 }
 
