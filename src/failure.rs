@@ -40,6 +40,8 @@ pub(crate) enum Code {
     NotReproducible = 44,
     /// A bug of this program.
     Internal = 70,
+    /// Stopped by a cluster that wants its machine back.
+    Preempted = 75,
     /// Interrupted.
     Interrupted = 130,
 }
@@ -68,6 +70,7 @@ Exit codes:
    43  `verify`: this machine computes with another numerics class than the lock's
    44  `verify`: a stage is not reproducible
    70  a bug of this program
+   75  stopped by SIGTERM or SIGUSR1: run again to go on
   130  interrupted";
 
 /// Why a command failed.

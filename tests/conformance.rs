@@ -390,11 +390,20 @@ fn sigint_to_the_engine_only() {
 }
 
 #[test]
+fn sigusr1_of_a_cluster() {
+    let project = waiting();
+    let mut engine = start(&project);
+    signal(&engine.id().to_string(), "-USR1");
+    assert_eq!(engine.wait().unwrap().code(), Some(75));
+    goes_on(&project);
+}
+
+#[test]
 fn sigterm() {
     let project = waiting();
     let mut engine = start(&project);
     signal(&engine.id().to_string(), "-TERM");
-    assert_eq!(engine.wait().unwrap().code(), Some(130));
+    assert_eq!(engine.wait().unwrap().code(), Some(75));
     goes_on(&project);
 }
 

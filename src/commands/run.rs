@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use ::maps::Maps;
@@ -24,6 +25,9 @@ use super::results::LockFile;
 use super::settled::{question, recalled};
 use super::status::text_of_done;
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of, warn};
 use crate::progress::Progress;
@@ -229,14 +233,27 @@ pub(super) fn execute(
     report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
 }
 
+/// Whether a cluster took the machine away: SIGTERM or SIGUSR1.
+static PREEMPTED: AtomicBool = AtomicBool::new(false);
+
 /// The wish to stop, of all runs of this process.
 fn interrupt() -> Interrupt {
     static INTERRUPT: OnceLock<Interrupt> = OnceLock::new();
     let interrupt = INTERRUPT.get_or_init(|| {
         let interrupt = Interrupt::default();
         let asked = interrupt.clone();
-        if let Err(error) = ctrlc::set_handler(move || asked.ask()) {
-            tracing::debug!(%error, "no handler for Ctrl-C");
+        match Signals::new([SIGINT, SIGHUP, SIGTERM, SIGUSR1]) {
+            Ok(mut signals) => {
+                std::thread::spawn(move || {
+                    for signal in &mut signals {
+                        if matches!(signal, SIGTERM | SIGUSR1) {
+                            PREEMPTED.store(true, Ordering::Relaxed);
+                        }
+                        asked.ask();
+                    }
+                });
+            }
+            Err(error) => tracing::debug!(%error, "no handler for signals"),
         }
         interrupt
     });
@@ -268,8 +285,11 @@ pub(super) fn finished(report: &RunReport) -> Result<(), Failure> {
             "interrupted after {done} of {} actions",
             report.actions.len()
         );
-        return Err(Failure::new(Code::Interrupted, message)
-            .hint("run again to go on from what is finished"));
+        let code = match PREEMPTED.load(Ordering::Relaxed) {
+            true => Code::Preempted,
+            false => Code::Interrupted,
+        };
+        return Err(Failure::new(code, message).hint("run again to go on from what is finished"));
     }
     Ok(())
 }

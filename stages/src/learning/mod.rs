@@ -6,6 +6,7 @@
 pub mod interpret;
 pub mod names;
 pub mod networks;
+pub mod optimizers;
 pub mod options;
 pub mod predict;
 pub mod schedulers;

@@ -39,32 +39,6 @@ names! {
 }
 
 names! {
-    /// Optimizers, with the defaults of PyTorch apart from learning rate and weight decay.
-    OptimizerName {
-        /// Average of the weights over the steps of a stochastic gradient descent.
-        Asgd = "ASGD",
-        /// Adaptive learning rate without a global one.
-        Adadelta = "Adadelta",
-        /// Per-weight learning rates from accumulated squared gradients.
-        Adagrad = "Adagrad",
-        /// Adaptive moments, weight decay added to the gradient.
-        Adam = "Adam",
-        /// Adaptive moments, decoupled weight decay.
-        AdamW = "AdamW",
-        /// Adam with the infinity norm.
-        Adamax = "Adamax",
-        /// Adam with Nesterov momentum.
-        NAdam = "NAdam",
-        /// Adam with a rectified variance.
-        RAdam = "RAdam",
-        /// Gradients divided by a running root mean square.
-        RmsProp = "RMSprop",
-        /// Stochastic gradient descent without momentum.
-        Sgd = "SGD",
-    }
-}
-
-names! {
     /// Losses.
     LossName {
         /// Classification: cross-entropy of the softmax.

@@ -136,6 +136,15 @@ impl<K: Kind> Named<K> {
         Err(vec![ParamIssue::new("name", message)])
     }
 
+    /// An option that is a number; not one where it is wrong.
+    pub(super) fn number(&self, option: &str) -> f64 {
+        let complete = self.complete().unwrap_or_default();
+        complete
+            .get(option)
+            .and_then(Value::as_f64)
+            .unwrap_or(f64::NAN)
+    }
+
     /// Its options as their own type; those that are wrong have their default.
     pub fn options<O: NamedOptions>(&self) -> O {
         serde_json::from_value(Value::Object(self.options.clone())).unwrap_or_default()

@@ -6,27 +6,14 @@ use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::names::{LossName, OptimizerName, Precision, SamplerName, Task};
+use super::names::{LossName, Precision, SamplerName, Task};
 use super::networks::{NETWORKS, NetworkParams, declared};
+use super::optimizers::OptimizerParams;
 use super::schedulers::SchedulerParams;
 use super::{
     check_selection_metrics, inside_split, selection_column, selects_model_file,
     selects_tensor_file,
 };
-
-engine::params! {
-    /// The optimizer and its two free parameters; the others are PyTorch's defaults.
-    pub struct OptimizerParams {
-        /// Update rule. Default `Adam`.
-        semantic name: OptimizerName = OptimizerName::Adam,
-        /// Step size, above 0. Default 1e-4.
-        #[schemars(range(min = 0.0))]
-        semantic learning_rate: f64 = 1e-4,
-        /// Pull of the weights towards zero, at least 0. Default 1e-4.
-        #[schemars(range(min = 0.0))]
-        semantic weight_decay: f64 = 1e-4,
-    }
-}
 
 engine::params! {
     /// Parameters of `train`.
@@ -206,15 +193,10 @@ impl Stage for Train {
         for issue in params.network.problems() {
             refuse(&format!("network.{}", issue.field), issue.message);
         }
-        let rate = params.optimizer.learning_rate;
-        if !(rate > 0.0 && rate.is_finite()) {
-            refuse(
-                "optimizer.learning_rate",
-                format!("expected a number above 0, got {rate}"),
-            );
+        for issue in params.optimizer.problems() {
+            refuse(&format!("optimizer.{}", issue.field), issue.message);
         }
         for (field, value) in [
-            ("optimizer.weight_decay", params.optimizer.weight_decay),
             ("gradient_clipping", params.gradient_clipping),
             ("tolerance", params.tolerance),
         ] {

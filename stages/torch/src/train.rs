@@ -95,12 +95,7 @@ impl Run for Implemented<Train> {
             },
             schedule: schedule(params, train.cohort.samples.len())?,
         };
-        let optimizer = Optimizer::new(
-            params.optimizer.name,
-            params.optimizer.learning_rate,
-            params.optimizer.weight_decay,
-            network.state().parameters(),
-        )?;
+        let optimizer = Optimizer::new(&params.optimizer, network.state().parameters())?;
         let checkpoints = Checkpoints::new(context.scratch()?);
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
@@ -208,9 +203,9 @@ fn freeze(
         state.freeze(|position, _| position + unfrozen < all)
     } else {
         for name in &params.frozen {
-            let names = state.entries().iter().map(|entry| entry.name.as_str());
+            let mut names = state.entries().iter().map(|entry| entry.name.as_str());
             if !names.clone().any(|known| is_below(known, name)) {
-                let last = names.last().unwrap_or_default();
+                let last = names.next_back().unwrap_or_default();
                 let message = format!("`frozen`: the network has no `{name}`");
                 let hint = format!("its parameters have names such as `{last}`");
                 return Err(StageError::new(message).hint(hint));
@@ -304,7 +299,7 @@ fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError>
         true => &plateau,
         false => &params.scheduler,
     };
-    let rates = Rates::new(scheduler, params.optimizer.learning_rate, length)?;
+    let rates = Rates::new(scheduler, params.optimizer.learning_rate(), length)?;
     Ok(Schedule {
         epochs: params.epochs,
         accumulation_steps: params.accumulation_steps.max(1) as usize,
@@ -361,11 +356,11 @@ fn write_definition(
         sampler: params.sampler.name().to_owned(),
         size_reduction: params.size_reduction,
         size_reduction_factor: params.size_reduction_factor,
-        optimizer: params.optimizer.name.name().to_owned(),
+        optimizer: params.optimizer.name.clone(),
         epochs: params.epochs,
-        learning_rate: params.optimizer.learning_rate,
+        learning_rate: params.optimizer.learning_rate(),
         adaptive_learning_rate: params.adaptive_learning_rate || params.scheduler.name == "plateau",
-        weight_decay: params.optimizer.weight_decay,
+        weight_decay: params.optimizer.weight_decay(),
         patience: params.patience,
         tolerance: params.tolerance,
         accumulation_steps: params.accumulation_steps,

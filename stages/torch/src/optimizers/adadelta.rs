@@ -1,24 +1,17 @@
 //! `Adadelta`.
 
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers as options;
 use tch::{TchError, Tensor};
 
 use super::{Rule, Step, add_scaled, average_square};
-
-const RHO: f64 = 0.9;
-const EPSILON: f64 = 1e-6;
 
 /// v ← ρv + (1−ρ)g², δ = √(d + ε)/√(v + ε)·g, d ← ρd + (1−ρ)δ², w ← w − η·δ; ρ = 0.9, ε = 1e-6.
 ///
 /// # Source
 /// Zeiler 2012, arXiv:1212.5701; PyTorch 2.13 `torch.optim.Adadelta`.
-pub(super) struct Adadelta;
+pub(super) struct Adadelta(pub(super) options::Adadelta);
 
 impl Rule for Adadelta {
-    fn name(&self) -> OptimizerName {
-        OptimizerName::Adadelta
-    }
-
     fn slots(&self) -> &'static [&'static str] {
         &["square_avg", "acc_delta"]
     }
@@ -30,12 +23,12 @@ impl Rule for Adadelta {
         gradient: &mut Tensor,
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
-        average_square(&mut slots[0], gradient, RHO)?;
-        let deviation = slots[0].f_add_scalar(EPSILON)?.f_sqrt_()?;
-        let mut delta = slots[1].f_add_scalar(EPSILON)?.f_sqrt_()?;
+        average_square(&mut slots[0], gradient, self.0.rho)?;
+        let deviation = slots[0].f_add_scalar(self.0.eps)?.f_sqrt_()?;
+        let mut delta = slots[1].f_add_scalar(self.0.eps)?.f_sqrt_()?;
         drop(delta.f_divide_(&deviation)?);
         drop(delta.f_multiply_(gradient)?);
-        average_square(&mut slots[1], &delta, RHO)?;
+        average_square(&mut slots[1], &delta, self.0.rho)?;
         add_scaled(parameter, &delta, -step.learning_rate)
     }
 }

@@ -1,6 +1,6 @@
 //! `AdamW`.
 
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers as options;
 use tch::{TchError, Tensor};
 
 use super::{Rule, Step, adam};
@@ -9,13 +9,9 @@ use super::{Rule, Step, adam};
 ///
 /// # Source
 /// Loshchilov and Hutter 2019, arXiv:1711.05101; PyTorch 2.13 `torch.optim.AdamW`.
-pub(super) struct AdamW;
+pub(super) struct AdamW(pub(super) options::Adam);
 
 impl Rule for AdamW {
-    fn name(&self) -> OptimizerName {
-        OptimizerName::AdamW
-    }
-
     fn slots(&self) -> &'static [&'static str] {
         &["exp_avg", "exp_avg_sq"]
     }
@@ -31,6 +27,6 @@ impl Rule for AdamW {
         gradient: &mut Tensor,
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
-        adam::update(step, parameter, gradient, slots)
+        adam::update(&self.0, step, parameter, gradient, slots)
     }
 }

@@ -1,13 +1,9 @@
 //! `ASGD`.
 
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers as options;
 use tch::{TchError, Tensor};
 
 use super::{Rule, Step, add_scaled, average, scale};
-
-const LAMBDA: f64 = 1e-4;
-const ALPHA: f64 = 0.75;
-const START: f64 = 1e6;
 
 /// w ← (1−λη)w − ηg with η = η₀/(1+λη₀t)^α; λ = 1e-4, α = 0.75, averaging from step 10⁶.
 ///
@@ -15,13 +11,9 @@ const START: f64 = 1e6;
 ///
 /// # Source
 /// Polyak and Juditsky 1992, doi:10.1137/0330046; PyTorch 2.13 `torch.optim.ASGD`.
-pub(super) struct Asgd;
+pub(super) struct Asgd(pub(super) options::Asgd);
 
 impl Rule for Asgd {
-    fn name(&self) -> OptimizerName {
-        OptimizerName::Asgd
-    }
-
     fn slots(&self) -> &'static [&'static str] {
         &["ax"]
     }
@@ -33,7 +25,7 @@ impl Rule for Asgd {
 
     fn advance(&self, scalars: &mut [f64], step: f64, learning_rate: f64) {
         scalars[0] = scalars[1];
-        scalars[1] = learning_rate / (1.0 + LAMBDA * learning_rate * step).powf(ALPHA);
+        scalars[1] = learning_rate / (1.0 + self.0.lambd * learning_rate * step).powf(self.0.alpha);
     }
 
     fn update(
@@ -44,9 +36,9 @@ impl Rule for Asgd {
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
         let rate = step.scalars[0];
-        scale(parameter, 1.0 - LAMBDA * rate)?;
+        scale(parameter, 1.0 - self.0.lambd * rate)?;
         add_scaled(parameter, gradient, -rate)?;
-        let weight = 1.0 / (step.number - 1.0 - START).max(1.0);
+        let weight = 1.0 / (step.number - 1.0 - self.0.t0).max(1.0);
         average(&mut slots[0], parameter, 1.0 - weight)
     }
 }

@@ -1,7 +1,6 @@
 //! Optimizers: one update rule per file, and the table [`RULES`].
 //!
-//! The rules are those of `torch.optim` 2.13 with its defaults; learning rate and weight decay are
-//! given. Everything an optimizer remembers between steps is in [`Optimizer::tensors`] and
+//! The rules are those of `torch.optim` 2.13. Everything an optimizer remembers between steps is in [`Optimizer::tensors`] and
 //! [`Memory`], so that a training goes on bit for bit where it stopped.
 
 mod adadelta;
@@ -17,16 +16,13 @@ mod sgd;
 
 use engine::StageError;
 use serde::{Deserialize, Serialize};
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers::OptimizerParams;
 use tch::{TchError, Tensor};
 
 use crate::error::During;
 
 /// How the weights follow from gradients.
-pub(crate) trait Rule: Sync {
-    /// Name in manifests and in `maps.json`.
-    fn name(&self) -> OptimizerName;
-
+pub(crate) trait Rule {
     /// Names of the tensors remembered for each parameter; they start as zeros.
     fn slots(&self) -> &'static [&'static str] {
         &[]
@@ -69,18 +65,28 @@ pub(crate) struct Step<'a> {
     pub(crate) scalars: &'a [f64],
 }
 
-/// Every rule, sorted by name.
-pub(crate) static RULES: &[&dyn Rule] = &[
-    &asgd::Asgd,
-    &adadelta::Adadelta,
-    &adagrad::Adagrad,
-    &adam::Adam,
-    &adamw::AdamW,
-    &adamax::Adamax,
-    &nadam::NAdam,
-    &radam::RAdam,
-    &rmsprop::RmsProp,
-    &sgd::Sgd,
+type Make = fn(&OptimizerParams) -> Box<dyn Rule>;
+
+/// Every rule by its name, in the order of their declaration.
+pub(crate) static RULES: &[(&str, Make)] = &[
+    ("ASGD", |params| Box::new(asgd::Asgd(params.options()))),
+    ("Adadelta", |params| {
+        Box::new(adadelta::Adadelta(params.options()))
+    }),
+    ("Adagrad", |params| {
+        Box::new(adagrad::Adagrad(params.options()))
+    }),
+    ("Adam", |params| Box::new(adam::Adam(params.options()))),
+    ("AdamW", |params| Box::new(adamw::AdamW(params.options()))),
+    ("Adamax", |params| {
+        Box::new(adamax::Adamax(params.options()))
+    }),
+    ("NAdam", |params| Box::new(nadam::NAdam(params.options()))),
+    ("RAdam", |params| Box::new(radam::RAdam(params.options()))),
+    ("RMSprop", |params| {
+        Box::new(rmsprop::RmsProp(params.options()))
+    }),
+    ("SGD", |params| Box::new(sgd::Sgd(params.options()))),
 ];
 
 /// What an optimizer remembers besides tensors.
@@ -93,7 +99,7 @@ pub(crate) struct Memory {
 
 /// A rule at work on the parameters of a network.
 pub(crate) struct Optimizer {
-    rule: &'static dyn Rule,
+    rule: Box<dyn Rule>,
     weight_decay: f64,
     memory: Memory,
     parameters: Vec<Tensor>,
@@ -103,18 +109,17 @@ pub(crate) struct Optimizer {
 impl Optimizer {
     /// An optimizer before its first step.
     pub(crate) fn new(
-        name: OptimizerName,
-        learning_rate: f64,
-        weight_decay: f64,
+        params: &OptimizerParams,
         parameters: Vec<Tensor>,
     ) -> Result<Self, StageError> {
-        let rule = RULES
-            .iter()
-            .copied()
-            .find(|rule| rule.name() == name)
-            .ok_or_else(|| {
-                StageError::internal(format!("optimizer `{}` is not built in", name.name()))
-            })?;
+        let name = params.name.as_str();
+        let make = RULES.iter().find(|(known, _)| *known == name);
+        let Some((_, make)) = make else {
+            let message = format!("optimizer `{name}` is not built in");
+            return Err(StageError::internal(message));
+        };
+        let rule = make(params);
+        let (learning_rate, weight_decay) = (params.learning_rate(), params.weight_decay());
         let slots = parameters
             .iter()
             .map(|parameter| {
@@ -126,13 +131,13 @@ impl Optimizer {
             .collect::<Result<_, TchError>>()
             .during("set up the optimizer")?;
         Ok(Self {
-            rule,
             weight_decay,
             memory: Memory {
                 steps: 0,
                 learning_rate,
                 scalars: rule.initial_scalars(learning_rate),
             },
+            rule,
             parameters,
             slots,
         })

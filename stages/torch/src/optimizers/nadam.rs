@@ -1,13 +1,9 @@
 //! `NAdam`.
 
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers as options;
 use tch::{TchError, Tensor};
 
 use super::{Rule, Step, add_quotient, add_scaled, average, average_square, root, scale};
-
-const BETAS: (f64, f64) = (0.9, 0.999);
-const EPSILON: f64 = 1e-8;
-const MOMENTUM_DECAY: f64 = 4e-3;
 
 /// Adam with Nesterov momentum; β = (0.9, 0.999), ε = 1e-8, momentum decay 4e-3.
 ///
@@ -16,17 +12,15 @@ const MOMENTUM_DECAY: f64 = 4e-3;
 ///
 /// # Source
 /// Dozat 2016, "Incorporating Nesterov momentum into Adam"; PyTorch 2.13 `torch.optim.NAdam`.
-pub(super) struct NAdam;
+pub(super) struct NAdam(pub(super) options::NAdam);
 
-fn momentum(step: f64) -> f64 {
-    BETAS.0 * (1.0 - 0.5 * 0.96_f64.powf(step * MOMENTUM_DECAY))
+impl NAdam {
+    fn momentum(&self, step: f64) -> f64 {
+        self.0.beta1 * (1.0 - 0.5 * 0.96_f64.powf(step * self.0.momentum_decay))
+    }
 }
 
 impl Rule for NAdam {
-    fn name(&self) -> OptimizerName {
-        OptimizerName::NAdam
-    }
-
     fn slots(&self) -> &'static [&'static str] {
         &["exp_avg", "exp_avg_sq"]
     }
@@ -36,7 +30,7 @@ impl Rule for NAdam {
     }
 
     fn advance(&self, scalars: &mut [f64], step: f64, _: f64) {
-        scalars[0] *= momentum(step);
+        scalars[0] *= self.momentum(step);
     }
 
     fn update(
@@ -46,10 +40,10 @@ impl Rule for NAdam {
         gradient: &mut Tensor,
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
-        average(&mut slots[0], gradient, BETAS.0)?;
-        average_square(&mut slots[1], gradient, BETAS.1)?;
-        let denominator = root(&slots[1], 1.0 - BETAS.1.powf(step.number), EPSILON)?;
-        let (now, next) = (momentum(step.number), momentum(step.number + 1.0));
+        average(&mut slots[0], gradient, self.0.beta1)?;
+        average_square(&mut slots[1], gradient, self.0.beta2)?;
+        let denominator = root(&slots[1], 1.0 - self.0.beta2.powf(step.number), self.0.eps)?;
+        let (now, next) = (self.momentum(step.number), self.momentum(step.number + 1.0));
         let product = step.scalars[0];
         let of_gradient = -step.learning_rate * (1.0 - now) / (1.0 - product);
         let of_average = -step.learning_rate * next / (1.0 - product * next);

@@ -1,12 +1,9 @@
 //! `RAdam`.
 
-use stages::learning::names::OptimizerName;
+use stages::learning::optimizers as options;
 use tch::{TchError, Tensor};
 
 use super::{Rule, Step, add_quotient, add_scaled, average, average_square, root};
-
-const BETAS: (f64, f64) = (0.9, 0.999);
-const EPSILON: f64 = 1e-8;
 
 /// Adam whose adaptive step is rectified by the variance of v, and left out while that is unknown.
 ///
@@ -15,13 +12,9 @@ const EPSILON: f64 = 1e-8;
 ///
 /// # Source
 /// Liu et al. 2020, arXiv:1908.03265; PyTorch 2.13 `torch.optim.RAdam`.
-pub(super) struct RAdam;
+pub(super) struct RAdam(pub(super) options::Adam);
 
 impl Rule for RAdam {
-    fn name(&self) -> OptimizerName {
-        OptimizerName::RAdam
-    }
-
     fn slots(&self) -> &'static [&'static str] {
         &["exp_avg", "exp_avg_sq"]
     }
@@ -33,11 +26,11 @@ impl Rule for RAdam {
         gradient: &mut Tensor,
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
-        average(&mut slots[0], gradient, BETAS.0)?;
-        average_square(&mut slots[1], gradient, BETAS.1)?;
-        let power = BETAS.1.powf(step.number);
-        let size = step.learning_rate / (1.0 - BETAS.0.powf(step.number));
-        let limit = 2.0 / (1.0 - BETAS.1) - 1.0;
+        average(&mut slots[0], gradient, self.0.beta1)?;
+        average_square(&mut slots[1], gradient, self.0.beta2)?;
+        let power = self.0.beta2.powf(step.number);
+        let size = step.learning_rate / (1.0 - self.0.beta1.powf(step.number));
+        let limit = 2.0 / (1.0 - self.0.beta2) - 1.0;
         let length = limit - 2.0 * step.number * power / (1.0 - power);
         if length <= 5.0 {
             return add_scaled(parameter, &slots[0], -size);
@@ -45,7 +38,7 @@ impl Rule for RAdam {
         let rectification = ((length - 4.0) * (length - 2.0) * limit
             / ((limit - 4.0) * (limit - 2.0) * length))
             .sqrt();
-        let denominator = root(&slots[1], 1.0, EPSILON)?;
+        let denominator = root(&slots[1], 1.0, self.0.eps)?;
         let size = size * rectification * (1.0 - power).sqrt();
         add_quotient(parameter, &slots[0], denominator, -size)
     }
