@@ -66,6 +66,9 @@ pub(crate) enum Command {
     Stages {
         /// The stage to describe.
         id: Option<String>,
+        /// With `train`: list the networks with their options.
+        #[arg(long, requires = "id")]
+        networks: bool,
     },
     /// Print the JSON Schema of manifests, for editors.
     Schema,

@@ -52,6 +52,17 @@ fn stages_are_listed_and_described_for_people_and_programs() {
         serde_json::from_str(&clinicadl(&["stages", "train", "--json"]).success().stdout).unwrap();
     assert_eq!(json["id"], "train");
     assert_eq!(json["runs_in"], "worker");
+    let text = clinicadl(&["stages", "train", "--networks"])
+        .success()
+        .stdout;
+    assert!(
+        text.contains("Conv5_FC3: ") && text.contains("2-D, 3-D; classification, regression"),
+        "{text}"
+    );
+    let networks = clinicadl(&["stages", "train", "--networks", "--json"]).success();
+    let networks: Value = serde_json::from_str(&networks.stdout).unwrap();
+    assert_eq!(networks[0]["name"], "AE_Conv4_FC3");
+    assert_eq!(clinicadl(&["stages", "split", "--networks"]).code, Some(2));
     let unknown = clinicadl(&["stages", "trian"]);
     assert_eq!(unknown.code, Some(2));
     assert!(

@@ -1,9 +1,10 @@
-//! `clinicadl stages`.
+//! `clinicadl stages`, `clinicadl stages train --networks`.
 
 use std::fmt::Write;
 
 use engine::registry::AnyStage;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use stages::learning::networks::{NETWORKS, NetworkParams};
 
 use super::Session;
 use crate::failure::{Code, Failure};
@@ -30,6 +31,29 @@ pub(super) fn stages(session: &Session, id: Option<&str>) -> Result<(), Failure>
     let (text, json) = describe(stage);
     session.print(text, &json);
     Ok(())
+}
+
+/// Every network: what it takes, what it learns, and its options with their defaults.
+pub(super) fn networks(session: &Session) {
+    let mut text = String::new();
+    let mut all = Vec::new();
+    for network in NETWORKS {
+        let options = NetworkParams::new(network.name, Map::new());
+        let options = options.complete().unwrap_or_default();
+        let axes: Vec<String> = network.axes.iter().map(|n| format!("{n}-D")).collect();
+        let tasks: Vec<&str> = network.tasks.iter().map(|task| task.name()).collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}: {}", network.name, network.summary);
+        let _ = writeln!(text, "    {}; {}", axes.join(", "), tasks.join(", "));
+        for (name, default) in &options {
+            let _ = writeln!(text, "    {name} = {default}");
+        }
+        all.push(json!({
+            "name": network.name, "summary": network.summary, "axes": network.axes,
+            "tasks": tasks, "options": options,
+        }));
+    }
+    session.print(text, &Value::Array(all));
 }
 
 fn describe(stage: &dyn AnyStage) -> (String, Value) {
@@ -97,6 +121,19 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
     (text, json)
 }
 
+/// Options that depend on a name: those of the default one.
+fn describe_options(schema: &Value, default: &Value, prefix: &str, text: &mut String) {
+    let known = |name: &str| schema["properties"].get(name).is_some();
+    let options = default.as_object().into_iter().flatten();
+    let chosen = &default["name"];
+    for (name, value) in options.filter(|(name, _)| !known(name)) {
+        let _ = writeln!(
+            text,
+            "  {prefix}{name} = {value}\n      Option of {chosen}."
+        );
+    }
+}
+
 fn describe_fields(
     root: &Value,
     schema: &Value,
@@ -121,6 +158,7 @@ fn describe_fields(
         if target.get("properties").is_some() {
             let _ = writeln!(text, "  {prefix}{name}: {summary}");
             describe_fields(root, target, default, &format!("{prefix}{name}."), text);
+            describe_options(target, default, &format!("{prefix}{name}."), text);
         } else {
             let _ = writeln!(text, "  {prefix}{name} = {default}\n      {summary}");
         }

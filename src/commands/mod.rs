@@ -71,7 +71,18 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
         Command::Verify(args) => verify::verify(&session, &args),
         Command::Exec(args) => exec::exec(&session, &args),
         Command::Maps { command } => maps::maps(&session, &command),
-        Command::Stages { id } => list::stages(&session, id.as_deref()),
+        Command::Stages { id, networks } => match (id.as_deref(), networks) {
+            (Some("train"), true) => {
+                list::networks(&session);
+                Ok(())
+            }
+            (Some(other), true) => Err(Failure::new(
+                Code::Invalid,
+                format!("stage `{other}` has no networks"),
+            )
+            .hint("networks are listed by `clinicadl stages train --networks`")),
+            (id, _) => list::stages(&session, id),
+        },
         Command::Schema => {
             let schema = engine::manifest::manifest_schema(session.registry);
             session.print(format!("{schema:#}\n"), &schema);
