@@ -11,10 +11,11 @@ use serde_json::{Map, Value};
 use super::tables::Table;
 use super::{ExportError, Names, place};
 use crate::MapsError;
-use crate::files::python_json;
+use crate::files::{EVENT_FILE, python_json};
 use crate::layout::MAPS_JSON;
 
-/// Arrays and weights; every other file is text.
+/// Arrays and weights; every other file is text, but for event files, which hold numbers and names of
+/// metrics.
 const BINARY: [&str; 11] = [
     "gz",
     "h5",
@@ -41,7 +42,7 @@ pub(super) enum Body {
 /// Whether a file is text, by its name.
 pub(super) fn is_text(path: &str) -> bool {
     let extension = path.rsplit('.').next().unwrap_or_default();
-    !BINARY.contains(&extension.to_ascii_lowercase().as_str())
+    !BINARY.contains(&extension.to_ascii_lowercase().as_str()) && !path.ends_with(EVENT_FILE)
 }
 
 /// The text of a file.
