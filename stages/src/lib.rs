@@ -2,6 +2,7 @@
 //!
 //! One stage is one file and one line in [`STAGES`].
 
+pub mod augmentation;
 pub mod caps;
 pub mod clinical;
 pub mod command;

@@ -20,14 +20,16 @@ pub struct Volume {
 impl Volume {
     /// Distances of neighbouring voxels along each axis, in millimetres.
     pub fn spacing_mm(&self) -> [f64; 3] {
-        [0, 1, 2].map(|axis| {
-            self.affine[..3]
-                .iter()
-                .map(|row| row[axis] * row[axis])
-                .sum::<f64>()
-                .sqrt()
-        })
+        spacing_mm(&self.affine)
     }
+}
+
+/// Distances of neighbouring voxels along each axis, in millimetres.
+pub fn spacing_mm(affine: &Affine) -> [f64; 3] {
+    [0, 1, 2].map(|axis| {
+        let squares = affine[..3].iter().map(|row| row[axis] * row[axis]);
+        squares.sum::<f64>().sqrt()
+    })
 }
 
 /// The place of a voxel index, in millimetres.

@@ -7,14 +7,14 @@
 /// Standard deviations after which weights are taken as 0.
 const TRUNCATE: f64 = 4.0;
 
-/// Blurs an array, last axis fastest, by `sigma` voxels along every axis.
-pub(super) fn gaussian(mut data: Vec<f64>, shape: &[usize], sigma: f64) -> Vec<f64> {
-    let weights = weights(sigma);
-    if weights.len() == 1 {
-        return data;
-    }
-    let radius = weights.len() - 1;
+/// Blurs an array, last axis fastest, by so many voxels along each axis.
+pub(crate) fn gaussian(mut data: Vec<f64>, shape: &[usize], sigma: &[f64]) -> Vec<f64> {
     for axis in 0..shape.len() {
+        let weights = weights(sigma[axis]);
+        if weights.len() == 1 {
+            continue;
+        }
+        let radius = weights.len() - 1;
         let size = shape[axis];
         let stride: usize = shape[axis + 1..].iter().product();
         let mut line = vec![0.0; size + 2 * radius];

@@ -204,5 +204,5 @@ pub(super) fn factors(mask: &[f32], shape: [usize; 3], degree: f64, sigma: f64) 
     let raw = mask
         .iter()
         .map(|&value| 1.0 - degree / 100.0 * f64::from(value));
-    blur::gaussian(raw.collect(), &shape, sigma)
+    blur::gaussian(raw.collect(), &shape, &[sigma; 3])
 }

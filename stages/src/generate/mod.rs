@@ -8,7 +8,7 @@
 //! The other stages of this family, one file each, are those of ClinicaDL 1.6.1's `generate`.
 
 mod artifacts;
-mod blur;
+pub(crate) mod blur;
 mod deformation;
 mod grid;
 mod hypometabolic;
@@ -30,6 +30,7 @@ use crate::volume::Volume;
 use sessions::Session;
 
 pub use artifacts::{GenerateArtifacts, GenerateArtifactsParams};
+pub(crate) use artifacts::{intensity, motion};
 pub use hypometabolic::{GenerateHypometabolic, GenerateHypometabolicParams};
 pub use random::{GenerateRandom, GenerateRandomParams};
 pub use shepplogan::{GenerateSheppLogan, GenerateSheppLoganParams};

@@ -14,6 +14,7 @@ use super::{
     check_selection_metrics, inside_split, selection_column, selects_model_file,
     selects_tensor_file,
 };
+use crate::augmentation::AugmentationParams;
 
 engine::params! {
     /// Parameters of `train`.
@@ -80,6 +81,9 @@ engine::params! {
         /// The n of `size_reduction`, 2 to 5. Default 2.
         #[schemars(range(min = 2, max = 5))]
         semantic size_reduction_factor: u32 = 2,
+        /// Random changes of training images, in the order of their application, each with its options:
+        /// `[{ name: Flip }, { name: Noise, std: [0, 0.05] }]`. Default none.
+        semantic(neutral = Vec::new()) data_augmentation: Vec<AugmentationParams> = Vec::new(),
         /// Train on the first session of each participant only. Default false.
         semantic baseline: bool = false,
         /// Validate on every session rather than on the first. Default false.
@@ -192,6 +196,12 @@ impl Stage for Train {
         }
         for issue in params.network.problems() {
             refuse(&format!("network.{}", issue.field), issue.message);
+        }
+        for (place, augmentation) in params.data_augmentation.iter().enumerate() {
+            for issue in augmentation.problems() {
+                let field = format!("data_augmentation.{place}.{}", issue.field);
+                refuse(&field, issue.message);
+            }
         }
         for issue in params.optimizer.problems() {
             refuse(&format!("optimizer.{}", issue.field), issue.message);

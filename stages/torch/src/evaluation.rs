@@ -56,7 +56,7 @@ impl Evaluator<'_> {
         let order = dataset.natural_order();
         let mut predictions = Vec::with_capacity(order.len());
         let mut total = 0.0;
-        dataset.for_each_batch(&order, self.batches, |batch| {
+        dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
             let outputs = tch::no_grad(|| self.network.outputs(&batch.images, Mode::Evaluate))
                 .during("evaluate the network")?;

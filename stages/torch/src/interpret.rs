@@ -68,7 +68,7 @@ impl Run for Implemented<Interpret> {
                 name: params.folder_name(),
             };
             let mut mean = Mean::default();
-            dataset.for_each_batch(&dataset.natural_order(), batches, |batch| {
+            dataset.for_each_batch(&dataset.natural_order(), batches, None, |batch| {
                 context.check_cancelled()?;
                 let found = match params.method {
                     AttributionMethod::Gradients => {

@@ -6,6 +6,7 @@ use engine::{Context, Output, Run, StageError};
 use maps::files::{MapsJson, TrainingParams};
 use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
+use stages::augmentation::Augmenter;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::Task;
 use stages::learning::schedulers::SchedulerParams;
@@ -88,6 +89,7 @@ impl Run for Implemented<Train> {
                 params.sampler_seed,
                 &stream.child("sampler"),
             ),
+            augmenter: Augmenter::new(&params.data_augmentation),
             batches: Batches {
                 size: params.batch_size as usize,
                 threads: params.n_proc as usize,
@@ -353,6 +355,10 @@ fn write_definition(
         baseline: params.baseline,
         valid_longitudinal: params.validation_longitudinal,
         normalize: params.normalize,
+        data_augmentation: {
+            let all = params.data_augmentation.iter();
+            all.map(|augmentation| augmentation.name.clone()).collect()
+        },
         sampler: params.sampler.name().to_owned(),
         size_reduction: params.size_reduction,
         size_reduction_factor: params.size_reduction_factor,

@@ -1,29 +1,43 @@
 """Reference vectors of the networks of ClinicaDL 1.6.1. Needs ClinicaDL 1.6.1 and PyTorch 2.13.
 
-usage: networks_1_6.py > networks_1_6.json
+usage: networks_1_6.py
+writes networks_1_6_cnn.json, networks_1_6_autoencoder.json and networks_1_6_vae.json beside this file.
+
 Weights are drawn after `torch.manual_seed(seed)` by the Python class. A batch of numbered images passes through
-the network in training mode, after another seed; of every tensor the first numbers, the sum and the length are
-kept. Classes that ClinicaDL cannot build, or only for one large size, are written out here as they were meant.
+the network in training mode, after another seed, and then in evaluation mode. Of every tensor the first numbers,
+its product with numbered weights and its length are kept. Classes that ClinicaDL cannot build are built from its
+source with the defect repaired (`repaired`), and those that it builds for one large size only are written out here
+for any size; at that size names, shapes and first weights are those of its own class.
 """
+import inspect
 import json
 import math
+from pathlib import Path
 
 import torch
+from clinicadl.utils.network.autoencoder import models as autoencoders
 from clinicadl.utils.network.autoencoder.models import AE_Conv4_FC3, AE_Conv5_FC3
-from clinicadl.utils.network.cnn.models import Conv4_FC3, Stride_Conv5_FC3
+from clinicadl.utils.network.cnn.models import (
+    Conv4_FC3,
+    Conv5_FC3,
+    ResNet3D,
+    SqueezeExcitationCNN,
+    Stride_Conv5_FC3,
+)
 from clinicadl.utils.network.cnn.random import RandomArchitecture
 from clinicadl.utils.network.cnn.resnet import ResNetDesigner
 from clinicadl.utils.network.cnn.resnet3D import ResNetDesigner3D
 from clinicadl.utils.network.cnn.SECNN import SECNNDesigner3D
 from clinicadl.utils.network.unet.unet import GeneratorUNet
 from clinicadl.utils.network.vae.advanced_CVAE import CVAE_3D_final_conv
-from clinicadl.utils.network.vae.convolutional_VAE import CVAE_3D_half
+from clinicadl.utils.network.vae import vae_layers, vanilla_vae
+from clinicadl.utils.network.vae.convolutional_VAE import CVAE_3D, CVAE_3D_half
 from clinicadl.utils.network.vae.vae_layers import DecoderLayer3D, EncoderLayer3D
 from clinicadl.utils.network.vae.vanilla_vae import Vanilla3DdenseVAE
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 BATCH = 2
 
 
@@ -32,13 +46,31 @@ def images(size):
     return ((torch.arange(count, dtype=torch.int64) * 7919 % 1009).float() / 1009).view(BATCH, *size)
 
 
-def summary(tensor):
+def summary(tensor, digits=7):
     flat = tensor.detach().double().flatten()
-    values = [*flat[:3].tolist(), flat.sum().item(), flat.norm().item()]
-    return [float(f"{value:.8g}") for value in values]
+    weights = (torch.arange(len(flat), dtype=torch.int64) * 7919 % 1009).double() / 1009
+    values = [*flat[:3].tolist(), (flat * weights).sum().item(), flat.norm().item()]
+    return [float(f"{value:.{digits}g}") for value in values]
 
 
-class Parts(nn.Module):
+def repaired(source, name, *changes):
+    """The class of this name from the source of its module, with texts replaced."""
+    text = inspect.getsource(getattr(source, name))
+    for old, new in changes:
+        assert old in text, old
+        text = text.replace(old, new)
+    names = dict(vars(source))
+    exec(text, names)
+    return names[name]
+
+
+class Whole(nn.Module):
+    @property
+    def layers(self):
+        return nn.Sequential(*self.children())
+
+
+class Parts(Whole):
     """`convolutions` and `fc`, as ClinicaDL's class CNN has them."""
 
     def __init__(self, convolutions, fc):
@@ -49,8 +81,7 @@ class Parts(nn.Module):
         return self.fc(self.convolutions(x))
 
 
-def residual(designer):
-    model = designer
+def residual(model):
     for module in model.fc:
         if isinstance(module, nn.Dropout):
             module.p = 0.0
@@ -142,7 +173,9 @@ class Vae(nn.Module):
     def forward(self, x):
         h = self.encoder(x)
         mu, log_variance = self.mu_layer(h), self.var_layer(h)
-        z = torch.randn_like(mu) * torch.exp(0.5 * log_variance) + mu
+        z = mu
+        if self.training:
+            z = torch.randn_like(mu) * torch.exp(0.5 * log_variance) + mu
         return self.decoder(z), mu, log_variance
 
 
@@ -157,8 +190,10 @@ def vanilla(size, dense, latent=12, features=20, n_conv=3, c=4):
     last, voxels = channels[-1], channels[-1] * math.prod(maps[-1])
     if dense:
         tail = nn.Sequential(nn.Flatten(), nn.Linear(voxels, features), nn.ReLU())
-    else:
+    elif two:
         tail = nn.Sequential(conv(last, features, 3, padding=1, bias=False), nn.ReLU())
+    else:
+        tail = nn.Sequential(conv(last, features, 4, stride=2, padding=1, bias=False), nn.ReLU())
     wrap = Container if two else (lambda layers: nn.Sequential(*layers))
     encoder = wrap([*down, tail])
     if dense:
@@ -167,9 +202,13 @@ def vanilla(size, dense, latent=12, features=20, n_conv=3, c=4):
         head = nn.Sequential(nn.Linear(latent, features), nn.ReLU(), nn.Linear(features, voxels), nn.ReLU(), shape)
     else:
         mu, var = conv(features, 1, 3, padding=1, bias=False), conv(features, 1, 3, padding=1, bias=False)
-        head = nn.Sequential(
-            back(1, features, 3, padding=1, bias=False), nn.ReLU(), back(features, last, 3, padding=1, bias=False), nn.ReLU()
-        )
+        widen = back(1, features, 3, padding=1, bias=False)
+        if two:
+            restore = back(features, last, 3, padding=1, bias=False)
+        else:
+            fit = padding([n // 2 for n in maps[-1]], maps[-1], 4)
+            restore = back(features, last, 4, stride=2, padding=1, output_padding=fit, bias=False)
+        head = nn.Sequential(widen, nn.ReLU(), restore, nn.ReLU())
     up = [
         Up(back, norm, channels[i + 1], channels[i], padding(maps[i + 1], maps[i], 4)) for i in range(n_conv - 1, 0, -1)
     ]
@@ -202,13 +241,61 @@ class Cvae3d(nn.Module):
         x = relu(self.bn3(self.conv3(relu(self.bn2(self.conv2(relu(self.bn1(self.conv1(x)))))))))
         x = x.flatten(1)
         mu, log_variance = torch.tanh(self.fc10(x)), self.fc11(x)
-        z = mu + torch.randn(mu.shape[1]) * torch.exp(log_variance / 2)
+        z = mu
+        if self.training:
+            z = mu + torch.randn(mu.shape[1]) * torch.exp(log_variance / 2)
         x = relu(self.fc2(z)).reshape(-1, 256, *self.maps[3])
         x = relu(self.bn6(self.upconv2(relu(self.bn5(self.upconv1(x))))))
         return relu(self.upconv4(x)), mu, log_variance
 
 
-def case(name, size, make, options=None, outputs=0, order=("prediction",), drawn=True, seed=3):
+class EncoderLayer2D(nn.Module):
+    """The class of this name without the argument that convolutions do not have."""
+
+    def __init__(self, a, b):
+        super().__init__()
+        self.layer = nn.Sequential(nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), nn.BatchNorm2d(b))
+
+    def forward(self, x):
+        return nn.functional.leaky_relu(self.layer(x), 0.2)
+
+
+vae_layers.EncoderLayer2D = EncoderLayer2D
+SHAPE = ("input_size=input_size", "input_shape=input_size")
+VanillaDenseVAE = repaired(vanilla_vae, "VanillaDenseVAE", SHAPE, ("super(VanillaDenseVAE, self)", "super()"))
+VanillaSpatialVAE = repaired(vanilla_vae, "VanillaSpatialVAE", SHAPE, ("super(VanillaSpatialVAE, self)", "super()"))
+# The paddings are listed as the decoder needs them.
+Vanilla3DspacialVAE = repaired(
+    vanilla_vae,
+    "Vanilla3DspacialVAE",
+    ("decoder_output_padding[i]", "decoder_output_padding[n_conv - 1 - i]"),
+    ("super(Vanilla3DspacialVAE, self)", "super()"),
+)
+FIT = ("kernel_size=3),\n            DecoderLayer3D", "kernel_size=3, output_padding=1),\n            DecoderLayer3D")
+CAE_half = repaired(
+    autoencoders,
+    "CAE_half",
+    ("self.encoder", "encoder"),
+    ("self.decoder", "decoder"),
+    ("super(CAE_half, self)", "super()"),
+    # Without it images come out smaller.
+    FIT,
+    ("DecoderLayer3D(64, 1, kernel_size=3)", "DecoderLayer3D(64, 1, kernel_size=3, output_padding=1)"),
+)
+
+
+def evaluated(network, x):
+    """The prediction; of classes that draw a code in evaluation too, that of the mean code."""
+    if hasattr(network, "mu_layer"):
+        return network.decoder(network.mu_layer(network.encoder(x)))
+    return network(x)
+
+
+# Networks whose text is kept already, with the number of axes.
+told = set()
+
+
+def case(name, size, make, options=None, outputs=0, order=("prediction",), seed=3, with_outputs=True, **more):
     torch.manual_seed(seed)
     network = make()
     network.train()
@@ -218,35 +305,34 @@ def case(name, size, make, options=None, outputs=0, order=("prediction",), drawn
         "output_size": outputs,
         "options": options or {},
         "seed": seed,
-        "is_drawn": drawn,
+        **more,
         "parameters": sum(p.numel() for p in network.parameters()),
     }
+    if getattr(network, "layers", None) is not None and (name, len(size)) not in told:
+        told.add((name, len(size)))
+        found["text"] = str(network.layers)
     state = network.state_dict()
-    found["tensors"] = {k: {"shape": list(v.shape), "initial": summary(v)} for k, v in state.items()}
-    if not drawn:
-        # Every weight is a formula, which the test fills in too.
-        with torch.no_grad():
-            for key, parameter in network.named_parameters():
-                if key.endswith("bias"):
-                    parameter.zero_()
-                flat = torch.arange(parameter.numel(), dtype=torch.int64) * 7919 % 1009
-                scale = 1 / math.sqrt(max(1, parameter.numel() / parameter.shape[0]))
-                if parameter.dim() > 1:
-                    parameter.copy_(((flat.float() / 1009 - 0.5) * scale).view(parameter.shape))
+    found["tensors"] = {k: {"shape": list(v.shape), "initial": summary(v, 9)} for k, v in state.items()}
+    if not with_outputs:
+        return found
     torch.manual_seed(11)
     result = network(images(size))
     values = dict(zip(order, result if isinstance(result, tuple) else (result,)))
-    prediction = values["prediction"]
-    loss = (prediction**2).mean()
+    loss = sum((values[key] ** 2).mean() for key in ("prediction",) if key in values)
     for latent in ("mean", "log_variance"):
         if latent in values:
             loss = loss + 0.1 * (values[latent] ** 2).mean()
     loss.backward()
-    found["outputs"] = {k: summary(values[k]) for k in ("prediction", "mean", "log_variance") if k in values}
+    found["outputs"] = {key: summary(value) for key, value in values.items() if key != "code"}
     found["loss"] = loss.item()
     found["gradients"] = {k: summary(p.grad) for k, p in network.named_parameters() if p.grad is not None}
     after = network.state_dict()
     found["buffers"] = {k: summary(v) for k, v in after.items() if k not in dict(network.named_parameters())}
+    network.eval()
+    with torch.no_grad():
+        result = evaluated(network, images(size))
+    at = order.index("prediction")
+    found["evaluated"] = summary(result[at] if isinstance(result, tuple) else result)
     return found
 
 
@@ -256,52 +342,77 @@ BLOCKS = {
 }
 VAE = ("prediction", "mean", "log_variance")
 CVAE = ("mean", "log_variance", "prediction")
-SMALL, ODD = [1, 32, 24, 36], [1, 33, 35, 34]
-cases = []
-for size in (SMALL, ODD, [3, 40, 37]):
-    cases.append(case("Conv4_FC3", size, lambda: Conv4_FC3(size, gpu=False, output_size=3, dropout=0.0), outputs=3))
-    for norm in ("BatchNorm", "InstanceNorm", None):
+SMALL, ODD, SLICE = [1, 32, 24, 36], [1, 33, 35, 34], [3, 40, 37]
+WHOLE, HALF = [1, 169, 208, 179], [1, 80, 96, 80]
+
+
+def cnn():
+    for size in (ODD, SLICE):
+        for name, kind in (("Conv4_FC3", Conv4_FC3), ("Conv5_FC3", Conv5_FC3)):
+            yield case(name, size, lambda: kind(size, gpu=False, output_size=3, dropout=0.3), {"dropout": 0.3}, 3)
+    for size, norm in ((SMALL, "BatchNorm"), (ODD, "InstanceNorm"), (SLICE, None), (SLICE, "InstanceNorm")):
         described = {"convolutions_dict": BLOCKS, "n_fcblocks": 2, "network_normalization": norm}
-        cases.append(
-            case(
-                "RandomArchitecture",
-                size,
-                lambda: RandomArchitecture(BLOCKS, 2, size, 0.0, norm, 2, gpu=False),
-                described,
-                outputs=2,
-            )
-        )
-for size in ([1, 34, 40, 33], [3, 64, 35]):
-    cases.append(
-        case("Stride_Conv5_FC3", size, lambda: Stride_Conv5_FC3(size, gpu=False, output_size=2, dropout=0.0), outputs=2)
-    )
-for size in ([1, 94, 95, 97], [1, 95, 98, 94]):
-    dropout = {"dropout": 0.0}
-    cases.append(case("ResNet3D", size, lambda: residual(ResNetDesigner3D(size)), dropout, outputs=2))
-    cases.append(case("SqueezeExcitationCNN", size, lambda: residual(SECNNDesigner3D(size)), dropout, outputs=2))
-for size in ([3, 64, 72], [3, 65, 97]):
-    cases.append(case("resnet18", size, lambda: resnet18(size, 2), outputs=2, drawn=False))
-for size in (SMALL, ODD, [1, 40, 37], [3, 32, 48]):
-    for name, kind in (("AE_Conv5_FC3", AE_Conv5_FC3), ("AE_Conv4_FC3", AE_Conv4_FC3)):
-        cases.append(case(name, size, lambda: kind(size, gpu=False), order=("code", "prediction")))
-for size in ([1, 24, 32, 16], [1, 25, 30, 19]):
-    cases.append(case("CAE_half", size, lambda: cae_half(size, 9), {"latent_space_size": 9}))
-    cases.append(case("CVAE_3D", size, lambda: Cvae3d(size, 9), {"latent_space_size": 9}, order=VAE))
-small = {"latent_space_size": 12, "feature_size": 20, "n_conv": 3, "io_layer_channels": 4}
-for factor, size in ((5, [1, 32, 40, 32]), (4, [1, 40, 48, 40])):
-    for name, kind in (("CVAE_3D_half", CVAE_3D_half), ("CVAE_3D_final_conv", CVAE_3D_final_conv)):
-        make = lambda: kind(factor, 10, gpu=False, recons_weight=1, kl_weight=1)
-        cases.append(case(name, size, make, {"latent_space_size": 10}, order=CVAE))
-    make = lambda: Vanilla3DdenseVAE(factor, 12, 20, 3, 4, gpu=False)
-    cases.append(case("Vanilla3DdenseVAE", size, make, small, order=VAE))
-    make = lambda: Vanilla3DdenseVAE(factor, 12, 0, 4, 4, gpu=False)
+        make = lambda: RandomArchitecture(BLOCKS, 2, size, 0.0, norm, 2, gpu=False)
+        yield case("RandomArchitecture", size, make, described, outputs=2)
+    for size in ([1, 34, 40, 33], [3, 64, 35]):
+        make = lambda: Stride_Conv5_FC3(size, gpu=False, output_size=1, dropout=0.0)
+        yield case("Stride_Conv5_FC3", size, make, outputs=1)
+    for name, kind in (("ResNet3D", ResNet3D), ("SqueezeExcitationCNN", SqueezeExcitationCNN)):
+        yield case(name, WHOLE, lambda: kind(gpu=False), outputs=2, with_outputs=False)
+    none = {"dropout": 0.0}
+    for size in ([1, 63, 95, 65], [2, 67, 63, 70]):
+        yield case("ResNet3D", size, lambda: residual(ResNetDesigner3D(size)), none, outputs=2)
+        yield case("SqueezeExcitationCNN", size, lambda: residual(SECNNDesigner3D(size)), none, outputs=2)
+    for size in ([3, 64, 72], [3, 65, 97]):
+        yield case("resnet18", size, lambda: resnet18(size, 2), outputs=2, is_normal=True)
+
+
+def autoencoder():
+    code = ("code", "prediction")
+    for size in (SMALL, ODD, [1, 40, 37], [3, 64, 72]):
+        yield case("AE_Conv5_FC3", size, lambda: AE_Conv5_FC3(size, gpu=False), order=code)
+    for size in (ODD, [3, 33, 48]):
+        yield case("AE_Conv4_FC3", size, lambda: AE_Conv4_FC3(size, gpu=False), order=code)
+    make = lambda: CAE_half(HALF, 2, gpu=False)
+    yield case("CAE_half", HALF, make, {"latent_space_size": 2}, with_outputs=False)
+    for size in ([1, 24, 32, 16], [2, 25, 30, 19]):
+        yield case("CAE_half", size, lambda: cae_half(size, 9), {"latent_space_size": 9})
+    for size in ([1, 64, 32, 32], [1, 32, 64, 64]):
+        yield case("GeneratorUNet", size, lambda: GeneratorUNet(gpu=False))
+
+
+def vae():
+    for size in ([1, 24, 32, 16], [2, 25, 30, 19]):
+        yield case("CVAE_3D", size, lambda: Cvae3d(size, 9), {"latent_space_size": 9}, order=VAE)
+    make = lambda: CVAE_3D(1, gpu=False)
+    yield case("CVAE_3D", WHOLE, make, {"latent_space_size": 1}, with_outputs=False)
+    small = {"latent_space_size": 12, "feature_size": 20, "n_conv": 3, "io_layer_channels": 4}
     without = {**small, "feature_size": 0, "n_conv": 4}
-    cases.append(case("Vanilla3DdenseVAE", size, make, without, order=VAE))
-for size in ([1, 24, 32, 16], [1, 25, 30, 19]):
-    cases.append(case("Vanilla3DspacialVAE", size, lambda: vanilla(size, False), small, order=VAE))
-for size in ([1, 40, 32], [3, 37, 46]):
-    cases.append(case("VanillaDenseVAE", size, lambda: vanilla(size, True), small, order=VAE))
-    cases.append(case("VanillaSpatialVAE", size, lambda: vanilla(size, False), small, order=VAE))
-for size in ([1, 64, 32, 32], [1, 32, 64, 64]):
-    cases.append(case("GeneratorUNet", size, lambda: GeneratorUNet(gpu=False)))
-print(json.dumps({"torch": torch.__version__, "cases": cases}))
+    maps = {key: small[key] for key in ("feature_size", "n_conv", "io_layer_channels")}
+    for factor, size, weight in ((5, [1, 32, 40, 32], 1), (4, [1, 40, 48, 40], 0)):
+        for name, kind in (("CVAE_3D_half", CVAE_3D_half), ("CVAE_3D_final_conv", CVAE_3D_final_conv)):
+            make = lambda: kind(factor, 10, gpu=False, recons_weight=1, kl_weight=weight)
+            yield case(name, size, make, {"latent_space_size": 10, "kl_weight": weight}, order=CVAE)
+        make = lambda: Vanilla3DdenseVAE(factor, 12, 20, 3, 4, gpu=False)
+        yield case("Vanilla3DdenseVAE", size, make, small, order=VAE)
+    make = lambda: Vanilla3DdenseVAE(5, 12, 0, 4, 4, gpu=False)
+    yield case("Vanilla3DdenseVAE", [1, 32, 40, 32], make, without, order=VAE)
+    # With no known factor of reduction the class takes the size from here.
+    odd = type("Odd", (Vanilla3DdenseVAE,), {"input_size": [2, 33, 27, 30]})
+    yield case("Vanilla3DdenseVAE", [2, 33, 27, 30], lambda: odd(0, 12, 20, 3, 4, gpu=False), small, order=VAE)
+    make = lambda: Vanilla3DspacialVAE(WHOLE, 0, 0, 1, 1, gpu=False)
+    yield case("Vanilla3DspacialVAE", WHOLE, make, with_outputs=False)
+    for size in ([1, 24, 32, 16], [2, 25, 30, 19]):
+        yield case("Vanilla3DspacialVAE", size, lambda: vanilla(size, False), maps, order=VAE)
+    make = lambda: VanillaDenseVAE([1, 64, 48], 128, 1024, 1, 1, gpu=False)
+    yield case("VanillaDenseVAE", [1, 64, 48], make, order=VAE)
+    make = lambda: VanillaSpatialVAE([1, 48, 64], 128, 1024, 1, 1, gpu=False)
+    yield case("VanillaSpatialVAE", [1, 48, 64], make, order=VAE)
+    for size in ([1, 40, 32], [3, 37, 46]):
+        yield case("VanillaDenseVAE", size, lambda: vanilla(size, True), small, order=VAE)
+        yield case("VanillaSpatialVAE", size, lambda: vanilla(size, False), maps, order=VAE)
+
+
+for family in (cnn, autoencoder, vae):
+    path = Path(__file__).with_name(f"networks_1_6_{family.__name__}.json")
+    path.write_text(json.dumps({"torch": torch.__version__, "cases": list(family())}, separators=(",", ":")) + "\n")

@@ -4,7 +4,7 @@
 ///
 /// # Source
 /// `torchio.Gamma` 0.18.
-pub(super) fn contrast(data: &mut [f32], gamma: f64) {
+pub(crate) fn contrast(data: &mut [f32], gamma: f64) {
     for value in data {
         let wide = f64::from(*value);
         let raised = wide.abs().powf(gamma);

@@ -4,8 +4,8 @@
 //! ClinicaDL 1.6.1, `generate artifacts`; TorchIO 0.18, Pérez-García et al. 2021,
 //! doi:10.1016/j.cmpb.2021.106236.
 
-mod intensity;
-mod motion;
+pub(crate) mod intensity;
+pub(crate) mod motion;
 
 use engine::seed::Stream;
 use engine::{Context, ParamIssue, Ports, Run, Stage, StageError};

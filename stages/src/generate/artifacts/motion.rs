@@ -29,17 +29,17 @@ const RAS_TO_LPS: Affine = [
 
 /// A position of the head and when it is taken.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Movement {
+pub(crate) struct Movement {
     /// Rotations about the axes, in degrees.
-    pub(super) degrees: [f64; 3],
+    pub(crate) degrees: [f64; 3],
     /// Translations along the axes, in millimetres.
-    pub(super) translation_mm: [f64; 3],
+    pub(crate) translation_mm: [f64; 3],
     /// From 0, the start of the acquisition, to 1, its end.
-    pub(super) time: f64,
+    pub(crate) time: f64,
 }
 
 /// Draws movements at about even times.
-pub(super) fn draw(
+pub(crate) fn draw(
     rotation: [f64; 2],
     translation: [f64; 2],
     count: usize,
@@ -66,7 +66,7 @@ pub(super) fn draw(
 ///
 /// # Errors
 /// Its voxels have no volume.
-pub(super) fn apply(
+pub(crate) fn apply(
     volume: &Volume,
     movements: &[Movement],
     shown: &str,
@@ -95,7 +95,7 @@ pub(super) fn apply(
         for (source, map) in (1..).zip(&maps) {
             row.take(&owners, source, &mut composed, |z| {
                 let place = to_world(map, [x, y, z].map(|i| i as f64));
-                sample(volume, place).unwrap_or(outside)
+                sample(&volume.data, volume.shape, place).unwrap_or(outside)
             });
         }
         backward.process(&mut composed);
@@ -164,32 +164,33 @@ fn owners(movements: &[Movement], length: usize) -> Vec<usize> {
     owners
 }
 
-/// A movement as ITK's Euler transform: rotations about y, x, z in this order, then the translation.
+/// A movement as ITK's Euler transform: a rotation, then the translation.
 ///
 /// The centre is the origin of space rather than that of the image, as there.
 fn rigid(movement: &Movement) -> Affine {
-    let [x, y, z] = movement
-        .degrees
-        .map(|degrees| degrees.to_radians().sin_cos());
+    let [a, b, c] = rotation(movement.degrees);
     let [tx, ty, tz] = movement.translation_mm;
-    let (sx, cx) = x;
-    let (sy, cy) = y;
-    let (sz, cz) = z;
+    let row = |row: [f64; 3], shift| [row[0], row[1], row[2], shift];
+    [row(a, tx), row(b, ty), row(c, tz), [0.0, 0.0, 0.0, 1.0]]
+}
+
+/// Rotations by degrees about y, x, z in this order, as ITK's Euler transform has them.
+pub(crate) fn rotation(degrees: [f64; 3]) -> [[f64; 3]; 3] {
+    let [(sx, cx), (sy, cy), (sz, cz)] = degrees.map(|degrees| degrees.to_radians().sin_cos());
     [
-        [cz * cy - sz * sx * sy, -sz * cx, cz * sy + sz * sx * cy, tx],
-        [sz * cy + cz * sx * sy, cz * cx, sz * sy - cz * sx * cy, ty],
-        [-cx * sy, sx, cx * cy, tz],
-        [0.0, 0.0, 0.0, 1.0],
+        [cz * cy - sz * sx * sy, -sz * cx, cz * sy + sz * sx * cy],
+        [sz * cy + cz * sx * sy, cz * cx, sz * sy - cz * sx * cy],
+        [-cx * sy, sx, cx * cy],
     ]
 }
 
-/// Linear interpolation; none more than half a voxel outside of the image.
-fn sample(volume: &Volume, place: [f64; 3]) -> Option<f32> {
+/// Linear interpolation at a place in voxels; none more than half a voxel outside of the image.
+pub(crate) fn sample(data: &[f32], shape: [usize; 3], place: [f64; 3]) -> Option<f32> {
     let mut low = [0; 3];
     let mut high = [0; 3];
     let mut part = [0.0; 3];
     for axis in 0..3 {
-        let last = (volume.shape[axis] - 1) as f64;
+        let last = (shape[axis] - 1) as f64;
         if !(-0.5..last + 0.5).contains(&place[axis]) {
             return None;
         }
@@ -201,11 +202,11 @@ fn sample(volume: &Volume, place: [f64; 3]) -> Option<f32> {
         )]
         let index = position as usize;
         low[axis] = index;
-        high[axis] = (index + 1).min(volume.shape[axis] - 1);
+        high[axis] = (index + 1).min(shape[axis] - 1);
         part[axis] = position - index as f64;
     }
-    let [_, ny, nz] = volume.shape;
-    let value = |x: usize, y: usize, z: usize| f64::from(volume.data[(x * ny + y) * nz + z]);
+    let [_, ny, nz] = shape;
+    let value = |x: usize, y: usize, z: usize| f64::from(data[(x * ny + y) * nz + z]);
     let mix = |a: f64, b: f64, part: f64| if part > 0.0 { a + (b - a) * part } else { a };
     let along = |x: usize, y: usize| mix(value(x, y, low[2]), value(x, y, high[2]), part[2]);
     let plane = |x: usize| mix(along(x, low[1]), along(x, high[1]), part[1]);

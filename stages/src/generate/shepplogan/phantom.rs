@@ -90,7 +90,7 @@ pub(super) fn draw(size: usize, subtype: Subtype, smoothing: bool, rng: &mut imp
     }
     if smoothing {
         let sigma = uniform([0.0, 1.0], rng) * size as f64 / 100.0;
-        image = blur::gaussian(image, &[size, size], sigma);
+        image = blur::gaussian(image, &[size, size], &[sigma; 2]);
     }
     image
 }

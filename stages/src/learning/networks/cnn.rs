@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use engine::ParamIssue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::super::names::Task;
 use super::{Declaration, NetworkOptions, Options};
@@ -69,27 +68,32 @@ pub static RESNET18: Declaration = Declaration {
 };
 
 engine::params! {
-    /// Options of the residual networks of ClinicaDL 1.6.1.
-    pub struct ResidualOptions {
-        /// Probability of dropping a feature, 0 to 1; null (default): 0.8 in `ResNet3D`, 0.5 in
-        /// `SqueezeExcitationCNN`.
-        semantic dropout: Value = Value::Null,
+    /// Options of `ResNet3D`.
+    pub struct ResNet3dOptions {
+        /// Probability of dropping a feature before the last layer, 0 to 1. Default 0.8.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic dropout: f64 = 0.8,
     }
 }
 
-impl NetworkOptions for ResidualOptions {
+impl NetworkOptions for ResNet3dOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        match &self.dropout {
-            Value::Null => Vec::new(),
-            Value::Number(number) => {
-                let dropout = number.as_f64().unwrap_or(f64::NAN);
-                dropout_problem(dropout).into_iter().collect()
-            }
-            other => vec![ParamIssue::new(
-                "dropout",
-                format!("expected 0 to 1, got {other}"),
-            )],
-        }
+        dropout_problem(self.dropout).into_iter().collect()
+    }
+}
+
+engine::params! {
+    /// Options of `SqueezeExcitationCNN`.
+    pub struct SqueezeExcitationOptions {
+        /// Probability of dropping a feature before the first fully connected layer, 0 to 1. Default 0.5.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic dropout: f64 = 0.5,
+    }
+}
+
+impl NetworkOptions for SqueezeExcitationOptions {
+    fn problems(&self) -> Vec<ParamIssue> {
+        dropout_problem(self.dropout).into_iter().collect()
     }
 }
 
@@ -99,7 +103,7 @@ pub static RESNET3D: Declaration = Declaration {
     summary: "five residual blocks and two fully connected layers",
     tasks: TASKS,
     axes: &[3],
-    options: Options::of::<ResidualOptions>(),
+    options: Options::of::<ResNet3dOptions>(),
 };
 
 /// Five residual blocks that weigh their channels.
@@ -108,7 +112,7 @@ pub static SQUEEZE_EXCITATION_CNN: Declaration = Declaration {
     summary: "five residual blocks with squeeze and excitation",
     tasks: TASKS,
     axes: &[3],
-    options: Options::of::<ResidualOptions>(),
+    options: Options::of::<SqueezeExcitationOptions>(),
 };
 
 /// A normalisation between convolutions.
@@ -149,7 +153,7 @@ pub struct BlockOptions {
 engine::params! {
     /// Options of a network that is described block by block, as random searches of ClinicaDL 1.6.1 do.
     pub struct RandomOptions {
-        /// The blocks, named `conv0`, `conv1`, …. Default: one of 8 channels.
+        /// The blocks, 1 to 10, named `conv0`, `conv1`, …. Default: one of 8 channels.
         semantic convolutions_dict: BTreeMap<String, BlockOptions> = one_block(),
         /// Number of fully connected layers, at least 1. Default 1.
         #[schemars(range(min = 1))]
@@ -196,8 +200,10 @@ impl NetworkOptions for RandomOptions {
             problems.push(ParamIssue::new("convolutions_dict", message));
         };
         let mut before = None;
-        if self.convolutions_dict.is_empty() {
-            refuse("expected at least one block".to_owned());
+        // Names of more would not be sorted as their numbers are.
+        if !(1..=10).contains(&self.convolutions_dict.len()) {
+            let got = self.convolutions_dict.len();
+            refuse(format!("expected 1 to 10 blocks, got {got}"));
         }
         for (i, (name, block)) in self.blocks().into_iter().enumerate() {
             if name != format!("conv{i}") {

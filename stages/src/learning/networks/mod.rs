@@ -6,6 +6,7 @@
 
 pub mod autoencoder;
 pub mod cnn;
+pub mod vae;
 
 use super::names::Task;
 use super::options::{Kind, Named};
@@ -32,9 +33,9 @@ pub static NETWORKS: &[&Declaration] = &[
     &autoencoder::AE_CONV4_FC3,
     &autoencoder::AE_CONV5_FC3,
     &autoencoder::CAE_HALF,
-    &autoencoder::CVAE_3D,
-    &autoencoder::CVAE_3D_FINAL_CONV,
-    &autoencoder::CVAE_3D_HALF,
+    &vae::CVAE_3D,
+    &vae::CVAE_3D_FINAL_CONV,
+    &vae::CVAE_3D_HALF,
     &cnn::CONV4_FC3,
     &cnn::CONV5_FC3,
     &autoencoder::GENERATOR_UNET,
@@ -42,10 +43,10 @@ pub static NETWORKS: &[&Declaration] = &[
     &cnn::RESNET3D,
     &cnn::SQUEEZE_EXCITATION_CNN,
     &cnn::STRIDE_CONV5_FC3,
-    &autoencoder::VANILLA_3D_DENSE_VAE,
-    &autoencoder::VANILLA_3D_SPACIAL_VAE,
-    &autoencoder::VANILLA_DENSE_VAE,
-    &autoencoder::VANILLA_SPATIAL_VAE,
+    &vae::VANILLA_3D_DENSE_VAE,
+    &vae::VANILLA_3D_SPACIAL_VAE,
+    &vae::VANILLA_DENSE_VAE,
+    &vae::VANILLA_SPATIAL_VAE,
     &cnn::RESNET18,
 ];
 

@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use engine::StageError;
+use engine::seed::Stream;
+use stages::augmentation::Augmenter;
 use tch::{Device, Tensor};
 
 use super::transforms::Image;
@@ -36,6 +38,16 @@ pub(crate) struct Batches {
     pub(crate) size: usize,
     pub(crate) threads: usize,
     pub(crate) device: Device,
+}
+
+/// Random changes of the images of a pass.
+#[derive(Debug)]
+pub(crate) struct Changes<'a> {
+    pub(crate) augmenter: &'a Augmenter,
+    /// Every place of the pass has a stream of its own below this one.
+    pub(crate) stream: Stream,
+    /// Place of the first image, where a pass goes on in its middle.
+    pub(crate) first: usize,
 }
 
 /// Images that pass through the network together.
@@ -90,7 +102,7 @@ impl<'a> Dataset<'a> {
         (0..self.cohort.samples.len()).collect()
     }
 
-    /// Reads the images in `order` and hands them over in batches.
+    /// Reads the images in `order`, changes them if asked to, and hands them over in batches.
     ///
     /// # Errors
     /// Those of `visit`; an image cannot be read or has another size.
@@ -98,10 +110,12 @@ impl<'a> Dataset<'a> {
         &self,
         order: &[usize],
         batches: Batches,
+        changes: Option<&Changes<'_>>,
         mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
         if batches.threads == 0 {
-            return self.consume(order, batches, |i| self.load(i), visit);
+            let next = |place, index| self.prepare(place, index, changes);
+            return self.consume(order, batches, next, visit);
         }
         let threads = batches.threads.min(order.len());
         std::thread::scope(|scope| {
@@ -110,17 +124,15 @@ impl<'a> Dataset<'a> {
             for thread in 0..threads {
                 let (sender, receiver) = sync_channel(1);
                 receivers.push(receiver);
-                let mine = order.iter().copied().skip(thread).step_by(threads);
-                scope.spawn(move || self.read_ahead(mine, &sender));
+                let mine = order.iter().copied().enumerate();
+                let mine = mine.skip(thread).step_by(threads);
+                scope.spawn(move || self.read_ahead(mine, changes, &sender));
             }
-            let mut position = 0;
             self.consume(
                 order,
                 batches,
-                |_| {
-                    let receiver = &receivers[position % threads];
-                    position += 1;
-                    receiver
+                |place, _| {
+                    receivers[place % threads]
                         .recv()
                         .map_err(|_| StageError::internal("a loader thread ended early"))?
                 },
@@ -131,14 +143,35 @@ impl<'a> Dataset<'a> {
 
     fn read_ahead(
         &self,
-        indices: impl Iterator<Item = usize>,
+        places: impl Iterator<Item = (usize, usize)>,
+        changes: Option<&Changes<'_>>,
         sender: &SyncSender<Result<Arc<Image>, StageError>>,
     ) {
-        for index in indices {
-            if sender.send(self.load(index)).is_err() {
+        for (place, index) in places {
+            if sender.send(self.prepare(place, index, changes)).is_err() {
                 return;
             }
         }
+    }
+
+    /// The image at a place of the order.
+    fn prepare(
+        &self,
+        place: usize,
+        index: usize,
+        changes: Option<&Changes<'_>>,
+    ) -> Result<Arc<Image>, StageError> {
+        let image = self.load(index)?;
+        let Some(changes) = changes.filter(|changes| !changes.augmenter.is_empty()) else {
+            return Ok(image);
+        };
+        let stream = changes.stream.child(changes.first + place);
+        let voxels = image.augmented(changes.augmenter, &self.cohort.extraction, &stream);
+        Ok(Arc::new(Image {
+            shape: image.shape.clone(),
+            voxels,
+            affine: image.affine,
+        }))
     }
 
     fn load(&self, index: usize) -> Result<Arc<Image>, StageError> {
@@ -169,7 +202,7 @@ impl<'a> Dataset<'a> {
         &self,
         order: &[usize],
         batches: Batches,
-        mut next: impl FnMut(usize) -> Result<Arc<Image>, StageError>,
+        mut next: impl FnMut(usize, usize) -> Result<Arc<Image>, StageError>,
         mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
         let image_len: usize = self.input_size.iter().product();
@@ -177,8 +210,8 @@ impl<'a> Dataset<'a> {
         for (index, members) in order.chunks(batches.size.max(1)).enumerate() {
             voxels.clear();
             let mut affines = Vec::with_capacity(members.len());
-            for &member in members {
-                let image = next(member)?;
+            for (place, &member) in (index * batches.size.max(1)..).zip(members) {
+                let image = next(place, member)?;
                 voxels.extend_from_slice(&image.voxels);
                 affines.push(image.affine);
             }

@@ -12,5 +12,5 @@ pub(crate) mod sampler;
 pub(crate) mod transforms;
 
 pub(crate) use cohort::{Cohort, Images, Sample};
-pub(crate) use loader::{Batch, Batches, Dataset};
+pub(crate) use loader::{Batch, Batches, Changes, Dataset};
 pub(crate) use transforms::Transforms;

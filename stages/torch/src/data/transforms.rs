@@ -8,10 +8,12 @@
 //! of the largest float32.
 
 use engine::StageError;
+use engine::seed::Stream;
 use ndarray::ArrayView4;
+use stages::augmentation::{Augmenter, Picture};
 use stages::extraction::{Extraction, Parts};
 use stages::tensor_file;
-use stages::volume::{Affine, sub_grid};
+use stages::volume::{Affine, spacing_mm, sub_grid};
 
 /// Start, end and step on each axis, by factor; made for images of 169×208×179 voxels.
 const REDUCTIONS: [(u32, [(usize, usize); 3]); 4] = [
@@ -53,11 +55,7 @@ impl Transforms {
         part: usize,
     ) -> Result<Image, StageError> {
         let image = stored(file, extraction, part)?;
-        let cut = match &extraction.parts {
-            Parts::Slice(slices) => Some(slices.direction),
-            _ => None,
-        };
-        self.apply(image, cut)
+        self.apply(image, lacking(extraction))
             .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
     }
 
@@ -77,6 +75,44 @@ impl Transforms {
             rescale(&mut image.voxels, range);
         }
         Ok(image)
+    }
+}
+
+/// The axis that images of this extraction lack.
+fn lacking(extraction: &Extraction) -> Option<usize> {
+    match &extraction.parts {
+        Parts::Slice(slices) => Some(slices.direction),
+        _ => None,
+    }
+}
+
+impl Image {
+    /// A copy with random changes, which follow from `stream`.
+    pub(crate) fn augmented(
+        &self,
+        augmenter: &Augmenter,
+        extraction: &Extraction,
+        stream: &Stream,
+    ) -> Vec<f32> {
+        let mut shape = self.shape.clone();
+        if let Some(axis) = lacking(extraction) {
+            shape.insert(1 + axis, 1);
+        }
+        let &[channels, x, y, z] = shape.as_slice() else {
+            return self.voxels.clone();
+        };
+        let mut picture = Picture {
+            channels,
+            shape: [x, y, z],
+            spacing_mm: spacing_mm(&self.affine).map(|spacing| match spacing > 0.0 {
+                true => spacing,
+                // An image without a place in space.
+                false => 1.0,
+            }),
+            voxels: self.voxels.clone(),
+        };
+        augmenter.apply(&mut picture, stream);
+        picture.voxels
     }
 }
 

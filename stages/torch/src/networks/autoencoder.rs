@@ -7,8 +7,8 @@ use tch::{TchError, Tensor};
 use super::cnn::{features, three_layers};
 use super::conv5_fc3::{CHANNELS, HIDDEN4, HIDDEN5, convolutions};
 use super::layers::{
-    Activation, Builder, Conv, CropMaxUnpool, Dense, Flatten, Layer, Norm, Sequential, Unflatten,
-    block,
+    Activation, Builder, Conv, CropMaxUnpool, Dense, Flatten, Layer, Norm, Sequential, Shown,
+    Unflatten, block,
 };
 use super::vae_layers::{Down, Up, fit, halved};
 use super::{Mode, Network, NetworkKind, NetworkSpec, Outputs};
@@ -207,14 +207,14 @@ fn dense(spec: &NetworkSpec, session: &Session) -> Result<Autoencoder, StageErro
                 s.add(Down::new(3, input, output, 3))?;
                 input = output;
             }
-            s.add(Flatten)?;
+            s.add(Shown("Flatten()", Flatten))?;
             s.add(Dense::new(128 * voxels, latent))
         })?;
         let decoder = Sequential::make_in(&mut builder, "decoder", |s| {
             s.add(Dense::new(latent, 256 * voxels))?;
             let mut shape = vec![256];
             shape.extend(&last);
-            s.add(Unflatten(shape))?;
+            s.add(Shown("Unflatten3D()", Unflatten(shape)))?;
             let wide = [256, 128, 64, channels];
             for (i, pair) in wide.windows(2).enumerate() {
                 let level = DENSE.len() - i;

@@ -1,8 +1,8 @@
 //! `CVAE_3D`, `CVAE_3D_half`, `CVAE_3D_final_conv`.
 
 use engine::StageError;
-use stages::learning::networks::autoencoder::{
-    CVAE_3D, CVAE_3D_FINAL_CONV, CVAE_3D_HALF, CvaeOptions,
+use stages::learning::networks::vae::{
+    CVAE_3D, CVAE_3D_FINAL_CONV, CVAE_3D_HALF, CvaeOptions, WholeCvaeOptions,
 };
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -16,6 +16,7 @@ use crate::state::State;
 /// What the three networks differ in.
 #[derive(Debug, Clone, Copy)]
 struct Style {
+    name: &'static str,
     down: Activation,
     up: Activation,
     last: Activation,
@@ -23,16 +24,28 @@ struct Style {
     has_final: bool,
 }
 
+/// What the options say.
+struct Code {
+    length: u32,
+    divergence_weight: f64,
+}
+
 pub(super) static PLAIN: NetworkKind = NetworkKind {
     declaration: &CVAE_3D,
     build: |spec, session| {
         let style = Style {
+            name: CVAE_3D.name,
             down: Activation::Relu,
             up: Activation::Relu,
             last: Activation::Relu,
             has_final: false,
         };
-        Ok(Box::new(build(spec, session, style)?))
+        let options: WholeCvaeOptions = spec.options()?;
+        let code = Code {
+            length: options.latent_space_size,
+            divergence_weight: options.kl_weight,
+        };
+        Ok(Box::new(build(spec, session, style, &code)?))
     },
 };
 
@@ -40,12 +53,18 @@ pub(super) static HALF: NetworkKind = NetworkKind {
     declaration: &CVAE_3D_HALF,
     build: |spec, session| {
         let style = Style {
+            name: CVAE_3D_HALF.name,
             down: Activation::LeakyRelu(0.2),
             up: Activation::Relu,
             last: Activation::Sigmoid,
             has_final: false,
         };
-        Ok(Box::new(build(spec, session, style)?))
+        let options: CvaeOptions = spec.options()?;
+        let code = Code {
+            length: options.latent_space_size,
+            divergence_weight: options.kl_weight,
+        };
+        Ok(Box::new(build(spec, session, style, &code)?))
     },
 };
 
@@ -53,12 +72,18 @@ pub(super) static FINAL_CONV: NetworkKind = NetworkKind {
     declaration: &CVAE_3D_FINAL_CONV,
     build: |spec, session| {
         let style = Style {
+            name: CVAE_3D_FINAL_CONV.name,
             down: Activation::LeakyRelu(0.2),
             up: Activation::LeakyRelu(0.01),
             last: Activation::Sigmoid,
             has_final: true,
         };
-        Ok(Box::new(build(spec, session, style)?))
+        let options: CvaeOptions = spec.options()?;
+        let code = Code {
+            length: options.latent_space_size,
+            divergence_weight: options.kl_weight,
+        };
+        Ok(Box::new(build(spec, session, style, &code)?))
     },
 };
 
@@ -76,7 +101,7 @@ const WIDE: i64 = 256;
 /// ClinicaDL 1.6.1 `vae/convolutional_VAE.py`, `vae/advanced_CVAE.py`. As there, μ passes through a
 /// hyperbolic tangent, one vector of noise serves the whole batch in training, and a divergence of no
 /// weight leaves the noise out. Deviations: images of any size; the weight of the divergence of `CVAE_3D`,
-/// always 5 there, is an option like that of the others; layers that nothing uses have no effect on how
+/// always 5 there, is an option like that of the others, whose `recons_weight` is ignored there; layers that nothing uses have no effect on how
 /// networks are trained.
 #[derive(Debug)]
 struct Cvae {
@@ -94,9 +119,13 @@ struct Cvae {
     map: Vec<i64>,
 }
 
-fn build(spec: &NetworkSpec, session: &Session, style: Style) -> Result<Cvae, StageError> {
-    let options: CvaeOptions = spec.options()?;
-    let latent = i64::from(options.latent_space_size);
+fn build(
+    spec: &NetworkSpec,
+    session: &Session,
+    style: Style,
+    code: &Code,
+) -> Result<Cvae, StageError> {
+    let latent = i64::from(code.length);
     let image = spec.input_size[0];
     let maps = halved(&spec.input_size[1..], CHANNELS.len(), 3);
     let last = &maps[CHANNELS.len()];
@@ -153,7 +182,7 @@ fn build(spec: &NetworkSpec, session: &Session, style: Style) -> Result<Cvae, St
         Ok(Cvae {
             state: b.finish(),
             style,
-            is_variational: options.kl_weight > 0.0,
+            is_variational: code.divergence_weight > 0.0,
             down: convolutions
                 .into_iter()
                 .zip(norms)
@@ -226,10 +255,14 @@ impl Network for Cvae {
     }
 
     fn describe(&self) -> String {
+        let norms = match self.style.has_final {
+            true => ["in1", "in2", "in3", "in5", "in6", "in7"],
+            false => ["bn1", "bn2", "bn3", "bn5", "bn6", "bn7"],
+        };
         let mut parts = Vec::new();
         for (i, [conv, norm]) in self.down.iter().enumerate() {
             parts.push((["conv1", "conv2", "conv3"][i], conv.describe()));
-            parts.push((["norm1", "norm2", "norm3"][i], norm.describe()));
+            parts.push((norms[i], norm.describe()));
         }
         parts.push(("fc10", self.mean.describe()));
         parts.push(("fc11", self.log_variance.describe()));
@@ -238,9 +271,9 @@ impl Network for Cvae {
             parts.push((["upconv1", "upconv2", "upconv4"][i], conv.describe()));
         }
         for (i, norm) in self.norms.iter().enumerate() {
-            parts.push((["norm5", "norm6", "norm7"][i], norm.describe()));
+            parts.push((norms[3 + i], norm.describe()));
         }
         parts.extend(self.last.iter().map(|conv| ("final", conv.describe())));
-        block("CVAE", parts.into_iter()).join("\n")
+        block(self.style.name, parts.into_iter()).join("\n")
     }
 }

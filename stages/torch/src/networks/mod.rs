@@ -18,9 +18,8 @@ mod vae;
 mod vae_layers;
 
 use engine::StageError;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use stages::learning::networks::{Declaration, declared};
+use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{TchError, Tensor};
 
 pub(crate) use layers::Mode;
@@ -168,11 +167,17 @@ impl NetworkSpec {
     /// The network's own options.
     ///
     /// # Errors
-    /// One of them is unknown or has a wrong type.
-    pub(crate) fn options<O: DeserializeOwned>(&self) -> Result<O, StageError> {
+    /// One of them is unknown, has a wrong type or is out of range.
+    pub(crate) fn options<O: NetworkOptions>(&self) -> Result<O, StageError> {
         let name = self.declaration.name;
-        serde_json::from_value(Value::Object(self.options.clone()))
-            .map_err(|e| StageError::new(format!("options of network `{name}`: {e}")))
+        let refuse = |what: String| StageError::new(format!("options of network `{name}`: {what}"));
+        let options: O = serde_json::from_value(Value::Object(self.options.clone()))
+            .map_err(|e| refuse(e.to_string()))?;
+        // A manifest was checked before; a `maps.json` was not.
+        match options.problems().first() {
+            Some(issue) => Err(refuse(format!("`{}`: {}", issue.field, issue.message))),
+            None => Ok(options),
+        }
     }
 
     /// Makes sure that not all axes are shorter than this.

@@ -33,6 +33,13 @@ const SLOPE: f64 = 0.01;
 fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
     let options: RandomOptions = spec.options()?;
     let blocks = options.blocks();
+    let image = spec.input_size[0];
+    let taken = blocks.first().and_then(|(_, block)| block.in_channels);
+    if taken.is_some_and(|taken| i64::from(taken) != image) {
+        let message =
+            "`convolutions_dict.conv0.in_channels` is not the number of channels of the images";
+        return Err(StageError::new(format!("{message}, {image}")).hint("set it to null"));
+    }
     let last = blocks.last().map_or(0, |(_, block)| block.out_channels);
     let map = spec.input_size[1..]
         .iter()

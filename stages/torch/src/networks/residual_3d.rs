@@ -1,13 +1,15 @@
 //! `ResNet3D`, `SqueezeExcitationCNN`.
 
 use engine::StageError;
-use serde_json::Value;
-use stages::learning::networks::cnn::{RESNET3D, ResidualOptions, SQUEEZE_EXCITATION_CNN};
+use stages::learning::networks::cnn::{
+    RESNET3D, ResNet3dOptions, SQUEEZE_EXCITATION_CNN, SqueezeExcitationOptions,
+};
 use tch::{Kind, TchError, Tensor};
 
 use super::cnn::{Cnn, features};
 use super::layers::{
-    Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, block,
+    Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
+    block,
 };
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
@@ -15,12 +17,18 @@ use crate::session::Session;
 
 pub(super) static RESNET: NetworkKind = NetworkKind {
     declaration: &RESNET3D,
-    build: |spec, session| Ok(Box::new(build(spec, session, false)?)),
+    build: |spec, session| {
+        let options: ResNet3dOptions = spec.options()?;
+        Ok(Box::new(build(spec, session, false, options.dropout)?))
+    },
 };
 
 pub(super) static SQUEEZE_EXCITATION: NetworkKind = NetworkKind {
     declaration: &SQUEEZE_EXCITATION_CNN,
-    build: |spec, session| Ok(Box::new(build(spec, session, true)?)),
+    build: |spec, session| {
+        let options: SqueezeExcitationOptions = spec.options()?;
+        Ok(Box::new(build(spec, session, true, options.dropout)?))
+    },
 };
 
 const CHANNELS: [i64; 5] = [8, 16, 32, 64, 128];
@@ -31,19 +39,18 @@ const HIDDEN: i64 = 256;
 /// its channels.
 ///
 /// # Shapes
-/// Input `[B, C, X, Y, Z]` with axes of 94 voxels or more; output `[B, output_size]`.
+/// Input `[B, C, X, Y, Z]` with axes of 63 voxels or more; output `[B, output_size]`.
 ///
 /// # Source
 /// ClinicaDL 1.6.1 `resnet3D.py`, `SECNN.py`; He et al. 2016, doi:10.1109/CVPR.2016.90; Ghosal et al.
-/// 2019, doi:10.1109/ASPCON.2019.8820580. Deviation: there both are always built for 169×208×179 voxels,
-/// two outputs and a fixed dropout, whatever is asked for.
-fn build(spec: &NetworkSpec, session: &Session, squeeze: bool) -> Result<Cnn, StageError> {
-    let options: ResidualOptions = spec.options()?;
-    let default = if squeeze { 0.5 } else { 0.8 };
-    let dropout = match &options.dropout {
-        Value::Number(given) => given.as_f64().unwrap_or(default),
-        _ => default,
-    };
+/// 2019, doi:10.1109/ASPCON.2019.8820580. Deviation: there both are always built for one channel of
+/// 169×208×179 voxels, two outputs and a fixed dropout (the defaults here), whatever is asked for.
+fn build(
+    spec: &NetworkSpec,
+    session: &Session,
+    squeeze: bool,
+    dropout: f64,
+) -> Result<Cnn, StageError> {
     let smallest = spec.input_size[1..].iter().min().copied().unwrap_or(0);
     if smallest < SMALLEST {
         let name = spec.declaration.name;
@@ -51,7 +58,7 @@ fn build(spec: &NetworkSpec, session: &Session, squeeze: bool) -> Result<Cnn, St
         let message = format!(
             "images of {axes:?} voxels are too small for `{name}`, which needs axes of at least {SMALLEST}"
         );
-        return Err(StageError::new(message));
+        return Err(StageError::new(message).hint("turn `size_reduction` off or lower its factor"));
     }
     let make = || -> Result<Cnn, TchError> {
         let mut builder = Builder::new(session);
@@ -69,7 +76,7 @@ fn build(spec: &NetworkSpec, session: &Session, squeeze: bool) -> Result<Cnn, St
         })?;
         let features = features(&convolutions, &spec.input_size)?;
         let fc = Sequential::make_in(&mut builder, "fc", |s| {
-            s.add(Flatten)?;
+            s.add(Shown("Flatten()", Flatten))?;
             if squeeze {
                 s.add(Dropout(dropout))?;
                 s.add(Dense::new(features, HIDDEN))?;
@@ -86,8 +93,8 @@ fn build(spec: &NetworkSpec, session: &Session, squeeze: bool) -> Result<Cnn, St
     make().during("build the network")
 }
 
-/// Fewer voxels are none after five times pooling windows of three.
-const SMALLEST: i64 = 94;
+/// Five poolings with windows of 3 and stride 2 make one voxel of it: 63, 31, 15, 7, 3, 1.
+const SMALLEST: i64 = 63;
 
 /// A block and its pooling.
 struct Stage {

@@ -6,12 +6,12 @@ use tch::{TchError, Tensor};
 
 use super::cnn::Cnn;
 use super::layers::{
-    Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, block,
+    Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
+    block,
 };
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
-use crate::state::State;
 
 pub(super) static KIND: NetworkKind = NetworkKind {
     declaration: &RESNET18,
@@ -30,8 +30,8 @@ const PHOTOGRAPHS: i64 = 1000;
 ///
 /// # Source
 /// He et al. 2016, doi:10.1109/CVPR.2016.90; ClinicaDL 1.6.1 `cnn/resnet.py`. Deviation: weights are
-/// drawn, normal with variance 2 / (k² · output channels) in convolutions; there they are those of
-/// ImageNet, downloaded each time.
+/// drawn, as by torchvision's `resnet18()` from the same seed: convolutions are normal with variance
+/// 2 / (k² · output channels). There they are those of ImageNet, downloaded each time.
 fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
     let options: CnnOptions = spec.options()?;
     let channels = spec.input_size[0];
@@ -49,7 +49,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
                 axes: 2,
                 channels: 64,
             })?;
-            s.add(Activation::Relu)?;
+            s.add(Shown("ReLU(inplace=True)", Activation::Relu))?;
             s.add(Pool::Max {
                 axes: 2,
                 kernel: 3,
@@ -68,23 +68,24 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
             }
             s.add(Pool::Mean(last))
         })?;
+        let drawn = builder.parameters();
         let fc = Sequential::make_in(&mut builder, "fc", |s| {
             s.add(Flatten)?;
             s.add(Dense::new(512, PHOTOGRAPHS))?;
+            // Torchvision draws convolutions anew after its last layer, which is this one.
+            draw_convolutions(drawn)?;
             s.add_as("drop_out", Dropout(options.dropout))?;
             s.add_as("fc_out", Dense::new(PHOTOGRAPHS, spec.output_size))
         })?;
-        let network = Cnn::new(builder, convolutions, fc);
-        draw_convolutions(super::Network::state(&network))?;
-        Ok(network)
+        Ok(Cnn::new(builder, convolutions, fc))
     };
     make().during("build the network")
 }
 
 /// Draws the weights of convolutions, which have four axes.
-fn draw_convolutions(state: &State) -> Result<(), TchError> {
+fn draw_convolutions(parameters: Vec<Tensor>) -> Result<(), TchError> {
     tch::no_grad(|| {
-        for mut weight in state.parameters().into_iter().filter(|p| p.dim() == 4) {
+        for mut weight in parameters.into_iter().filter(|p| p.dim() == 4) {
             let size = weight.size();
             let outputs = size[0] * size[2] * size[3];
             drop(weight.f_normal_(0.0, (2.0 / outputs as f64).sqrt())?);

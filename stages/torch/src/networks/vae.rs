@@ -1,14 +1,16 @@
 //! `Vanilla3DdenseVAE`, `Vanilla3DspacialVAE`, `VanillaDenseVAE`, `VanillaSpatialVAE`.
 
 use engine::StageError;
-use stages::learning::networks::autoencoder::{
+use stages::learning::networks::vae::{
+    DenseVae3dOptions, DenseVaeOptions, SpatialVae3dOptions, SpatialVaeOptions,
     VANILLA_3D_DENSE_VAE, VANILLA_3D_SPACIAL_VAE, VANILLA_DENSE_VAE, VANILLA_SPATIAL_VAE,
     VaeOptions,
 };
 use tch::{TchError, Tensor};
 
 use super::layers::{
-    Activation, Builder, Conv, Dense, Flatten, Layer, Make, Sequential, Stack, Unflatten, block,
+    Activation, Builder, Conv, Dense, Flatten, Layer, Make, Sequential, Shown, Stack, Unflatten,
+    block,
 };
 use super::vae_layers::{Down, Up, fit, halved};
 use super::{Latent, Mode, Network, NetworkKind, NetworkSpec, Outputs};
@@ -18,12 +20,28 @@ use crate::state::State;
 
 pub(super) static DENSE_3D: NetworkKind = NetworkKind {
     declaration: &VANILLA_3D_DENSE_VAE,
-    build: |spec, session| Ok(Box::new(dense(spec, session, "")?)),
+    build: |spec, session| {
+        let options: DenseVae3dOptions = spec.options()?;
+        let latent = options.latent_space_size.into();
+        Ok(Box::new(dense(
+            &Plan::of(spec, &options, 0)?,
+            session,
+            latent,
+            "",
+        )?))
+    },
 };
 
 pub(super) static SPATIAL_3D: NetworkKind = NetworkKind {
     declaration: &VANILLA_3D_SPACIAL_VAE,
-    build: |spec, session| Ok(Box::new(spatial(spec, session, "")?)),
+    build: |spec, session| {
+        let options: SpatialVae3dOptions = spec.options()?;
+        Ok(Box::new(spatial(
+            &Plan::of(spec, &options, 1)?,
+            session,
+            "",
+        )?))
+    },
 };
 
 /// The two-dimensional classes keep their layers in a container.
@@ -31,12 +49,28 @@ const CONTAINER: &str = "sequential";
 
 pub(super) static DENSE_2D: NetworkKind = NetworkKind {
     declaration: &VANILLA_DENSE_VAE,
-    build: |spec, session| Ok(Box::new(dense(spec, session, CONTAINER)?)),
+    build: |spec, session| {
+        let options: DenseVaeOptions = spec.options()?;
+        let latent = options.latent_space_size.into();
+        Ok(Box::new(dense(
+            &Plan::of(spec, &options, 0)?,
+            session,
+            latent,
+            CONTAINER,
+        )?))
+    },
 };
 
 pub(super) static SPATIAL_2D: NetworkKind = NetworkKind {
     declaration: &VANILLA_SPATIAL_VAE,
-    build: |spec, session| Ok(Box::new(spatial(spec, session, CONTAINER)?)),
+    build: |spec, session| {
+        let options: SpatialVaeOptions = spec.options()?;
+        Ok(Box::new(spatial(
+            &Plan::of(spec, &options, 0)?,
+            session,
+            CONTAINER,
+        )?))
+    },
 };
 
 /// A variational autoencoder: `encoder`, `mu_layer` and `var_layer`, `decoder`.
@@ -50,6 +84,8 @@ struct Vae {
     mean: Box<dyn Layer>,
     log_variance: Box<dyn Layer>,
     decoder: Sequential,
+    /// Whether encoder and decoder are in a [`CONTAINER`].
+    is_contained: bool,
 }
 
 impl Network for Vae {
@@ -79,11 +115,15 @@ impl Network for Vae {
     }
 
     fn describe(&self) -> String {
+        let part = |class, layers: &Sequential| match self.is_contained {
+            true => block(class, [(CONTAINER, layers.describe())].into_iter()),
+            false => layers.describe(),
+        };
         let parts = [
-            ("0", self.encoder.describe()),
+            ("0", part("VAE_Encoder", &self.encoder)),
             ("1", self.mean.describe()),
             ("2", self.log_variance.describe()),
-            ("3", self.decoder.describe()),
+            ("3", part("VAE_Decoder", &self.decoder)),
         ];
         block("Sequential", parts.into_iter()).join("\n")
     }
@@ -92,21 +132,25 @@ impl Network for Vae {
 /// What all of them are built from.
 struct Plan {
     axes: usize,
-    options: VaeOptions,
+    /// Features before the latent space; 0: none.
+    features: i64,
     /// Channels after each convolution, those of the image first.
     channels: Vec<i64>,
-    /// Sizes of the map likewise.
+    /// Sizes of the map likewise, and those of a latent map that is smaller still.
     maps: Vec<Vec<i64>>,
 }
 
 impl Plan {
-    fn of(spec: &NetworkSpec) -> Result<Self, StageError> {
-        let options: VaeOptions = spec.options()?;
-        let count = options.n_conv as usize;
-        let mut channels = vec![spec.input_size[0], i64::from(options.io_layer_channels)];
-        for i in 0..count.saturating_sub(1) {
-            channels.push(i64::from(options.io_layer_channels) << (i + 1));
-        }
+    /// With a latent map that is halved so many times more.
+    fn of(
+        spec: &NetworkSpec,
+        options: &impl VaeOptions,
+        deeper: usize,
+    ) -> Result<Self, StageError> {
+        let first = i64::from(options.channels());
+        let mut channels = vec![spec.input_size[0]];
+        channels.extend((0..options.convolutions()).map(|i| first << i));
+        let count = channels.len() - 1 + deeper;
         let maps = halved(&spec.input_size[1..], count, 4);
         if maps[count].iter().any(|&axis| axis < 1) {
             let axes = &spec.input_size[1..];
@@ -115,22 +159,14 @@ impl Plan {
         }
         Ok(Self {
             axes: spec.input_size.len() - 1,
-            options,
+            features: options.features().into(),
             channels,
             maps,
         })
     }
 
     fn count(&self) -> usize {
-        self.maps.len() - 1
-    }
-
-    fn latent(&self) -> i64 {
-        self.options.latent_space_size.into()
-    }
-
-    fn features(&self) -> i64 {
-        self.options.feature_size.into()
+        self.channels.len() - 1
     }
 
     /// Shape of the last map, with its channels.
@@ -183,14 +219,23 @@ impl Make for Chain {
                     Link::Conv(conv) => s.add(conv)?,
                     Link::Dense(dense) => s.add(dense)?,
                     Link::Activation(activation) => s.add(activation)?,
-                    Link::Flatten => s.add(Flatten)?,
-                    Link::Unflatten(shape) => s.add(Unflatten(shape))?,
+                    Link::Flatten => s.add(Shown("Flatten()", Flatten))?,
+                    Link::Unflatten(shape) => s.add(unflatten(shape))?,
                 }
             }
             Ok(())
         })?;
         Ok(Box::new(layers))
     }
+}
+
+/// Gives features the shape of a map.
+fn unflatten(shape: Vec<i64>) -> Shown<Unflatten> {
+    let text = match shape.len() {
+        3 => "Unflatten2D()",
+        _ => "Unflatten3D()",
+    };
+    Shown(text, Unflatten(shape))
 }
 
 /// Makes layers below a name, and below a container if that has one.
@@ -214,13 +259,12 @@ fn part(
 /// # Source
 /// Kingma and Welling 2014, arXiv:1312.6114; ClinicaDL 1.6.1 `vae/vanilla_vae.py`. Deviations: images of
 /// any size; the class for slices, which cannot be built there, works, and has the options of the other.
-fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, StageError> {
-    let plan = Plan::of(spec)?;
+fn dense(plan: &Plan, session: &Session, latent: i64, container: &str) -> Result<Vae, StageError> {
     let make = || -> Result<Vae, TchError> {
         let relu = || Link::Activation(Activation::Relu);
         let last = plan.last();
         let voxels: i64 = last.iter().product();
-        let features = match plan.features() {
+        let features = match plan.features {
             0 => voxels,
             features => features,
         };
@@ -229,10 +273,10 @@ fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, 
         let encoder = part(&mut builder, "encoder", container, |s| {
             plan.down(s)?;
             let squeeze = vec![Link::Dense(Dense::new(voxels, features)), relu()];
-            match (is_flat, plan.features()) {
-                (true, 0) => s.add(Flatten),
+            match (is_flat, plan.features) {
+                (true, 0) => s.add(Shown("Flatten()", Flatten)),
                 (true, _) => {
-                    s.add(Flatten)?;
+                    s.add(Shown("Flatten()", Flatten))?;
                     s.add(Chain(squeeze))
                 }
                 (false, 0) => s.add(Chain(vec![Link::Flatten])),
@@ -244,21 +288,21 @@ fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, 
                 )),
             }
         })?;
-        let mean = builder.layer("mu_layer", Dense::new(features, plan.latent()))?;
-        let log_variance = builder.layer("var_layer", Dense::new(features, plan.latent()))?;
+        let mean = builder.layer("mu_layer", Dense::new(features, latent))?;
+        let log_variance = builder.layer("var_layer", Dense::new(features, latent))?;
         let decoder = part(&mut builder, "decoder", container, |s| {
             let mut first = Vec::new();
-            if plan.features() == 0 {
-                first.extend([Link::Dense(Dense::new(plan.latent(), voxels)), relu()]);
+            if plan.features == 0 {
+                first.extend([Link::Dense(Dense::new(latent, voxels)), relu()]);
             } else {
-                first.extend([Link::Dense(Dense::new(plan.latent(), features)), relu()]);
+                first.extend([Link::Dense(Dense::new(latent, features)), relu()]);
                 first.extend([Link::Dense(Dense::new(features, voxels)), relu()]);
             }
             if is_flat {
                 s.add(Chain(first))?;
-                s.add(Unflatten(last.clone()))?;
+                s.add(unflatten(last.clone()))?;
             } else {
-                first.push(Link::Unflatten(last.clone()));
+                first.extend([Link::Unflatten(last.clone()), relu()]);
                 s.add(Chain(first))?;
             }
             plan.up(s)
@@ -269,6 +313,7 @@ fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, 
             mean,
             log_variance,
             decoder,
+            is_contained: !container.is_empty(),
         })
     };
     make().during("build the network")
@@ -277,42 +322,47 @@ fn dense(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, 
 /// With a map of one channel between encoder and decoder.
 ///
 /// # Shapes
-/// Input and output `[B, C, X, Y(, Z)]`; `latent_space_size` has no meaning.
+/// Input and output `[B, C, X, Y(, Z)]`; the axes may be odd. The latent map has the size of the last
+/// convolution's in slices, half of it in volumes.
 ///
 /// # Source
-/// ClinicaDL 1.6.1 `vae/vanilla_vae.py`, where neither class can be built. Deviations: `feature_size`
-/// is the number of channels before the latent map, in volumes too, whose map is not halved once more.
-fn spatial(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae, StageError> {
-    let plan = Plan::of(spec)?;
+/// ClinicaDL 1.6.1 `vae/vanilla_vae.py`, where neither class can be built. Deviations: images of any size
+/// (there the padding in volumes is that of 169×208×179 voxels); channels and number of convolutions,
+/// fixed there, are options.
+fn spatial(plan: &Plan, session: &Session, container: &str) -> Result<Vae, StageError> {
     let axes = plan.axes;
     let make = || -> Result<Vae, TchError> {
         let last = plan.channels[plan.count()];
-        let features = match plan.features() {
-            0 => last,
-            features => features,
-        };
+        let features = plan.features;
         let conv = |input, output| Conv::new(axes, input, output, 3).padding(1).without_bias();
+        let (into, out_of) = match plan.maps.get(plan.count() + 1) {
+            None => (conv(last, features), conv(features, last).transposed()),
+            Some(deeper) => {
+                let halving = |input, output| Conv::new(axes, input, output, 4).stride(2);
+                let out_of = halving(features, last).transposed();
+                let padding = fit(deeper, &plan.maps[plan.count()], 4);
+                (
+                    halving(last, features).padding(1).without_bias(),
+                    out_of.padding(1).output_padding(&padding).without_bias(),
+                )
+            }
+        };
         let chain = |convs: Vec<Conv>| {
             let relu = || Link::Activation(Activation::Relu);
-            Chain(
-                convs
-                    .into_iter()
-                    .flat_map(|conv| [Link::Conv(conv), relu()])
-                    .collect(),
-            )
+            let links = convs
+                .into_iter()
+                .flat_map(|conv| [Link::Conv(conv), relu()]);
+            Chain(links.collect())
         };
         let mut builder = Builder::new(session);
         let encoder = part(&mut builder, "encoder", container, |s| {
             plan.down(s)?;
-            s.add(chain(vec![conv(last, features)]))
+            s.add(chain(vec![into]))
         })?;
         let mean = builder.layer("mu_layer", conv(features, 1))?;
         let log_variance = builder.layer("var_layer", conv(features, 1))?;
         let decoder = part(&mut builder, "decoder", container, |s| {
-            s.add(chain(vec![
-                conv(1, features).transposed(),
-                conv(features, last).transposed(),
-            ]))?;
+            s.add(chain(vec![conv(1, features).transposed(), out_of]))?;
             plan.up(s)
         })?;
         Ok(Vae {
@@ -321,6 +371,7 @@ fn spatial(spec: &NetworkSpec, session: &Session, container: &str) -> Result<Vae
             mean,
             log_variance,
             decoder,
+            is_contained: !container.is_empty(),
         })
     };
     make().during("build the network")

@@ -13,6 +13,7 @@ const SLOPE: f64 = 0.2;
 /// # Source
 /// `EncoderLayer2D`, `EncoderLayer3D` of ClinicaDL 1.6.1.
 pub(super) struct Down {
+    axes: usize,
     conv: Conv,
     norm: Norm,
 }
@@ -22,6 +23,7 @@ impl Down {
     pub(super) fn new(axes: usize, input: i64, output: i64, kernel: i64) -> Self {
         let conv = Conv::new(axes, input, output, kernel);
         Self {
+            axes,
             conv: conv.stride(2).padding(1).without_bias(),
             norm: Norm::Batch {
                 axes,
@@ -36,6 +38,7 @@ impl Down {
 /// # Source
 /// `DecoderLayer2D`, `DecoderLayer3D` of ClinicaDL 1.6.1.
 pub(super) struct Up {
+    axes: usize,
     conv: Conv,
     norm: Norm,
 }
@@ -45,6 +48,7 @@ impl Up {
     pub(super) fn new(axes: usize, input: i64, output: i64, kernel: i64) -> Self {
         let conv = Conv::new(axes, input, output, kernel).transposed();
         Self {
+            axes,
             conv: conv.stride(2).padding(1).without_bias(),
             norm: Norm::Batch {
                 axes,
@@ -66,7 +70,7 @@ impl Make for Down {
     fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
         activated(
             builder,
-            "EncoderLayer",
+            format!("EncoderLayer{}D", self.axes),
             self.conv,
             self.norm,
             Activation::LeakyRelu(SLOPE),
@@ -78,7 +82,7 @@ impl Make for Up {
     fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
         activated(
             builder,
-            "DecoderLayer",
+            format!("DecoderLayer{}D", self.axes),
             self.conv,
             self.norm,
             Activation::Relu,
@@ -88,7 +92,7 @@ impl Make for Up {
 
 fn activated(
     builder: &mut Builder<'_>,
-    name: &'static str,
+    name: String,
     conv: Conv,
     norm: Norm,
     activation: Activation,
@@ -106,7 +110,7 @@ fn activated(
 
 #[derive(Debug)]
 struct Activated {
-    name: &'static str,
+    name: String,
     layer: Sequential,
     activation: Activation,
 }
@@ -118,7 +122,7 @@ impl Layer for Activated {
     }
 
     fn describe(&self) -> Vec<String> {
-        block(self.name, [("layer", self.layer.describe())].into_iter())
+        block(&self.name, [("layer", self.layer.describe())].into_iter())
     }
 }
 
@@ -127,7 +131,9 @@ impl Layer for Activated {
 pub(super) fn halved(size: &[i64], times: usize, kernel: i64) -> Vec<Vec<i64>> {
     let mut sizes = vec![size.to_vec()];
     for i in 0..times {
-        let next = sizes[i].iter().map(|axis| (axis + 2 - kernel) / 2 + 1);
+        let next = sizes[i]
+            .iter()
+            .map(|axis| (axis + 2 - kernel).div_euclid(2) + 1);
         sizes.push(next.collect());
     }
     sizes

@@ -139,6 +139,7 @@ fn fifty_stops_at_any_batch_change_nothing() {
         "network": { "dropout": 0.3 }, "patience": 4, "warmup_epochs": 1,
         "scheduler": { "name": "cosine" }, "gradient_clipping": 1.0,
         "optimizer": { "name": "NAdam", "learning_rate": 1e-3 },
+        "data_augmentation": [{ "name": "Noise" }, { "name": "Flip" }, { "name": "CropPad", "length": 2 }],
     });
     let whole = world.train("whole", changes.clone()).unwrap();
     let (mut stops, mut midway) = (0_usize, 0);
@@ -165,6 +166,25 @@ fn fifty_stops_at_any_batch_change_nothing() {
         assert_eq!(resumed.input.digest, whole.input.digest, "{store}");
     }
     assert!(midway > 0, "some went on within an epoch");
+}
+
+#[test]
+fn augmented_images_are_the_same_for_any_number_of_threads() {
+    let world = World::new();
+    let train = |store: &str, n_proc: u32, listed: serde_json::Value| {
+        let changes = json!({
+            "n_proc": n_proc, "batch_size": 3, "sampler": "weighted", "data_augmentation": listed,
+        });
+        world.train(store, changes).unwrap().input.digest
+    };
+    let all = || {
+        let names = stages::augmentation::AUGMENTATIONS.iter();
+        let named = names.map(|declared| json!({ "name": declared.name(), "p": 0.7 }));
+        serde_json::Value::Array(named.collect())
+    };
+    let in_line = train("in line", 0, all());
+    assert_eq!(in_line, train("three", 3, all()));
+    assert_ne!(in_line, train("plain", 0, json!([])));
 }
 
 /// Spoils files of a store whose names start like this; how many.

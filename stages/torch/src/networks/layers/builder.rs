@@ -33,6 +33,11 @@ impl<'s> Builder<'s> {
         self.state.entries().len()
     }
 
+    /// Handles of the parameters so far.
+    pub(crate) fn parameters(&self) -> Vec<Tensor> {
+        self.state.parameters()
+    }
+
     /// Makes a layer under a name.
     pub(crate) fn layer(
         &mut self,

@@ -12,6 +12,7 @@ mod norm;
 mod pool;
 mod sequential;
 mod shape;
+mod shown;
 
 use tch::{TchError, Tensor};
 
@@ -23,6 +24,7 @@ pub(crate) use norm::Norm;
 pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
 pub(crate) use sequential::{Sequential, Stack, block};
 pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample};
+pub(crate) use shown::Shown;
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

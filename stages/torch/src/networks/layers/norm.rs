@@ -98,7 +98,7 @@ impl Layer for InstanceNorm {
 
     fn describe(&self) -> Vec<String> {
         vec![format!(
-            "InstanceNorm{}d({}, eps=1e-05, momentum=0.1, affine=False, bias=True, track_running_stats=False)",
+            "InstanceNorm{}d({}, eps=1e-05, momentum=0.1, affine=False, bias=False, track_running_stats=False)",
             self.axes, self.channels
         )]
     }

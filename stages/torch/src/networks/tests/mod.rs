@@ -126,7 +126,7 @@ fn gradients_and_running_statistics_are_those_of_clinicadl() {
             assert_close(
                 &head(&entry.tensor, expected.len()),
                 &expected,
-                1e-4,
+                cases::OF_STATISTICS,
                 &entry.name,
             );
         }
@@ -161,5 +161,115 @@ fn images_too_small_are_refused() {
     ] {
         spec.input_size = input_size;
         assert!(build(&spec, &session).is_err());
+    }
+}
+
+fn spec_of(name: &str, input_size: &[i64], options: Value) -> NetworkSpec {
+    NetworkSpec {
+        declaration: declared(name).unwrap(),
+        input_size: input_size.to_vec(),
+        output_size: 2,
+        options: options.as_object().unwrap().clone(),
+    }
+}
+
+#[test]
+fn images_that_a_network_has_no_room_for_are_refused() {
+    let none = serde_json::json!({});
+    for (name, input_size, told) in [
+        ("ResNet3D", &[1, 63, 62, 63][..], "at least 63"),
+        ("GeneratorUNet", &[1, 64, 64, 80], "multiples of 32"),
+        ("GeneratorUNet", &[1, 32, 32, 32], "at least 64"),
+        ("Vanilla3DdenseVAE", &[1, 15, 64, 64], "halved 4 times"),
+        ("Vanilla3DspacialVAE", &[1, 31, 64, 64], "halved 5 times"),
+        ("resnet18", &[1, 64, 64], "3 channels"),
+        ("CAE_half", &[1, 64, 64], "3-D images"),
+    ] {
+        let session = Session::for_test();
+        let error = build(&spec_of(name, input_size, none.clone()), &session)
+            .err()
+            .unwrap();
+        assert!(error.message.contains(told), "{name}: {}", error.message);
+    }
+}
+
+#[test]
+fn options_of_a_model_of_others_are_checked() {
+    let block = |input: Value| {
+        serde_json::json!({ "convolutions_dict": { "conv0": {
+            "in_channels": input, "out_channels": 4, "n_conv": 1, "d_reduction": "stride",
+        } } })
+    };
+    for (name, options, told) in [
+        (
+            "Vanilla3DdenseVAE",
+            serde_json::json!({ "n_conv": 0 }),
+            "`n_conv`: expected 1 to 12",
+        ),
+        (
+            "CVAE_3D",
+            serde_json::json!({ "latent_space_size": 0 }),
+            "`latent_space_size`",
+        ),
+        (
+            "ResNet3D",
+            serde_json::json!({ "dropout": 1.5 }),
+            "`dropout`: expected 0 to 1",
+        ),
+        (
+            "RandomArchitecture",
+            block(3.into()),
+            "number of channels of the images, 1",
+        ),
+        (
+            "RandomArchitecture",
+            serde_json::json!({ "convolutions_dict": {} }),
+            "1 to 10 blocks",
+        ),
+    ] {
+        let session = Session::for_test();
+        let error = build(&spec_of(name, &[1, 64, 64, 64], options), &session)
+            .err()
+            .unwrap();
+        assert!(error.message.contains(told), "{name}: {}", error.message);
+    }
+}
+
+#[test]
+fn outputs_and_dropout_of_residual_networks_are_as_asked_for() {
+    let session = Session::for_test();
+    let asked = NetworkSpec {
+        output_size: 5,
+        ..spec_of(
+            "SqueezeExcitationCNN",
+            &[1, 63, 63, 63],
+            serde_json::json!({ "dropout": 0.25 }),
+        )
+    };
+    let network = build(&asked, &session).unwrap();
+    let outputs = network.forward(&numbered_images(1, &[1, 63, 63, 63]), Mode::Evaluate);
+    assert_eq!(outputs.unwrap().size(), [1, 5]);
+    assert!(
+        network
+            .describe()
+            .contains("Dropout(p=0.25, inplace=False)")
+    );
+}
+
+#[test]
+fn autoencoders_restore_the_size_of_any_image() {
+    for (name, input_size) in [
+        ("CVAE_3D_half", [1, 13, 17, 11]),
+        ("CVAE_3D_final_conv", [1, 18, 9, 23]),
+        ("Vanilla3DspacialVAE", [1, 35, 32, 41]),
+    ] {
+        let session = Session::for_test();
+        let network = build(&spec_of(name, &input_size, serde_json::json!({})), &session).unwrap();
+        let images = numbered_images(2, &input_size);
+        let restored = network.forward(&images, Mode::Train).unwrap();
+        assert_eq!(restored.size(), images.size(), "{name}");
+        // What is predicted is not drawn.
+        let again = || network.forward(&images, Mode::Evaluate).unwrap();
+        assert!(again().equal(&again()), "{name}");
     }
 }
