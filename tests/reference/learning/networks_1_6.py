@@ -413,6 +413,12 @@ def vae():
         yield case("VanillaSpatialVAE", size, lambda: vanilla(size, False), maps, order=VAE)
 
 
-for family in (cnn, autoencoder, vae):
-    path = Path(__file__).with_name(f"networks_1_6_{family.__name__}.json")
-    path.write_text(json.dumps({"torch": torch.__version__, "cases": list(family())}, separators=(",", ":")) + "\n")
+def write(name, cases):
+    """Writes cases beside this file."""
+    path = Path(__file__).with_name(name)
+    path.write_text(json.dumps({"torch": torch.__version__, "cases": list(cases)}, separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    for family in (cnn, autoencoder, vae):
+        write(f"networks_1_6_{family.__name__}.json", family())

@@ -6,6 +6,7 @@
 
 pub mod autoencoder;
 pub mod cnn;
+pub mod densenet;
 pub mod vae;
 
 use super::names::Task;
@@ -38,6 +39,9 @@ pub static NETWORKS: &[&Declaration] = &[
     &vae::CVAE_3D_HALF,
     &cnn::CONV4_FC3,
     &cnn::CONV5_FC3,
+    &densenet::DENSENET121,
+    &densenet::DENSENET169,
+    &densenet::DENSENET201,
     &autoencoder::GENERATOR_UNET,
     &cnn::RANDOM_ARCHITECTURE,
     &cnn::RESNET3D,

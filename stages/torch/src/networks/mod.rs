@@ -8,6 +8,7 @@ mod autoencoder;
 mod cnn;
 mod conv5_fc3;
 mod cvae;
+mod densenet;
 mod generator_unet;
 pub(crate) mod layers;
 mod random_architecture;
@@ -105,6 +106,9 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &cvae::HALF,
     &conv5_fc3::KIND4,
     &conv5_fc3::KIND5,
+    &densenet::KIND121,
+    &densenet::KIND169,
+    &densenet::KIND201,
     &generator_unet::KIND,
     &random_architecture::KIND,
     &residual_3d::RESNET,

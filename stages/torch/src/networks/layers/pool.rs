@@ -19,6 +19,10 @@ pub(crate) enum Pool {
     },
     /// The mean of each window, without padding; one length for each axis.
     Mean([i64; 2]),
+    /// The mean of windows of two voxels per axis; what is left of an odd axis is dropped.
+    Halve { axes: usize },
+    /// The mean of all voxels.
+    Global { axes: usize },
 }
 
 impl Make for Pool {
@@ -29,7 +33,18 @@ impl Make for Pool {
 
 impl Layer for Pool {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let two = |axes| (on_each(2, axes), on_each(0, axes));
         let (axes, kernel, stride, padding) = match *self {
+            Self::Global { axes: 2 } => return x.f_adaptive_avg_pool2d([1_i64; 2]),
+            Self::Global { .. } => return x.f_adaptive_avg_pool3d([1_i64; 3]),
+            Self::Halve { axes } => {
+                let (two, none) = two(axes);
+                return if axes == 2 {
+                    x.f_avg_pool2d(&two, &two, &none, false, true, None)
+                } else {
+                    x.f_avg_pool3d(&two, &two, &none, false, true, None)
+                };
+            }
             Self::Max {
                 axes,
                 kernel,
@@ -60,6 +75,10 @@ impl Layer for Pool {
             } => format!(
                 "MaxPool{axes}d(kernel_size={kernel}, stride={stride}, padding={padding}, dilation=1, ceil_mode=False)"
             ),
+            Self::Halve { axes } => {
+                format!("AvgPool{axes}d(kernel_size=2, stride=2, padding=0)")
+            }
+            Self::Global { axes } => format!("AdaptiveAvgPool{axes}d(output_size=1)"),
             Self::Mean(kernel) => {
                 format!(
                     "AvgPool2d(kernel_size={}, stride=1, padding=0)",

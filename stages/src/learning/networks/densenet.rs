@@ -1,0 +1,64 @@
+//! Densely connected networks.
+
+use engine::ParamIssue;
+
+use super::super::names::Task;
+use super::{Declaration, NetworkOptions, Options};
+
+engine::params! {
+    /// Options of densely connected networks.
+    pub struct DenseNetOptions {
+        /// Channels after the first convolution, 2 to 4096. Default 64.
+        semantic init_features: i64 = 64,
+        /// Channels that each layer adds, 1 to 4096. Default 32.
+        semantic growth_rate: i64 = 32,
+        /// Channels within a layer, in multiples of `growth_rate`, 1 to 64. Default 4.
+        semantic bn_size: i64 = 4,
+    }
+}
+
+impl NetworkOptions for DenseNetOptions {
+    fn problems(&self) -> Vec<ParamIssue> {
+        let bounds = [
+            ("init_features", self.init_features, 2, 4096),
+            ("growth_rate", self.growth_rate, 1, 4096),
+            ("bn_size", self.bn_size, 1, 64),
+        ];
+        let wrong = bounds
+            .into_iter()
+            .filter(|(_, value, least, most)| !(least..=most).contains(&value));
+        let told = wrong.map(|(name, value, least, most)| {
+            ParamIssue::new(name, format!("expected {least} to {most}, got {value}"))
+        });
+        told.collect()
+    }
+}
+
+const TASKS: &[Task] = &[Task::Classification, Task::Regression];
+
+/// Blocks of 6, 12, 24 and 16 layers.
+pub static DENSENET121: Declaration = Declaration {
+    name: "DenseNet121",
+    summary: "58 densely connected layers, as in MONAI",
+    tasks: TASKS,
+    axes: &[2, 3],
+    options: Options::of::<DenseNetOptions>(),
+};
+
+/// Blocks of 6, 12, 32 and 32 layers.
+pub static DENSENET169: Declaration = Declaration {
+    name: "DenseNet169",
+    summary: "82 densely connected layers, as in MONAI",
+    tasks: TASKS,
+    axes: &[2, 3],
+    options: Options::of::<DenseNetOptions>(),
+};
+
+/// Blocks of 6, 12, 48 and 32 layers.
+pub static DENSENET201: Declaration = Declaration {
+    name: "DenseNet201",
+    summary: "98 densely connected layers, as in MONAI",
+    tasks: TASKS,
+    axes: &[2, 3],
+    options: Options::of::<DenseNetOptions>(),
+};
