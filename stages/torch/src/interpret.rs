@@ -30,7 +30,7 @@ impl Run for Implemented<Interpret> {
         let session = Session::open(context.slots())?;
         let model = TrainedModel::open(context.input("model")?)?;
         let metrics = model.metrics(&params.selection_metrics)?;
-        let node = target_node(&params.target, &model.code)?;
+        let node = target_node(&params.target, model.objective.outputs(), &model.code)?;
         // Labels explain nothing, but a group has one table, the same as for its predictions.
         let use_labels = model.knows_labels(context)?;
         let (cohort, certificate) = model.cohort(
@@ -94,17 +94,24 @@ impl Run for Implemented<Interpret> {
     }
 }
 
-/// The output node of a label's name or of a number.
-fn target_node(target: &str, code: &LabelCode) -> Result<usize, StageError> {
+/// The output node of a label's name or of a number, of so many.
+fn target_node(target: &str, nodes: usize, code: &LabelCode) -> Result<usize, StageError> {
+    if nodes == 0 {
+        let message = "the model reconstructs images: it has no output that a map could explain";
+        return Err(StageError::new(message).hint("`predict` tells how near reconstructions are"));
+    }
     if target.is_empty() {
         return Ok(0);
     }
-    let number = target.parse().ok().filter(|&node| node < code.classes());
+    let number = target.parse().ok().filter(|&node| node < nodes);
     code.code(target).or(number).ok_or_else(|| {
-        let labels: Vec<String> = code
+        let mut labels: Vec<String> = code
             .iter()
             .map(|(label, node)| format!("`{label}` (node {node})"))
             .collect();
+        if labels.is_empty() {
+            labels.extend((0..nodes).map(|node| format!("`{node}`")));
+        }
         StageError::new(format!(
             "target `{target}` is neither a label nor a node of the model, expected one of {}",
             labels.join(", ")
@@ -259,15 +266,21 @@ mod tests {
     #[test]
     fn a_target_is_a_label_or_a_node() {
         let code = LabelCode::derive(["AD", "CN"]);
-        assert_eq!(target_node("", &code).unwrap(), 0);
-        assert_eq!(target_node("CN", &code).unwrap(), 1);
-        assert_eq!(target_node("1", &code).unwrap(), 1);
-        let error = target_node("MCI", &code).unwrap_err();
+        let none = LabelCode::default();
+        assert_eq!(target_node("0", 1, &none).unwrap(), 0);
+        let error = target_node("1", 1, &none).unwrap_err();
+        assert!(error.message.ends_with("expected one of `0`"), "{error}");
+        let error = target_node("", 0, &none).unwrap_err();
+        assert!(error.message.contains("reconstructs images"), "{error}");
+        assert_eq!(target_node("", 2, &code).unwrap(), 0);
+        assert_eq!(target_node("CN", 2, &code).unwrap(), 1);
+        assert_eq!(target_node("1", 2, &code).unwrap(), 1);
+        let error = target_node("MCI", 2, &code).unwrap_err();
         assert!(
             error.message.contains("`AD` (node 0), `CN` (node 1)"),
             "{}",
             error.message
         );
-        assert!(target_node("2", &code).is_err());
+        assert!(target_node("2", 2, &code).is_err());
     }
 }

@@ -40,6 +40,11 @@ impl Run for Implemented<Train> {
             session.require_deterministic()?;
         }
         let source = match context.optional_input("source") {
+            None if params.nb_unfrozen_layer > 0 => {
+                let message = "`nb_unfrozen_layer` keeps layers as they are, but there is no `source` of them";
+                let hint = "give the stage an input `source`, or leave `nb_unfrozen_layer` out";
+                return Err(StageError::new(message).hint(hint));
+            }
             None => None,
             Some(input) => Some(Source::open(input, params, context)?),
         };

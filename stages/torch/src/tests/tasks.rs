@@ -123,6 +123,7 @@ fn parameters(task: &str) -> Value {
         "regression" => json!({
             "task": "regression", "label": "score", "epochs": 25, "batch_size": 8,
             "optimizer": { "learning_rate": 1e-3 }, "scheduler": { "name": "cosine" },
+            "data_augmentation": [{ "name": "Noise", "std": [0.0, 0.01] }],
         }),
         _ => json!({
             "task": "reconstruction", "epochs": 12, "batch_size": 4,

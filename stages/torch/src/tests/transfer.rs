@@ -154,6 +154,10 @@ fn weights_that_do_not_fit_or_are_no_weights_are_refused() {
             .contains("`fc.2.weight` has shape [1300, 128], expected [50, 128]"),
         "{error}"
     );
+    let error = world
+        .train("alone", json!({ "nb_unfrozen_layer": 1 }))
+        .unwrap_err();
+    assert!(error.message.contains("there is no `source`"), "{error}");
     std::fs::write(world.path("w.pth"), b"PK\x03\x04 and nothing more").unwrap();
     let error = train_from(&world, world.input("w.pth", "weights"), json!({})).unwrap_err();
     assert!(error.message.starts_with("`w.pth`: "), "{error}");
