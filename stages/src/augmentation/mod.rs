@@ -149,7 +149,7 @@ pub struct Augmentations;
 
 impl Kind for Augmentations {
     const WHAT: &'static str = "augmentation";
-    const DEFAULT: &'static str = "Flip";
+    const DEFAULT: &'static str = "";
 
     fn all() -> Vec<(&'static str, &'static Options)> {
         let all = AUGMENTATIONS.iter();

@@ -315,6 +315,7 @@ fn what_is_out_of_range_is_told() {
         ("Noise", json!({ "std": [-1, 0.1] }), "std"),
         ("Flip", json!({ "axes": [3] }), "axes"),
         ("Flip", json!({ "p": 1.5 }), "p"),
+        ("", json!({ "p": 0.5 }), "name"),
         (
             "Elastic",
             json!({ "num_control_points": 3 }),

@@ -8,7 +8,7 @@ use engine::ParamIssue;
 use engine::params::StageParams;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 type Complete = fn(&Map<String, Value>) -> Result<Map<String, Value>, Vec<ParamIssue>>;
 
@@ -81,7 +81,7 @@ fn unknown(name: &str, known: &[&str]) -> String {
 pub trait Kind: 'static {
     /// What messages call one.
     const WHAT: &'static str;
-    /// The name where none is given.
+    /// The name where none is given; empty where one must be.
     const DEFAULT: &'static str;
     /// The names, in order, with their options.
     fn all() -> Vec<(&'static str, &'static Options)>;
@@ -191,25 +191,30 @@ impl<K: Kind> JsonSchema for Named<K> {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = K::all().into_iter().map(|(name, _)| name).collect();
-        schemars::json_schema!({
+        let mut schema = schemars::json_schema!({
             "description": format!("A {} by its name, and its options.", K::WHAT),
             "type": "object",
-            "properties": {
-                "name": {
-                    "description": format!("Its name. Default `{}`.", K::DEFAULT),
-                    "type": "string",
-                    "enum": names,
-                    "default": K::DEFAULT,
-                },
-            },
-        })
+            "properties": { "name": { "type": "string", "enum": names } },
+        });
+        if K::DEFAULT.is_empty() {
+            schema.insert("required".to_owned(), json!(["name"]));
+        }
+        if let Some(name) = schema.pointer_mut("/properties/name") {
+            let (text, default) = match K::DEFAULT {
+                "" => ("Its name.".to_owned(), None),
+                default => (format!("Its name. Default `{default}`."), Some(default)),
+            };
+            name["description"] = text.into();
+            if let Some(default) = default {
+                name["default"] = default.into();
+            }
+        }
+        schema
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::learning::networks::NetworkParams;
 

@@ -8,7 +8,7 @@ use super::{Declaration, NetworkOptions, Options};
 /// Convolutions that can halve an image: more than any image has room for.
 const MOST_CONVOLUTIONS: u32 = 12;
 
-/// What all variational autoencoders of [`vae!`] have in their options.
+/// What all variational autoencoders of `vae!` have in their options.
 pub trait VaeOptions: NetworkOptions {
     /// Features before the latent space; 0: none.
     fn features(&self) -> u32;
