@@ -35,7 +35,8 @@ use engine::seed::Stream;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use crate::learning::options::{Kind, Named, NamedOptions, Options};
+use crate::generate::uniform;
+use crate::learning::options::{Kind, Named, NamedOptions, Options, within};
 
 /// An image on its way to a network.
 ///
@@ -102,16 +103,10 @@ pub trait Augmentation: std::fmt::Debug + Send + Sync {
 /// An augmentation that can be named.
 #[derive(Debug)]
 pub struct Declaration {
-    name: &'static str,
+    /// Name in manifests and in `maps.json`.
+    pub name: &'static str,
     options: Options,
     make: fn(&AugmentationParams) -> Box<dyn Augmentation>,
-}
-
-impl Declaration {
-    /// Name in manifests and in `maps.json`.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
 }
 
 const fn declare<A: Augmentation + NamedOptions + 'static>(name: &'static str) -> Declaration {
@@ -192,16 +187,9 @@ impl Augmenter {
     }
 }
 
-/// A number of a range.
-fn uniform([from, to]: [f64; 2], rng: &mut impl Rng) -> f64 {
-    from + (to - from) * rng.random::<f64>()
-}
-
 /// What is wrong with a probability.
 fn probability(name: &'static str, value: f64) -> Vec<ParamIssue> {
-    let message = || format!("expected 0 to 1, got {value}");
-    let wrong = (!(0.0..=1.0).contains(&value)).then(|| ParamIssue::new(name, message()));
-    wrong.into_iter().collect()
+    within(&[(name, value, 0.0, 1.0)])
 }
 
 /// What is wrong with ranges: two numbers within bounds, the smaller one first.

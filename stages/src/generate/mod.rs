@@ -23,6 +23,7 @@ mod trivial;
 
 use engine::items::Item;
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
+use rand::Rng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,11 @@ pub use hypometabolic::{GenerateHypometabolic, GenerateHypometabolicParams};
 pub use random::{GenerateRandom, GenerateRandomParams};
 pub use shepplogan::{GenerateSheppLogan, GenerateSheppLoganParams};
 pub use trivial::{GenerateTrivial, GenerateTrivialParams};
+
+/// A number of a range.
+pub(crate) fn uniform([from, to]: [f64; 2], rng: &mut impl Rng) -> f64 {
+    from + (to - from) * rng.random::<f64>()
+}
 
 /// Classes: the first has the planted effect.
 const CLASSES: [&str; 2] = ["AD", "CN"];

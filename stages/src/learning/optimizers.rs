@@ -3,7 +3,7 @@
 
 use engine::ParamIssue;
 
-use super::options::{Kind, Named, NamedOptions, Options};
+use super::options::{Kind, Named, NamedOptions, Options, above_zero, within};
 
 /// Declares the options of an optimizer: those that all have, and its own.
 macro_rules! optimizer {
@@ -28,32 +28,15 @@ macro_rules! optimizer {
 
         impl NamedOptions for $type {
             fn problems(&self) -> Vec<ParamIssue> {
-                let own: &[(&str, f64, f64, f64)] =
-                    &[$( (stringify!($field), self.$field, $least, $most) ),*];
-                problems(self.learning_rate, self.weight_decay, own)
+                let mut problems = above_zero(&[("learning_rate", self.learning_rate)]);
+                problems.extend(within(&[
+                    ("weight_decay", self.weight_decay, 0.0, f64::MAX),
+                    $( (stringify!($field), self.$field, $least, $most) ),*
+                ]));
+                problems
             }
         }
     };
-}
-
-fn problems(rate: f64, decay: f64, own: &[(&str, f64, f64, f64)]) -> Vec<ParamIssue> {
-    let mut issues = Vec::new();
-    let mut refuse = |name: &str, expected: String| issues.push(ParamIssue::new(name, expected));
-    if !(rate > 0.0 && rate.is_finite()) {
-        refuse(
-            "learning_rate",
-            format!("expected a number above 0, got {rate}"),
-        );
-    }
-    if !(decay >= 0.0 && decay.is_finite()) {
-        refuse("weight_decay", format!("expected at least 0, got {decay}"));
-    }
-    for (name, value, least, most) in own {
-        if !(value >= least && value <= most) {
-            refuse(name, format!("expected {least} to {most}, got {value}"));
-        }
-    }
-    issues
 }
 
 optimizer! {

@@ -213,6 +213,30 @@ impl<K: Kind> JsonSchema for Named<K> {
     }
 }
 
+/// What is wrong with options that are above 0.
+pub(crate) fn above_zero(values: &[(&str, f64)]) -> Vec<ParamIssue> {
+    let wrong = values.iter().filter(|(_, v)| !(*v > 0.0 && v.is_finite()));
+    wrong
+        .map(|(name, v)| ParamIssue::new(*name, format!("expected a number above 0, got {v}")))
+        .collect()
+}
+
+/// What is wrong with options within bounds: each with the least and the greatest it can be.
+pub(crate) fn within(values: &[(&str, f64, f64, f64)]) -> Vec<ParamIssue> {
+    let wrong = values
+        .iter()
+        .filter(|(_, v, least, most)| !(v >= least && v <= most));
+    let told = wrong.map(|(name, v, least, most)| {
+        let bounds = if *most < f64::MAX {
+            format!("{least} to {most}")
+        } else {
+            format!("at least {least}")
+        };
+        ParamIssue::new(*name, format!("expected {bounds}, got {v}"))
+    });
+    told.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

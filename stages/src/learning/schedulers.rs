@@ -5,7 +5,7 @@
 
 use engine::ParamIssue;
 
-use super::options::{Kind, Named, NamedOptions, Options};
+use super::options::{Kind, Named, NamedOptions, Options, above_zero, within};
 
 engine::params! {
     /// The learning rate stays.
@@ -101,30 +101,6 @@ engine::params! {
     }
 }
 
-/// Options above 0.
-fn above_zero(values: &[(&str, f64)]) -> Vec<ParamIssue> {
-    let wrong = values.iter().filter(|(_, v)| !(*v > 0.0 && v.is_finite()));
-    wrong
-        .map(|(name, v)| ParamIssue::new(*name, format!("expected a number above 0, got {v}")))
-        .collect()
-}
-
-/// Options within bounds.
-fn within(values: &[(&str, f64, f64, f64)]) -> Vec<ParamIssue> {
-    let wrong = values
-        .iter()
-        .filter(|(_, v, least, most)| !(v >= least && v <= most));
-    let told = wrong.map(|(name, v, least, most)| {
-        let bounds = if most.is_finite() {
-            format!("{least} to {most}")
-        } else {
-            format!("at least {least}")
-        };
-        ParamIssue::new(*name, format!("expected {bounds}, got {v}"))
-    });
-    told.collect()
-}
-
 macro_rules! checks {
     ($($type:ident: |$options:ident| $problems:expr;)*) => {
         $(impl NamedOptions for $type {
@@ -140,7 +116,7 @@ checks! {
     Constant: |_options| Vec::new();
     Step: |options| {
         let mut problems = above_zero(&[("gamma", options.gamma)]);
-        problems.extend(within(&[("step_size", options.step_size.into(), 1.0, f64::INFINITY)]));
+        problems.extend(within(&[("step_size", options.step_size.into(), 1.0, f64::MAX)]));
         problems
     };
     MultiStep: |options| {
@@ -153,7 +129,7 @@ checks! {
     Exponential: |options| above_zero(&[("gamma", options.gamma)]);
     Linear: |options| {
         let mut problems = above_zero(&[("start_factor", options.start_factor)]);
-        problems.extend(within(&[("end_factor", options.end_factor, 0.0, f64::INFINITY)]));
+        problems.extend(within(&[("end_factor", options.end_factor, 0.0, f64::MAX)]));
         problems
     };
     Polynomial: |options| above_zero(&[("power", options.power)]);
@@ -172,7 +148,7 @@ checks! {
     Plateau: |options| {
         let mut problems = within(&[
             ("threshold", options.threshold, 0.0, 1.0),
-            ("minimum", options.minimum, 0.0, f64::INFINITY),
+            ("minimum", options.minimum, 0.0, f64::MAX),
         ]);
         if !(options.factor > 0.0 && options.factor < 1.0) {
             let message = format!("expected above 0 and below 1, got {}", options.factor);

@@ -9,13 +9,13 @@ pub(crate) mod motion;
 
 use engine::seed::Stream;
 use engine::{Context, ParamIssue, Ports, Run, Stage, StageError};
-use rand::Rng;
 use rand_distr::Normal;
 use serde_json::json;
 
 use super::random;
 use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row, truth};
+use super::uniform;
 use crate::caps;
 use crate::io::nifti;
 use crate::parallel::for_each;
@@ -243,9 +243,4 @@ impl Drawn {
         }
         Ok(volume)
     }
-}
-
-/// A number of a range.
-fn uniform([from, to]: [f64; 2], rng: &mut impl Rng) -> f64 {
-    from + (to - from) * rng.random::<f64>()
 }

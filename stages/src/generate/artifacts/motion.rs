@@ -15,6 +15,7 @@ use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
 
 use super::super::grid::{after, inverse};
+use super::super::uniform;
 use crate::volume::{Affine, Volume, to_world};
 
 /// How far times differ from even ones, in parts of the time between movements.
@@ -46,7 +47,7 @@ pub(crate) fn draw(
     rng: &mut impl Rng,
 ) -> Vec<Movement> {
     let step = 1.0 / (count + 1) as f64;
-    let mut triple = |range: [f64; 2]| [0, 1, 2].map(|_| super::uniform(range, rng));
+    let mut triple = |range: [f64; 2]| [0, 1, 2].map(|_| uniform(range, rng));
     let positions: Vec<_> = (0..count)
         .map(|_| (triple(rotation), triple(translation)))
         .collect();
@@ -57,7 +58,7 @@ pub(crate) fn draw(
         .map(|((degrees, translation_mm), number)| Movement {
             degrees,
             translation_mm,
-            time: f64::from(number) * step + super::uniform(jitter, rng),
+            time: f64::from(number) * step + uniform(jitter, rng),
         })
         .collect()
 }

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use rand::Rng;
 
-use super::super::blur;
+use super::super::{blur, uniform};
 use super::ellipse::Ellipse;
 
 /// What a phantom shows: which of its regions are small.
@@ -32,11 +32,6 @@ impl Subtype {
             Self::SmallAbove => [SMALL, LARGE],
         }
     }
-}
-
-/// A number between two bounds.
-fn uniform([from, to]: [f64; 2], rng: &mut impl Rng) -> f64 {
-    from + (to - from) * rng.random::<f64>()
 }
 
 /// Draws a phantom of `size`×`size` pixels, intensities 0 to 1.

@@ -3,6 +3,7 @@
 use engine::ParamIssue;
 
 use super::super::names::Task;
+use super::super::options::within;
 use super::{Declaration, NetworkOptions, Options};
 
 pub(super) const TASKS: &[Task] = &[Task::Reconstruction];
@@ -56,15 +57,13 @@ engine::params! {
 
 impl NetworkOptions for CaeOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        at_least_one(&[("latent_space_size", self.latent_space_size)])
+        within(&[(
+            "latent_space_size",
+            self.latent_space_size.into(),
+            1.0,
+            f64::MAX,
+        )])
     }
-}
-
-pub(super) fn at_least_one(values: &[(&str, u32)]) -> Vec<ParamIssue> {
-    let zeros = values.iter().filter(|(_, value)| *value == 0);
-    zeros
-        .map(|(name, _)| ParamIssue::new(*name, "expected at least 1, got 0"))
-        .collect()
 }
 
 /// An autoencoder with a dense latent space.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::names::Task;
+use super::super::options::within;
 use super::{Declaration, NetworkOptions, Options};
 
 engine::params! {
@@ -20,13 +21,12 @@ engine::params! {
 
 impl NetworkOptions for CnnOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        dropout_problem(self.dropout).into_iter().collect()
+        dropout_problem(self.dropout)
     }
 }
 
-pub(super) fn dropout_problem(dropout: f64) -> Option<ParamIssue> {
-    let message = format!("expected 0 to 1, got {dropout}");
-    (!(0.0..=1.0).contains(&dropout)).then(|| ParamIssue::new("dropout", message))
+fn dropout_problem(dropout: f64) -> Vec<ParamIssue> {
+    within(&[("dropout", dropout, 0.0, 1.0)])
 }
 
 const TASKS: &[Task] = &[Task::Classification, Task::Regression];
@@ -78,7 +78,7 @@ engine::params! {
 
 impl NetworkOptions for ResNet3dOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        dropout_problem(self.dropout).into_iter().collect()
+        dropout_problem(self.dropout)
     }
 }
 
@@ -93,7 +93,7 @@ engine::params! {
 
 impl NetworkOptions for SqueezeExcitationOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        dropout_problem(self.dropout).into_iter().collect()
+        dropout_problem(self.dropout)
     }
 }
 
@@ -195,7 +195,7 @@ impl RandomOptions {
 
 impl NetworkOptions for RandomOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        let mut problems: Vec<ParamIssue> = dropout_problem(self.dropout).into_iter().collect();
+        let mut problems = dropout_problem(self.dropout);
         let mut refuse = |message: String| {
             problems.push(ParamIssue::new("convolutions_dict", message));
         };

@@ -3,34 +3,29 @@
 use engine::ParamIssue;
 
 use super::super::names::Task;
+use super::super::options::within;
 use super::{Declaration, NetworkOptions, Options};
 
 engine::params! {
     /// Options of densely connected networks.
     pub struct DenseNetOptions {
         /// Channels after the first convolution, 2 to 4096. Default 64.
-        semantic init_features: i64 = 64,
+        semantic init_features: u32 = 64,
         /// Channels that each layer adds, 1 to 4096. Default 32.
-        semantic growth_rate: i64 = 32,
+        semantic growth_rate: u32 = 32,
         /// Channels within a layer, in multiples of `growth_rate`, 1 to 64. Default 4.
-        semantic bn_size: i64 = 4,
+        semantic bn_size: u32 = 4,
     }
 }
 
 impl NetworkOptions for DenseNetOptions {
     fn problems(&self) -> Vec<ParamIssue> {
-        let bounds = [
-            ("init_features", self.init_features, 2, 4096),
-            ("growth_rate", self.growth_rate, 1, 4096),
-            ("bn_size", self.bn_size, 1, 64),
-        ];
-        let wrong = bounds
-            .into_iter()
-            .filter(|(_, value, least, most)| !(least..=most).contains(&value));
-        let told = wrong.map(|(name, value, least, most)| {
-            ParamIssue::new(name, format!("expected {least} to {most}, got {value}"))
-        });
-        told.collect()
+        let channels = |name, value: u32, least| (name, value.into(), least, 4096.0);
+        within(&[
+            channels("init_features", self.init_features, 2.0),
+            channels("growth_rate", self.growth_rate, 1.0),
+            ("bn_size", self.bn_size.into(), 1.0, 64.0),
+        ])
     }
 }
 

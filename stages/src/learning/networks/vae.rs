@@ -2,11 +2,12 @@
 
 use engine::ParamIssue;
 
-use super::autoencoder::{TASKS, at_least_one};
+use super::super::options::within;
+use super::autoencoder::TASKS;
 use super::{Declaration, NetworkOptions, Options};
 
 /// Convolutions that can halve an image: more than any image has room for.
-const MOST_CONVOLUTIONS: u32 = 12;
+const MOST_CONVOLUTIONS: f64 = 12.0;
 
 /// What all variational autoencoders of `vae!` have in their options.
 pub trait VaeOptions: NetworkOptions {
@@ -42,10 +43,12 @@ macro_rules! vae {
 
         impl NetworkOptions for $options {
             fn problems(&self) -> Vec<ParamIssue> {
-                let mut problems = at_least_one(&[$((stringify!($positive), self.$positive)),+]);
-                problems.extend(convolutions(self.n_conv));
-                problems.extend(weights(self.recons_weight, self.kl_weight));
-                problems
+                within(&[
+                    $((stringify!($positive), self.$positive.into(), 1.0, f64::MAX),)+
+                    ("n_conv", self.n_conv.into(), 1.0, MOST_CONVOLUTIONS),
+                    ("recons_weight", self.recons_weight, 0.0, f64::MAX),
+                    ("kl_weight", self.kl_weight, 0.0, f64::MAX),
+                ])
             }
         }
 
@@ -72,21 +75,6 @@ macro_rules! vae {
             options: Options::of::<$options>(),
         };
     };
-}
-
-fn convolutions(count: u32) -> Option<ParamIssue> {
-    let message = format!("expected 1 to {MOST_CONVOLUTIONS}, got {count}");
-    (!(1..=MOST_CONVOLUTIONS).contains(&count)).then(|| ParamIssue::new("n_conv", message))
-}
-
-fn weights(reconstruction: f64, divergence: f64) -> Vec<ParamIssue> {
-    let values = [("recons_weight", reconstruction), ("kl_weight", divergence)];
-    let wrong = values
-        .into_iter()
-        .filter(|(_, v)| !(*v >= 0.0 && v.is_finite()));
-    wrong
-        .map(|(name, v)| ParamIssue::new(name, format!("expected at least 0, got {v}")))
-        .collect()
 }
 
 vae! {
@@ -173,9 +161,11 @@ macro_rules! cvae_options {
 
         impl NetworkOptions for $options {
             fn problems(&self) -> Vec<ParamIssue> {
-                let mut problems = at_least_one(&[("latent_space_size", self.latent_space_size)]);
-                problems.extend(weights(self.recons_weight, self.kl_weight));
-                problems
+                within(&[
+                    ("latent_space_size", self.latent_space_size.into(), 1.0, f64::MAX),
+                    ("recons_weight", self.recons_weight, 0.0, f64::MAX),
+                    ("kl_weight", self.kl_weight, 0.0, f64::MAX),
+                ])
             }
         }
     };

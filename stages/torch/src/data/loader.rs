@@ -166,7 +166,7 @@ impl<'a> Dataset<'a> {
             return Ok(image);
         };
         let stream = changes.stream.child(changes.first + place);
-        let voxels = image.augmented(changes.augmenter, &self.cohort.extraction, &stream);
+        let voxels = image.augmented(changes.augmenter, &self.cohort.extraction, &stream)?;
         Ok(Arc::new(Image {
             shape: image.shape.clone(),
             voxels,

@@ -93,26 +93,28 @@ impl Image {
         augmenter: &Augmenter,
         extraction: &Extraction,
         stream: &Stream,
-    ) -> Vec<f32> {
+    ) -> Result<Vec<f32>, StageError> {
         let mut shape = self.shape.clone();
         if let Some(axis) = lacking(extraction) {
             shape.insert(1 + axis, 1);
         }
         let &[channels, x, y, z] = shape.as_slice() else {
-            return self.voxels.clone();
+            return Err(StageError::internal(format!(
+                "an image has shape {shape:?}"
+            )));
         };
         let mut picture = Picture {
             channels,
             shape: [x, y, z],
-            spacing_mm: spacing_mm(&self.affine).map(|spacing| match spacing > 0.0 {
-                true => spacing,
-                // An image without a place in space.
-                false => 1.0,
+            // Of an image without a place in space, voxels have any size.
+            spacing_mm: spacing_mm(&self.affine).map(|spacing| match spacing {
+                1e-6..1e6 => spacing,
+                _ => 1.0,
             }),
             voxels: self.voxels.clone(),
         };
         augmenter.apply(&mut picture, stream);
-        picture.voxels
+        Ok(picture.voxels)
     }
 }
 

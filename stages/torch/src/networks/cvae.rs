@@ -16,7 +16,6 @@ use crate::state::State;
 /// What the three networks differ in.
 #[derive(Debug, Clone, Copy)]
 struct Style {
-    name: &'static str,
     down: Activation,
     up: Activation,
     last: Activation,
@@ -24,28 +23,18 @@ struct Style {
     has_final: bool,
 }
 
-/// What the options say.
-struct Code {
-    length: u32,
-    divergence_weight: f64,
-}
-
 pub(super) static PLAIN: NetworkKind = NetworkKind {
     declaration: &CVAE_3D,
     build: |spec, session| {
         let style = Style {
-            name: CVAE_3D.name,
             down: Activation::Relu,
             up: Activation::Relu,
             last: Activation::Relu,
             has_final: false,
         };
         let options: WholeCvaeOptions = spec.options()?;
-        let code = Code {
-            length: options.latent_space_size,
-            divergence_weight: options.kl_weight,
-        };
-        Ok(Box::new(build(spec, session, style, &code)?))
+        let (length, divergence) = (options.latent_space_size, options.kl_weight);
+        Ok(Box::new(build(spec, session, style, length, divergence)?))
     },
 };
 
@@ -53,18 +42,14 @@ pub(super) static HALF: NetworkKind = NetworkKind {
     declaration: &CVAE_3D_HALF,
     build: |spec, session| {
         let style = Style {
-            name: CVAE_3D_HALF.name,
             down: Activation::LeakyRelu(0.2),
             up: Activation::Relu,
             last: Activation::Sigmoid,
             has_final: false,
         };
         let options: CvaeOptions = spec.options()?;
-        let code = Code {
-            length: options.latent_space_size,
-            divergence_weight: options.kl_weight,
-        };
-        Ok(Box::new(build(spec, session, style, &code)?))
+        let (length, divergence) = (options.latent_space_size, options.kl_weight);
+        Ok(Box::new(build(spec, session, style, length, divergence)?))
     },
 };
 
@@ -72,18 +57,14 @@ pub(super) static FINAL_CONV: NetworkKind = NetworkKind {
     declaration: &CVAE_3D_FINAL_CONV,
     build: |spec, session| {
         let style = Style {
-            name: CVAE_3D_FINAL_CONV.name,
             down: Activation::LeakyRelu(0.2),
             up: Activation::LeakyRelu(0.01),
             last: Activation::Sigmoid,
             has_final: true,
         };
         let options: CvaeOptions = spec.options()?;
-        let code = Code {
-            length: options.latent_space_size,
-            divergence_weight: options.kl_weight,
-        };
-        Ok(Box::new(build(spec, session, style, &code)?))
+        let (length, divergence) = (options.latent_space_size, options.kl_weight);
+        Ok(Box::new(build(spec, session, style, length, divergence)?))
     },
 };
 
@@ -101,10 +82,11 @@ const WIDE: i64 = 256;
 /// ClinicaDL 1.6.1 `vae/convolutional_VAE.py`, `vae/advanced_CVAE.py`. As there, μ passes through a
 /// hyperbolic tangent, one vector of noise serves the whole batch in training, and a divergence of no
 /// weight leaves the noise out. Deviations: images of any size; the weight of the divergence of `CVAE_3D`,
-/// always 5 there, is an option like that of the others, whose `recons_weight` is ignored there; layers that nothing uses have no effect on how
-/// networks are trained.
+/// always 5 there, is an option like that of the others, whose `recons_weight` is ignored there; layers that
+/// nothing uses have no effect on how networks are trained.
 #[derive(Debug)]
 struct Cvae {
+    name: &'static str,
     state: State,
     style: Style,
     is_variational: bool,
@@ -123,9 +105,10 @@ fn build(
     spec: &NetworkSpec,
     session: &Session,
     style: Style,
-    code: &Code,
+    latent: u32,
+    divergence_weight: f64,
 ) -> Result<Cvae, StageError> {
-    let latent = i64::from(code.length);
+    let latent = i64::from(latent);
     let image = spec.input_size[0];
     let maps = halved(&spec.input_size[1..], CHANNELS.len(), 3);
     let last = &maps[CHANNELS.len()];
@@ -180,9 +163,10 @@ fn build(
         let mut map = vec![WIDE];
         map.extend(last);
         Ok(Cvae {
+            name: spec.declaration.name,
             state: b.finish(),
             style,
-            is_variational: code.divergence_weight > 0.0,
+            is_variational: divergence_weight > 0.0,
             down: convolutions
                 .into_iter()
                 .zip(norms)
@@ -274,6 +258,6 @@ impl Network for Cvae {
             parts.push((norms[3 + i], norm.describe()));
         }
         parts.extend(self.last.iter().map(|conv| ("final", conv.describe())));
-        block(self.style.name, parts.into_iter()).join("\n")
+        block(self.name, parts.into_iter()).join("\n")
     }
 }

@@ -45,19 +45,12 @@ const LONGEST: i64 = 61;
 /// are normal with variance 2 / (input channels · kᵈ), the bias of the last layer starts at 0.
 fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Cnn, StageError> {
     let options: DenseNetOptions = spec.options()?;
-    let sizes = &spec.input_size[1..];
-    if sizes.iter().any(|&size| size < SMALLEST) {
-        let name = spec.declaration.name;
-        let message = format!(
-            "images of {sizes:?} voxels are too small for `{name}`, which needs axes of at least {SMALLEST}"
-        );
-        return Err(StageError::new(message).hint("turn `size_reduction` off or lower its factor"));
-    }
+    spec.needs_axes_of(SMALLEST)?;
     spec.needs_an_axis_of(LONGEST)?;
-    let axes = sizes.len();
+    let axes = spec.input_size.len() - 1;
     let make = || -> Result<Cnn, TchError> {
         let mut builder = Builder::new(session);
-        let mut channels = options.init_features;
+        let mut channels = i64::from(options.init_features);
         let features = Sequential::make_in(&mut builder, "features", |s| {
             let first = Conv::new(axes, spec.input_size[0], channels, 7);
             s.add_as("conv0", first.stride(2).padding(3).without_bias())?;
@@ -71,8 +64,8 @@ fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Cnn,
             };
             s.add_as("pool0", pool)?;
             for (number, layers) in (1..).zip(blocks) {
-                let growth = options.growth_rate;
-                let width = growth * options.bn_size;
+                let growth = i64::from(options.growth_rate);
+                let width = growth * i64::from(options.bn_size);
                 let block = Block {
                     axes,
                     channels,

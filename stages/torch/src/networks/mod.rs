@@ -189,13 +189,26 @@ impl NetworkSpec {
     /// # Errors
     /// They are.
     pub(crate) fn needs_an_axis_of(&self, least: i64) -> Result<(), StageError> {
-        let axes = &self.input_size[1..];
-        if axes.iter().any(|&axis| axis >= least) {
+        let is_long = self.input_size[1..].iter().any(|&axis| axis >= least);
+        self.is_large(is_long, &format!("an axis of at least {least}"))
+    }
+
+    /// Makes sure that no axis is shorter than this.
+    ///
+    /// # Errors
+    /// One is.
+    pub(crate) fn needs_axes_of(&self, least: i64) -> Result<(), StageError> {
+        let are_long = self.input_size[1..].iter().all(|&axis| axis >= least);
+        self.is_large(are_long, &format!("axes of at least {least}"))
+    }
+
+    fn is_large(&self, is_large: bool, needed: &str) -> Result<(), StageError> {
+        if is_large {
             return Ok(());
         }
-        let name = self.declaration.name;
+        let (axes, name) = (&self.input_size[1..], self.declaration.name);
         Err(StageError::new(format!(
-            "images of {axes:?} voxels are too small for `{name}`, which needs an axis of at least {least}"
+            "images of {axes:?} voxels are too small for `{name}`, which needs {needed}"
         ))
         .hint("turn `size_reduction` off or lower its factor"))
     }

@@ -51,15 +51,7 @@ fn build(
     squeeze: bool,
     dropout: f64,
 ) -> Result<Cnn, StageError> {
-    let smallest = spec.input_size[1..].iter().min().copied().unwrap_or(0);
-    if smallest < SMALLEST {
-        let name = spec.declaration.name;
-        let axes = &spec.input_size[1..];
-        let message = format!(
-            "images of {axes:?} voxels are too small for `{name}`, which needs axes of at least {SMALLEST}"
-        );
-        return Err(StageError::new(message).hint("turn `size_reduction` off or lower its factor"));
-    }
+    spec.needs_axes_of(SMALLEST)?;
     let make = || -> Result<Cnn, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = Sequential::make_in(&mut builder, "convolutions", |s| {

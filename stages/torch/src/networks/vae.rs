@@ -23,12 +23,8 @@ pub(super) static DENSE_3D: NetworkKind = NetworkKind {
     build: |spec, session| {
         let options: DenseVae3dOptions = spec.options()?;
         let latent = options.latent_space_size.into();
-        Ok(Box::new(dense(
-            &Plan::of(spec, &options, 0)?,
-            session,
-            latent,
-            "",
-        )?))
+        let plan = Plan::of(spec, &options, 0)?;
+        Ok(Box::new(dense(&plan, session, latent, "")?))
     },
 };
 
@@ -36,11 +32,8 @@ pub(super) static SPATIAL_3D: NetworkKind = NetworkKind {
     declaration: &VANILLA_3D_SPACIAL_VAE,
     build: |spec, session| {
         let options: SpatialVae3dOptions = spec.options()?;
-        Ok(Box::new(spatial(
-            &Plan::of(spec, &options, 1)?,
-            session,
-            "",
-        )?))
+        let plan = Plan::of(spec, &options, 1)?;
+        Ok(Box::new(spatial(&plan, session, "")?))
     },
 };
 
@@ -52,12 +45,8 @@ pub(super) static DENSE_2D: NetworkKind = NetworkKind {
     build: |spec, session| {
         let options: DenseVaeOptions = spec.options()?;
         let latent = options.latent_space_size.into();
-        Ok(Box::new(dense(
-            &Plan::of(spec, &options, 0)?,
-            session,
-            latent,
-            CONTAINER,
-        )?))
+        let plan = Plan::of(spec, &options, 0)?;
+        Ok(Box::new(dense(&plan, session, latent, CONTAINER)?))
     },
 };
 
@@ -65,11 +54,8 @@ pub(super) static SPATIAL_2D: NetworkKind = NetworkKind {
     declaration: &VANILLA_SPATIAL_VAE,
     build: |spec, session| {
         let options: SpatialVaeOptions = spec.options()?;
-        Ok(Box::new(spatial(
-            &Plan::of(spec, &options, 0)?,
-            session,
-            CONTAINER,
-        )?))
+        let plan = Plan::of(spec, &options, 0)?;
+        Ok(Box::new(spatial(&plan, session, CONTAINER)?))
     },
 };
 

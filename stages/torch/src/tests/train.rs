@@ -179,7 +179,7 @@ fn augmented_images_are_the_same_for_any_number_of_threads() {
     };
     let all = || {
         let names = stages::augmentation::AUGMENTATIONS.iter();
-        let named = names.map(|declared| json!({ "name": declared.name(), "p": 0.7 }));
+        let named = names.map(|declared| json!({ "name": declared.name, "p": 0.7 }));
         serde_json::Value::Array(named.collect())
     };
     let in_line = train("in line", 0, all());

@@ -136,46 +136,46 @@ impl Trainer<'_> {
             first: done * self.batches.size,
         };
         let changes = Some(&changes);
-        self.train
-            .for_each_batch(rest, self.batches, changes, |mut batch| {
-                batch.index += done;
-                let index = batch.index;
-                // What is left of a group of accumulated batches is small.
-                if self.context.is_cancelled() && accumulated.is_empty() {
-                    if index > done {
-                        progress.batches = index;
-                        self.save(progress, optimizer, checkpoints)?;
-                    }
-                    return Err(StageError::cancelled());
+        let (train, batches) = (self.train, self.batches);
+        train.for_each_batch(rest, batches, changes, |mut batch| {
+            batch.index += done;
+            let index = batch.index;
+            // What is left of a group of accumulated batches is small.
+            if self.context.is_cancelled() && accumulated.is_empty() {
+                if index > done {
+                    progress.batches = index;
+                    self.save(progress, optimizer, checkpoints)?;
                 }
-                // Dropout of a batch depends on nothing that was drawn before it.
-                self.session.seed(stream.child("batch").child(index).seed());
-                let steps = self.schedule.accumulation_steps;
-                let group = group_size(index, order.len(), self.batches.size, steps);
-                let loss = self.accumulate(&batch, group, &mut accumulated)?;
-                let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
-                let is_last = index + 1 == n_batches;
-                if is_update || is_last {
-                    let update = u32::try_from(index / steps).unwrap_or(u32::MAX);
-                    let plateau = progress.plateau.as_ref();
-                    optimizer.set_learning_rate(self.schedule.rates.rate(epoch, update, plateau));
-                    let mut gradients = accumulated.take();
-                    if self.schedule.clipping > 0.0 {
-                        clip(&mut gradients, self.schedule.clipping).during("clip gradients")?;
-                    }
-                    optimizer.step(&mut gradients)?;
+                return Err(StageError::cancelled());
+            }
+            // Dropout of a batch depends on nothing that was drawn before it.
+            self.session.seed(stream.child("batch").child(index).seed());
+            let steps = self.schedule.accumulation_steps;
+            let group = group_size(index, order.len(), self.batches.size, steps);
+            let loss = self.accumulate(&batch, group, &mut accumulated)?;
+            let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
+            let is_last = index + 1 == n_batches;
+            if is_update || is_last {
+                let update = u32::try_from(index / steps).unwrap_or(u32::MAX);
+                let plateau = progress.plateau.as_ref();
+                optimizer.set_learning_rate(self.schedule.rates.rate(epoch, update, plateau));
+                let mut gradients = accumulated.take();
+                if self.schedule.clipping > 0.0 {
+                    clip(&mut gradients, self.schedule.clipping).during("clip gradients")?;
                 }
-                self.tell_batch(epoch, index, n_batches, loss);
-                let steps = self.schedule.evaluation_steps;
-                if is_update && !is_last && steps > 0 && (index + 1) % steps == 0 {
-                    progress.batches = index + 1;
-                    progress.is_evaluating = true;
-                    let (row, _) = self.look_or_save(progress, optimizer, checkpoints)?;
-                    progress.history.push(row);
-                    progress.is_evaluating = false;
-                }
-                Ok(())
-            })?;
+                optimizer.step(&mut gradients)?;
+            }
+            self.tell_batch(epoch, index, n_batches, loss);
+            let steps = self.schedule.evaluation_steps;
+            if is_update && !is_last && steps > 0 && (index + 1) % steps == 0 {
+                progress.batches = index + 1;
+                progress.is_evaluating = true;
+                let (row, _) = self.look_or_save(progress, optimizer, checkpoints)?;
+                progress.history.push(row);
+                progress.is_evaluating = false;
+            }
+            Ok(())
+        })?;
         progress.batches = n_batches;
         let (row, validation) = self.look_or_save(progress, optimizer, checkpoints)?;
         self.tell_epoch(&row, n_batches);

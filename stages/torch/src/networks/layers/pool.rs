@@ -33,12 +33,11 @@ impl Make for Pool {
 
 impl Layer for Pool {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
-        let two = |axes| (on_each(2, axes), on_each(0, axes));
         let (axes, kernel, stride, padding) = match *self {
             Self::Global { axes: 2 } => return x.f_adaptive_avg_pool2d([1_i64; 2]),
             Self::Global { .. } => return x.f_adaptive_avg_pool3d([1_i64; 3]),
             Self::Halve { axes } => {
-                let (two, none) = two(axes);
+                let (two, none) = (on_each(2, axes), on_each(0, axes));
                 return if axes == 2 {
                     x.f_avg_pool2d(&two, &two, &none, false, true, None)
                 } else {
