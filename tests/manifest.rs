@@ -396,3 +396,84 @@ fn editors_refuse_what_the_program_refuses() {
     assert!(!stage("uses: kflod"));
     assert!(!stage("uses: train, with: { network: { name: Conv9 } }"));
 }
+
+#[test]
+fn trials_of_a_search_are_ranked_and_those_that_fail_are_recorded() {
+    let project = Project::with_caps(12);
+    project.edit(
+        "experiment.yaml",
+        "seed: 42",
+        "seed: 42\nparams: { rate: 0.001, patience: 0 }\nsearch: { method: grid, metric: validation.best-loss.loss, space: { rate: { choice: [0.001, 1.0e-9, 1.0e+30] }, patience: { choice: [1] } } }",
+    );
+    project.edit(
+        "experiment.yaml",
+        "learning_rate: 0.001",
+        "learning_rate: '${params.rate}'",
+    );
+    project.edit(
+        "experiment.yaml",
+        "epochs: 2",
+        "epochs: 4\n      patience: '${params.patience}'\n      tolerance: 0.0001",
+    );
+    let report = project.report(&[]);
+    let ranking = project.read("maps/ranking.tsv");
+    let rows: Vec<Vec<&str>> = ranking
+        .lines()
+        .map(|line| line.split('\t').collect())
+        .collect();
+    let column = |name: &str| rows[0].iter().position(|head| *head == name).unwrap();
+    let of = |name: &str| {
+        rows[1..]
+            .iter()
+            .map(|row| row[column(name)])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of("rank"), ["1", "2", "3"], "{ranking}");
+    assert_eq!(of("rate"), ["0.001", "1e-9", "1e+30"]);
+    assert_eq!(of("status")[1..], ["stopped early", "failed"]);
+    assert_eq!(of("epochs")[1], "2,2");
+    assert!(
+        of("message")[2].contains("the training loss is"),
+        "{ranking}"
+    );
+    // The mean over splits of what the tables of the MAPS say.
+    let loss = |split: usize| -> f64 {
+        let path = format!(
+            "maps/rate=0.001,patience=1/split-{split}/best-loss/validation/validation_image_level_metrics.tsv"
+        );
+        let table = project.read(&path);
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.split('\t').collect())
+            .collect();
+        let loss = rows[0].iter().position(|head| *head == "loss").unwrap();
+        rows[1][loss].parse().unwrap()
+    };
+    let mean: f64 = of("validation.best-loss.loss")[0].parse().unwrap();
+    assert!((mean - (loss(0) + loss(1)) / 2.0).abs() < 1e-12);
+    let trials = report["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 3);
+    assert_eq!(trials[2]["status"], "failed");
+    assert!(!project.path("maps/rate=1e+30,patience=1").exists());
+    // What is shared ran once; what failed is tried again.
+    let actions = report["run"]["actions"].as_array().unwrap();
+    let extractions = actions.iter().filter(|a| a["stage_name"] == "extract");
+    assert_eq!(extractions.count(), 1);
+    let again = project.run().success();
+    assert!(
+        again
+            .stdout
+            .contains("3 trials by validation.best-loss.loss, less is better"),
+        "{}",
+        again.stdout
+    );
+    assert!(
+        again
+            .stderr
+            .contains("trial `rate=1e+30, patience=1` failed"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(project.read("maps/ranking.tsv"), ranking);
+    project.clinicadl(&["verify", "experiment.yaml"]).success();
+}

@@ -30,9 +30,8 @@ pub(super) fn cells<'a>(
     report: &'a RunReport,
     store: &Store,
 ) -> Result<Vec<Cell<'a>>, Failure> {
-    let several = manifest.publications().len() > 1;
     let cells = manifest.publications().iter().map(|publication| {
-        let (manifest, report) = if several {
+        let (manifest, report) = if !publication.label.is_empty() {
             let own = manifest.of(publication);
             let part = part(report, &own);
             (Cow::Owned(own), Cow::Owned(part))

@@ -15,6 +15,7 @@ mod run;
 mod settled;
 mod status;
 mod store;
+mod trials;
 mod verify;
 
 use std::fmt::Display;

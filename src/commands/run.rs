@@ -24,6 +24,7 @@ use super::remote::{push_results, tier_of_run};
 use super::results::LockFile;
 use super::settled::{question, recalled};
 use super::status::text_of_done;
+use super::trials::{self, Ranking};
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -85,8 +86,9 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let pushed = tier
         .filter(|_| !args.no_push)
         .and_then(|tier| push_results(&tier, &report, &store));
-    finished(&report)?;
-    let cells = cells(&manifest, &report, &store)?;
+    let failed = trials::failed(&manifest, &report)?;
+    let done = manifest.with_cells(|cell| !failed.contains_key(&cell.label));
+    let cells = cells(&done, &report, &store)?;
     let lock = lock_file.settle(lock_of(&cells, &manifest, &plan, &report, &store)?);
     if args.locked {
         lock_file.must_equal(&lock)?;
@@ -110,7 +112,14 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     }
     let lock_written = lock_file.write(&lock);
     keep(&manifest, &report, &store, &published);
-    let (text, publications) = summary(&report, &published);
+    let (mut text, publications) = summary(&report, &published);
+    let mut files = vec![Lock::path_of(&manifest.path)];
+    let ranking = Ranking::of(&manifest, &cells, &failed)?;
+    if let Some(ranking) = &ranking {
+        let path = ranking.write()?;
+        text += &ranking.text(path.as_deref());
+        files.extend(path);
+    }
     let is_same = |(_, _, outcome): &Published| *outcome == PublishOutcome::UpToDate;
     if is_plain
         && let Some(question) = question(session, &args.manifest)
@@ -125,7 +134,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             report: &report,
             store: &store,
             began,
-            files: vec![Lock::path_of(&manifest.path)],
+            files,
             published: published.into_iter().map(|(_, path, _)| path).collect(),
         };
         keep_answers(&settled, &question, &text);
@@ -135,6 +144,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         let value = json!({
             "run": report, "maps": first("maps"), "metrics": first("metrics"),
             "publications": publications, "lock_written": lock_written,
+            "trials": ranking.map(|ranking| ranking.json()),
         });
         session.print("", &value);
     } else if !session.output.quiet {

@@ -59,7 +59,7 @@ pub fn manifest_schema(registry: Registry) -> Value {
         for (name, property) in properties {
             match name.as_str() {
                 // Read before params are.
-                "clinicadl" | "include" => {}
+                "clinicadl" | "include" | "search" => {}
                 // What is inside may be a reference, the whole may not.
                 "stages" | "params" | "matrix" | "inputs" | "expect" => loosen_below(property),
                 "defaults" => {

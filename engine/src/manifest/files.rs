@@ -23,13 +23,14 @@ const MAX_FILES: usize = 256;
 const MAX_DEPTH: usize = 16;
 
 /// Keys of the manifest itself.
-const OF_MANIFEST: [&str; 13] = [
+const OF_MANIFEST: [&str; 14] = [
     "clinicadl",
     "name",
     "seed",
     "include",
     "params",
     "matrix",
+    "search",
     "defaults",
     "inputs",
     "stages",

@@ -388,24 +388,34 @@ impl Draft<'_, '_> {
     }
 
     fn read(&mut self, node: &Node, name: &str, collector: &mut Collector) -> Option<Value> {
-        let (reach, sound) = self.params.reach(node, name, collector);
-        if reach != 0 {
-            let message = "refers to a param that the matrix varies".to_owned();
-            collector.error(node.place, name, message, None);
-            return None;
-        }
-        if !sound {
-            return None;
-        }
-        let value = Scope::constant(self.params).value(node, collector)?;
-        let resolved = Resolved::new(value);
-        if resolved.height() > MAX_HEIGHT {
-            let message = format!("nested too deeply, expected at most {MAX_HEIGHT} levels");
-            collector.error(node.place, name, message, None);
-            return None;
-        }
-        Some(resolved.value)
+        constant(self.params, node, name, collector)
     }
+}
+
+/// A value that is the same in all cells; `None` if it is not, which was reported.
+pub(super) fn constant(
+    params: &mut Params<'_>,
+    node: &Node,
+    name: &str,
+    collector: &mut Collector,
+) -> Option<Value> {
+    let (reach, sound) = params.reach(node, name, collector);
+    if reach != 0 {
+        let message = "refers to a param that the matrix varies".to_owned();
+        collector.error(node.place, name, message, None);
+        return None;
+    }
+    if !sound {
+        return None;
+    }
+    let value = Scope::constant(params).value(node, collector)?;
+    let resolved = Resolved::new(value);
+    if resolved.height() > MAX_HEIGHT {
+        let message = format!("nested too deeply, expected at most {MAX_HEIGHT} levels");
+        collector.error(node.place, name, message, None);
+        return None;
+    }
+    Some(resolved.value)
 }
 
 /// A text that is equal for values that mean the same.

@@ -26,6 +26,7 @@ mod overrides;
 mod params;
 mod resolve;
 mod schema;
+mod search;
 mod sharing;
 mod source;
 mod stage;
@@ -45,7 +46,7 @@ pub use editor::manifest_schema;
 pub use issue::{Issue, Issues, Severity, did_you_mean};
 pub use overrides::Overrides;
 pub use sharing::{Images, Participants, Redaction};
-pub use wire::{Expectation, MANIFEST_FORMAT, MANIFEST_MINOR, Resources, duration};
+pub use wire::{Expectation, Goal, MANIFEST_FORMAT, MANIFEST_MINOR, Resources, duration};
 pub use yaml::yaml_value;
 
 use crate::registry::{AnyStage, Registry};
@@ -79,7 +80,18 @@ pub struct Manifest {
     pub overrides: Vec<(String, Value)>,
     /// What may not be as it was meant.
     pub warnings: Vec<Issue>,
+    /// How its cells are compared, which are trials of a search.
+    pub search: Option<Search>,
     publications: Vec<Publication>,
+}
+
+/// How trials are compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// `validation.loss`, as in bounds.
+    pub metric: String,
+    /// Whether it is better where it is less or greater; `None`: as the metric is.
+    pub goal: Option<Goal>,
 }
 
 /// A file of a manifest.
@@ -225,6 +237,20 @@ impl Manifest {
         &self.publications
     }
 
+    /// Whether a stage belongs to some trials of a search and not to all: it may fail.
+    pub fn is_of_some_trials(&self, stage: &str) -> bool {
+        let has_it = |trial: &Publication| trial.stages.values().any(|name| name == stage);
+        self.search.is_some() && !self.publications.iter().all(has_it)
+    }
+
+    /// The experiment with those cells only that a condition holds for; its stages stay.
+    #[must_use]
+    pub fn with_cells(&self, is_kept: impl Fn(&Publication) -> bool) -> Self {
+        let mut part = self.clone();
+        part.publications.retain(is_kept);
+        part
+    }
+
     /// The folder to publish; the first of them, of a manifest with a matrix.
     pub fn maps_path(&self) -> Option<PathBuf> {
         self.publications.first()?.maps.clone()
@@ -265,6 +291,7 @@ impl Manifest {
             verify: self.verify.clone(),
             overrides: self.overrides.clone(),
             warnings: self.warnings.clone(),
+            search: self.search.clone(),
             publications: vec![publication.clone()],
         }
     }

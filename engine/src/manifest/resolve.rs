@@ -18,6 +18,7 @@ use super::matrix::{self, Matrix};
 use super::node::{Node, Place, key_path, shorten};
 use super::params::{Keys, Params, Scope};
 use super::schema::{Validator, remove};
+use super::search::Space;
 use super::stage::{Outcome, Stages};
 use super::wire::{Expectation, HeadDoc};
 use super::{Issues, Manifest, Overrides, Publication, overrides};
@@ -91,14 +92,25 @@ fn build(
         let key = written.stages_place.map_or("", |_| "stages");
         collector.error(place, key, message, None);
     }
-    let keys = match written.head.get("matrix") {
-        Some(node) => matrix::keys(node, &written.params, collector),
-        None => Vec::new(),
+    let (varied, search) = (written.head.get("matrix"), written.head.get("search"));
+    if let (Some(_), Some(node)) = (varied, search) {
+        let message = "set this or `matrix`, not both".to_owned();
+        let hint = "`method: grid` runs every combination".to_owned();
+        collector.error(node.place, "search", message, Some(hint));
+        return None;
+    }
+    let space = search.and_then(|node| Space::read(node, &written.params, collector));
+    let keys = match (varied, &space) {
+        (Some(node), _) => matrix::keys(node, &written.params, collector),
+        (None, Some(space)) => space.keys(),
+        (None, None) => Vec::new(),
     };
     let mut params = Params::new(&written.params, &keys, collector);
-    let matrix = match written.head.get("matrix") {
-        Some(node) => matrix::expand(node, keys, &mut params, &asked.params, collector),
-        None => Some(Matrix::none()),
+    let fixed = &asked.params;
+    let matrix = match (varied, search.zip(space.as_ref())) {
+        (Some(node), _) => matrix::expand(node, keys, &mut params, fixed, collector),
+        (None, Some((node, space))) => space.trials(node, fixed, collector),
+        (None, None) => Some(Matrix::none()),
     };
     // Without its cells, the stages are looked at with the declared values.
     let matrix = matrix.unwrap_or_else(Matrix::none);
@@ -111,11 +123,8 @@ fn build(
             matrix.cells.len(),
             written.stages.len() + written.inputs.len()
         );
-        let place = written
-            .head
-            .get("matrix")
-            .map_or(Place::of_file(0), |n| n.place);
-        collector.error(place, "matrix", message, None);
+        let place = varied.or(search).map_or(Place::of_file(0), |n| n.place);
+        collector.error(place, "stages", message, None);
         return None;
     }
     let mut heads = Heads::new(written, &mut params, collector);
@@ -210,6 +219,7 @@ fn build(
         verify: first.verify.clone(),
         overrides: asked.params.clone(),
         warnings: Vec::new(),
+        search: space.map(|space| space.comparison()),
         publications,
     })
 }
@@ -253,6 +263,7 @@ impl Heads {
     fn new(written: &Written, params: &mut Params<'_>, collector: &mut Collector) -> Self {
         let mut fields: IndexMap<String, Node> = written.head.clone();
         fields.shift_remove("matrix");
+        fields.shift_remove("search");
         let (mut keys, mut sound) = (0, true);
         let (mut keys_of_maps, mut keys_of_seed) = (0, 0);
         let expect = super::node::Tree::List(written.expect.clone());

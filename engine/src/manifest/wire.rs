@@ -42,6 +42,9 @@ pub(super) struct ManifestDoc {
     /// Run the experiment once per combination of these params.
     #[serde(default)]
     matrix: MatrixDoc,
+    /// Run the experiment once per trial, with params drawn from a space.
+    #[serde(default)]
+    search: Option<SearchDoc>,
     /// What stages of a kind have in common; a stage's own values win.
     #[serde(default)]
     defaults: IndexMap<String, DefaultsDoc>,
@@ -94,6 +97,76 @@ struct MatrixDoc {
     /// The values of each param.
     #[serde(flatten)]
     params: IndexMap<String, Vec<Value>>,
+}
+
+/// A search for the best params.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchDoc {
+    /// What each param is drawn from.
+    pub(super) space: IndexMap<String, RangeDoc>,
+    /// `random` (default), or `grid`: every combination.
+    #[serde(default)]
+    pub(super) method: SearchMethod,
+    /// Trials of a random search. Default 20.
+    #[serde(default = "default_trials")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(super) trials: usize,
+    /// Seed of the draws. Default 0.
+    #[serde(default)]
+    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    pub(super) seed: u64,
+    /// What trials are compared by, the mean over splits: `validation.<metric>`. Default `validation.loss`.
+    #[serde(default = "default_metric")]
+    pub(super) metric: String,
+    /// `minimize` or `maximize`. Default: as the metric is.
+    pub(super) goal: Option<Goal>,
+}
+
+fn default_trials() -> usize {
+    20
+}
+
+fn default_metric() -> String {
+    "validation.loss".to_owned()
+}
+
+/// How trials are chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum SearchMethod {
+    /// Each by itself.
+    #[default]
+    Random,
+    /// Every combination.
+    Grid,
+}
+
+/// Whether less or more of a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    /// Less is better.
+    Minimize,
+    /// More is better.
+    Maximize,
+}
+
+/// What a param is drawn from: one of these.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RangeDoc {
+    /// One of these values.
+    pub(super) choice: Option<Vec<Value>>,
+    /// An integer from the first to the second, both included.
+    pub(super) integer: Option<[i64; 2]>,
+    /// A number between these.
+    pub(super) uniform: Option<[f64; 2]>,
+    /// A number between these whose logarithm is uniform.
+    pub(super) log_uniform: Option<[f64; 2]>,
+    /// Values of a range of numbers in a grid, evenly spaced, both ends included.
+    #[schemars(range(min = 2, max = 1000))]
+    pub(super) steps: Option<usize>,
 }
 
 /// The parts of a manifest that every cell reads as a whole.

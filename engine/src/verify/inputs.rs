@@ -28,7 +28,7 @@ pub fn check_inputs(
     store: Option<&Store>,
 ) -> Vec<Check> {
     let mut checks = vec![manifest_check(manifest, lock)];
-    let (actions, changed) = action_checks(plan, lock, store);
+    let (actions, changed) = action_checks(manifest, plan, lock, store);
     let now = input_trees(manifest, plan);
     let names: BTreeSet<&String> = now.keys().chain(lock.inputs.keys()).collect();
     for name in names {
@@ -113,7 +113,12 @@ pub(super) fn shorten(mut lines: Vec<String>) -> Vec<String> {
 type ChangedInputs = BTreeMap<String, Option<FileChanges>>;
 
 /// Checks of all actions, and the inputs whose change alone changed one of them.
-fn action_checks(plan: &Plan, lock: &Lock, store: Option<&Store>) -> (Vec<Check>, ChangedInputs) {
+fn action_checks(
+    manifest: &Manifest,
+    plan: &Plan,
+    lock: &Lock,
+    store: Option<&Store>,
+) -> (Vec<Check>, ChangedInputs) {
     let mut checks = Vec::new();
     let mut faults: BTreeMap<ActionId, Fault> = BTreeMap::new();
     let mut changed = ChangedInputs::new();
@@ -122,6 +127,11 @@ fn action_checks(plan: &Plan, lock: &Lock, store: Option<&Store>) -> (Vec<Check>
         let name = action.name();
         let Some(locked) = lock.actions.get(&name) else {
             faults.insert(id, Fault::NotUpToDate);
+            if manifest.is_of_some_trials(&action.stage_name) {
+                let message = "is not in the lock: its trial failed";
+                checks.push(Check::skipped(Section::Action, name, message));
+                continue;
+            }
             let message = "is not in the lock";
             checks.push(Check::failed(
                 Section::Action,

@@ -94,6 +94,27 @@ impl MetricNames<'_> {
         self.series(|name| name.is_meant_by(reference, self.stages, false))
     }
 
+    /// The values over splits of the one metric that a reference means.
+    ///
+    /// # Errors
+    /// It means none or several; the message tells which there are.
+    pub fn only(&self, reference: &str) -> Result<Vec<f64>, String> {
+        let mut meant = self.meant_by(reference);
+        match (meant.pop(), meant.len()) {
+            (None, _) => {
+                let advice = self.suggestion(reference);
+                Err(format!("no metric is called `{reference}`: {advice}"))
+            }
+            (Some(series), 0) => Ok(series.values.into_iter().map(|(_, value)| value).collect()),
+            (Some(last), _) => {
+                let names = meant.iter().chain([&last]);
+                let names: Vec<String> = names.map(|series| format!("`{}`", series.name)).collect();
+                let names = names.join(", ");
+                Err(format!("`{reference}` means several metrics: {names}"))
+            }
+        }
+    }
+
     /// Every metric over its splits.
     pub(super) fn all(&self) -> Vec<Series> {
         self.series(|_| true)

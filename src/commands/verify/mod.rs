@@ -102,6 +102,16 @@ fn examine(session: &Session, args: &VerifyArgs) -> Result<Verified, Failure> {
             Plan::build(&manifest, &Store::open(empty.path())?)?
         }
     };
+    // What failed in the run is not in its lock.
+    let is_locked = |name: &String| {
+        let mut actions = plan.order().iter().map(|&id| plan.action(id));
+        actions
+            .all(|action| action.stage_name != *name || lock.actions.contains_key(&action.name()))
+    };
+    let manifest = match manifest.search {
+        Some(_) => manifest.with_cells(|trial| trial.stages.values().all(is_locked)),
+        None => manifest,
+    };
     let subject = Subject {
         groups: manifest
             .publications()

@@ -99,7 +99,8 @@ engine::params! {
         /// Resamples of the confidence intervals, at least 1. Default 3000.
         #[schemars(range(min = 1))]
         semantic bootstrap: u32 = 3000,
-        /// Arithmetic. Default `float32`.
+        /// Numbers that convolutions and fully connected layers compute with, in training and wherever
+        /// the model predicts. Default `float32`.
         semantic precision: Precision = Precision::Float32,
         /// The model of input `source` to start from, by the metric that selected it. Default `loss`.
         semantic transfer_selection_metric: String = super::LOSS.to_owned(),

@@ -8,7 +8,7 @@ use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_met
 use maps::weights::read_pth;
 use serde_json::Value;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
-use stages::learning::names::{LossName, Task};
+use stages::learning::names::{LossName, Precision, Task};
 use stages::learning::networks::Declaration;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
@@ -29,6 +29,8 @@ pub(crate) struct TrainedModel<'a> {
     mode: String,
     spec: NetworkSpec,
     transforms: Transforms,
+    /// What its layers compute with.
+    pub(crate) precision: Precision,
     diagnoses: Vec<String>,
     preprocessing: serde_json::Map<String, serde_json::Value>,
     /// Column that was learnt; none in a reconstruction.
@@ -136,6 +138,7 @@ impl<'a> TrainedModel<'a> {
                 options,
             },
             transforms,
+            precision: precision_of(&definition).map_err(named)?,
             diagnoses: definition.diagnoses()?,
             preprocessing: definition.preprocessing()?.clone(),
             label,
@@ -322,6 +325,24 @@ impl<'a> TrainedModel<'a> {
             }
         }
     }
+}
+
+/// What layers compute with. ClinicaDL's `amp` does not say, and means nothing without a graphics
+/// processor.
+fn precision_of(definition: &MapsJson) -> Result<Precision, StageError> {
+    let Some(value) = definition.fields().get("precision") else {
+        return Ok(Precision::Float32);
+    };
+    let mut all = Precision::ALL.iter().copied();
+    let found = all.find(|known| Some(known.name()) == value.as_str());
+    found.ok_or_else(|| {
+        let known = Precision::ALL.iter().map(|known| known.name());
+        let known: Vec<&str> = known.collect();
+        let known = known.join(", ");
+        StageError::new(format!(
+            "unknown precision {value}, expected one of {known}"
+        ))
+    })
 }
 
 /// The options of a network, which are keys of a `maps.json`.

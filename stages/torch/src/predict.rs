@@ -12,8 +12,9 @@ use crate::session::Session;
 
 impl Run for Implemented<Predict> {
     fn run(params: &PredictParams, context: &Context) -> Result<(), StageError> {
-        let session = Session::open(context.slots())?;
+        let mut session = Session::open(context.slots())?;
         let model = TrainedModel::open(context.input("model")?)?;
+        session.compute_in(model.precision);
         let metrics = model.metrics(&params.selection_metrics)?;
         let (cohort, certificate) = model.cohort(
             Tested {

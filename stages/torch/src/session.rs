@@ -4,12 +4,15 @@
 //! action at a time. A [`Session`] is the proof of having them; whatever draws from the default
 //! generator takes one.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::StageError;
 use engine::context::Slots;
 use serde_json::{Value, json};
+use stages::learning::names::Precision;
 use tch::{Cuda, Device};
+
+use crate::networks::layers::Arithmetic;
 
 static LIBTORCH: Mutex<()> = Mutex::new(());
 
@@ -17,6 +20,7 @@ static LIBTORCH: Mutex<()> = Mutex::new(());
 #[derive(Debug)]
 pub(crate) struct Session {
     device: Device,
+    arithmetic: Arithmetic,
     _exclusive: MutexGuard<'static, ()>,
 }
 
@@ -31,6 +35,7 @@ impl Session {
         tch::set_num_threads(i32::try_from(slots.cpus.max(1)).unwrap_or(i32::MAX));
         Ok(Self {
             device,
+            arithmetic: Arithmetic::of(Precision::Float32),
             _exclusive: exclusive,
         })
     }
@@ -38,6 +43,16 @@ impl Session {
     /// Where to compute.
     pub(crate) fn device(&self) -> Device {
         self.device
+    }
+
+    /// Makes the layers of networks that are built from now on compute so.
+    pub(crate) fn compute_in(&mut self, precision: Precision) {
+        self.arithmetic = Arithmetic::of(precision);
+    }
+
+    /// The numbers that layers compute with.
+    pub(crate) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// Restarts the default generators.
@@ -86,6 +101,7 @@ pub fn numerics(slots: Slots) -> Value {
         "device": device,
         "intraop_threads": slots.cpus.max(1),
         "cpu_capability": cpu_capability(),
+        "cpu_bfloat16": cpu_bfloat16(),
         "mkl": tch::utils::has_mkl(),
         "mkldnn": tch::utils::has_mkldnn(),
     })
@@ -114,6 +130,21 @@ fn cpu_capability() -> &'static str {
         }
     }
     "default"
+}
+
+/// What multiplies numbers of 16 bits on this processor, as Linux tells it.
+fn cpu_bfloat16() -> &'static str {
+    static FOUND: OnceLock<&str> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let flags = text.lines().find(|line| line.starts_with("flags"));
+        let flags: Vec<&str> = flags.unwrap_or_default().split_whitespace().collect();
+        match flags {
+            flags if flags.contains(&"amx_bf16") => "AMX",
+            flags if flags.contains(&"avx512_bf16") => "AVX512_BF16",
+            _ => "emulated",
+        }
+    })
 }
 
 #[cfg(test)]

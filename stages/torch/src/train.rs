@@ -8,13 +8,13 @@ use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
 use stages::augmentation::Augmenter;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
-use stages::learning::names::Task;
+use stages::learning::names::{Precision, Task};
 use stages::learning::schedulers::SchedulerParams;
 use stages::learning::train::{ClassWeighting, ClassWeights};
 use stages::learning::{Train, TrainParams, selection_column};
 use stages::metrics::LabelCode;
 use stages::table::Table;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Mark, Part};
@@ -35,7 +35,11 @@ use crate::weights;
 
 impl Run for Implemented<Train> {
     fn run(params: &TrainParams, context: &Context) -> Result<(), StageError> {
-        let session = Session::open(context.slots())?;
+        let mut session = Session::open(context.slots())?;
+        session.compute_in(params.precision);
+        if params.precision == Precision::Float16 && session.device() == Device::Cpu {
+            context.warn("`precision: float16` is slow without a GPU, `bfloat16` is fast");
+        }
         if params.deterministic {
             session.require_deterministic()?;
         }
@@ -315,6 +319,7 @@ fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError>
         selection: selection(params),
         stopping: EarlyStopping::new(params.patience, params.tolerance),
         rates,
+        precision: params.precision,
         clipping: params.gradient_clipping,
         save_all: params.save_all_models,
     })
@@ -352,6 +357,7 @@ fn write_definition(
         label_code: code.collect(),
         loss: params.loss().name().to_owned(),
         output_size: spec.output_size as usize,
+        precision: params.precision.name().to_owned(),
         batch_size: params.batch_size,
         evaluation_steps: params.evaluation_steps,
         seed: params.weights_seed.unwrap_or(0).into(),

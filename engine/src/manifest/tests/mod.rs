@@ -5,6 +5,7 @@ mod hostile;
 mod keys;
 mod language;
 mod matrix;
+mod search;
 mod speed;
 mod yaml;
 

@@ -33,8 +33,8 @@ pub struct TrainingParams {
     pub batch_size: u32,
     /// Batches between evaluations inside an epoch; 0 for none.
     pub evaluation_steps: u32,
-    /// Whether mixed precision was asked for.
-    pub amp: bool,
+    /// Numbers that layers compute with: `float32`, or another one of mixed precision.
+    pub precision: String,
     /// Seed of the training.
     pub seed: u64,
     /// Whether deterministic kernels were asked for.
@@ -103,7 +103,7 @@ impl Default for TrainingParams {
             n_proc: 2,
             batch_size: 8,
             evaluation_steps: 0,
-            amp: false,
+            precision: "float32".to_owned(),
             seed: 0,
             deterministic: false,
             compensation: "memory".to_owned(),
@@ -141,6 +141,7 @@ impl TrainingParams {
             names => json!(names),
         };
         let label_code = (self.task == "classification").then_some(&self.label_code);
+        let is_mixed = self.precision != "float32";
         let threshold = label_code.map(|_| 0.0);
         let fields = [
             ("architecture", json!(self.architecture)),
@@ -164,7 +165,7 @@ impl TrainingParams {
             ("batch_size", json!(self.batch_size)),
             ("evaluation_steps", json!(self.evaluation_steps)),
             ("fully_sharded_data_parallel", json!(false)),
-            ("amp", json!(self.amp)),
+            ("amp", json!(is_mixed)),
             ("seed", json!(self.seed)),
             ("deterministic", json!(self.deterministic)),
             ("compensation", json!(self.compensation)),
@@ -219,6 +220,10 @@ impl TrainingParams {
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect();
+        if is_mixed {
+            // A key of this program: `amp` does not say which numbers.
+            fields.insert("precision".to_owned(), json!(self.precision));
+        }
         fields.extend(self.options.clone());
         fields
     }

@@ -40,7 +40,7 @@ pub(super) struct Autoencoder {
 }
 
 impl Network for Autoencoder {
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         let code = self.encoder.forward(images, mode)?;
         self.decoder.forward(&code, mode).map(Outputs::of)
     }

@@ -57,7 +57,7 @@ pub(super) fn features(convolutions: &Sequential, input_size: &[i64]) -> Result<
 }
 
 impl Network for Cnn {
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         let features = self.convolutions.forward(images, mode)?;
         self.fc.forward(&features, mode).map(Outputs::of)
     }

@@ -206,7 +206,7 @@ impl Cvae {
 }
 
 impl Network for Cvae {
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         let mut x = images.shallow_clone();
         for [conv, norm] in &self.down {
             x = norm.forward(&conv.forward(&x, mode)?, mode)?;

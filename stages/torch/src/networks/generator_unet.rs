@@ -99,7 +99,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<GeneratorUnet, StageEr
 }
 
 impl Network for GeneratorUnet {
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         let mut maps = vec![images.shallow_clone()];
         for level in &self.down {
             let next = level.forward(&maps[maps.len() - 1], mode)?;

@@ -21,7 +21,7 @@ mod vae_layers;
 use engine::StageError;
 use serde_json::{Map, Value};
 use stages::learning::networks::{Declaration, NetworkOptions, declared};
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 pub(crate) use layers::Mode;
 
@@ -64,12 +64,32 @@ impl Outputs {
             latent: None,
         }
     }
+
+    /// The same in 32 bits.
+    fn in_float(self) -> Result<Self, TchError> {
+        let float = |x: Tensor| x.f_to_kind(Kind::Float);
+        let latent = self.latent.map(|latent| -> Result<Latent, TchError> {
+            Ok(Latent {
+                mean: float(latent.mean)?,
+                log_variance: float(latent.log_variance)?,
+            })
+        });
+        Ok(Self {
+            prediction: float(self.prediction)?,
+            latent: latent.transpose()?,
+        })
+    }
 }
 
 /// A network.
 pub(crate) trait Network {
-    /// Outputs of a batch `[B, C, X, Y(, Z)]` of the size it was built for.
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError>;
+    /// Outputs of a batch `[B, C, X, Y(, Z)]` of the size it was built for, as its layers give them.
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError>;
+
+    /// Outputs of such a batch, in 32 bits.
+    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+        self.compute(images, mode)?.in_float()
+    }
 
     /// The prediction alone.
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError> {

@@ -75,7 +75,7 @@ struct Vae {
 }
 
 impl Network for Vae {
-    fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         let features = self.encoder.forward(images, mode)?;
         let mean = self.mean.forward(&features, mode)?;
         let log_variance = self.log_variance.forward(&features, mode)?;

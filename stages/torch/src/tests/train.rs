@@ -246,6 +246,34 @@ fn an_easy_task_is_learnt() {
 }
 
 #[test]
+fn a_model_of_sixteen_bits_learns_and_predicts_in_them() {
+    let world = World::new();
+    let optimizer = json!({ "learning_rate": 1e-3 });
+    let changes =
+        |precision: &str| json!({ "epochs": 12, "optimizer": optimizer, "precision": precision });
+    let model = world.train("main", changes("bfloat16")).unwrap();
+    let definition: Value = serde_json::from_slice(&model.bytes("maps.json")).unwrap();
+    assert_eq!(definition["precision"], "bfloat16");
+    assert_eq!(definition["amp"], true);
+    let metrics = "best-loss/validation/validation_image_level_metrics.tsv";
+    let metrics = MetricsTable::read(&model.bytes(metrics), "metrics.tsv").unwrap();
+    let accuracy = metrics.get("BA").unwrap().value;
+    assert!(accuracy > 0.99, "{accuracy}");
+    let whole = world.train("whole", changes("float32")).unwrap();
+    let history = "training_logs/training.tsv";
+    assert_ne!(model.bytes(history), whole.bytes(history));
+    world.write("test.tsv", &table(&baseline(&rows(10, 4))));
+    let params = json!({ "data_group": "again", "allow_leakage": "the same images on purpose" });
+    let predicted = world.apply("predict", &model, params).unwrap();
+    let rows = |done: &super::world::Done, group: &str| {
+        let path = format!("best-loss/{group}/{group}_image_level_prediction.tsv");
+        let table = PredictionTable::read(&done.bytes(&path), &path).unwrap();
+        table.rows().to_vec()
+    };
+    assert_eq!(rows(&predicted, "again"), rows(&model, "validation"));
+}
+
+#[test]
 fn the_best_model_is_that_of_the_best_epoch() {
     let world = World::new();
     let changes = json!({ "epochs": 6, "optimizer": { "learning_rate": 3e-3 } });

@@ -13,11 +13,13 @@
 mod best;
 mod exact;
 mod progress;
+mod scale;
 mod schedule;
 mod stopping;
 
 use engine::{Context, StageError};
 use stages::augmentation::Augmenter;
+use stages::learning::names::Precision;
 use stages::listed::listed;
 use tch::Tensor;
 
@@ -34,6 +36,7 @@ use crate::tasks::Objective;
 
 pub(crate) use progress::HistoryRow;
 use progress::Progress;
+use scale::LossScale;
 pub(crate) use schedule::{Length, Rates};
 pub(crate) use stopping::EarlyStopping;
 
@@ -64,6 +67,8 @@ pub(crate) struct Schedule {
     pub(crate) selection: Vec<String>,
     pub(crate) stopping: EarlyStopping,
     pub(crate) rates: Rates,
+    /// What layers compute with.
+    pub(crate) precision: Precision,
     /// Longest gradient; 0 for any.
     pub(crate) clipping: f64,
     /// Keep the weights of every epoch.
@@ -152,7 +157,7 @@ impl Trainer<'_> {
             self.session.seed(stream.child("batch").child(index).seed());
             let steps = self.schedule.accumulation_steps;
             let group = group_size(index, order.len(), self.batches.size, steps);
-            let loss = self.accumulate(&batch, group, &mut accumulated)?;
+            let loss = self.accumulate(&batch, group, &progress.scale, &mut accumulated)?;
             let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
             let is_last = index + 1 == n_batches;
             if is_update || is_last {
@@ -160,10 +165,13 @@ impl Trainer<'_> {
                 let plateau = progress.plateau.as_ref();
                 optimizer.set_learning_rate(self.schedule.rates.rate(epoch, update, plateau));
                 let mut gradients = accumulated.take();
-                if self.schedule.clipping > 0.0 {
-                    clip(&mut gradients, self.schedule.clipping).during("clip gradients")?;
+                let scale = &mut progress.scale;
+                if scale.undo(&mut gradients).during("scale gradients")? {
+                    if self.schedule.clipping > 0.0 {
+                        clip(&mut gradients, self.schedule.clipping).during("clip gradients")?;
+                    }
+                    optimizer.step(&mut gradients)?;
                 }
-                optimizer.step(&mut gradients)?;
             }
             self.tell_batch(epoch, index, n_batches, loss);
             let steps = self.schedule.evaluation_steps;
@@ -200,20 +208,16 @@ impl Trainer<'_> {
         &self,
         batch: &Batch<'_>,
         group: usize,
+        scale: &LossScale,
         accumulated: &mut Accumulated,
     ) -> Result<f64, StageError> {
         let target = self.objective.target(batch)?;
-        let share = batch.samples.len() as f64 / group as f64;
+        let factor = scale.factor() * batch.samples.len() as f64 / group as f64;
         let parameters = self.network.state().parameters();
         let compute = || {
             let outputs = self.network.outputs(&batch.images, Mode::Train)?;
             let loss = self.criterion.mean(&outputs, &target)?;
-            // A whole group needs no scaling: the numbers are then those of plain training.
-            let scaled = if batch.samples.len() == group {
-                loss.shallow_clone()
-            } else {
-                loss.f_multiply_scalar(share)?
-            };
+            let scaled = loss.f_multiply_scalar(factor)?;
             let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
             Ok((loss.f_double_value(&[])?, gradients))
         };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::best::BestEpochs;
 use super::exact::Exact;
+use super::scale::LossScale;
 use super::schedule::Plateau;
 use super::{EarlyStopping, Trainer};
 use crate::checkpoint::{Checkpoints, Mark, Part};
@@ -13,7 +14,7 @@ use crate::optimizers::{Memory, Optimizer};
 use crate::weights;
 
 /// Raised when the state of a checkpoint means something else.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// Metrics at one moment of the training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,7 @@ pub(super) struct Progress {
     pub(super) optimizer: Memory,
     pub(super) stopping: EarlyStopping,
     pub(super) plateau: Option<Plateau>,
+    pub(super) scale: LossScale,
     pub(super) best: BestEpochs,
     pub(super) history: Vec<HistoryRow>,
 }
@@ -59,6 +61,7 @@ impl Trainer<'_> {
             optimizer: optimizer.memory().clone(),
             stopping: self.schedule.stopping.clone(),
             plateau: self.schedule.rates.start(),
+            scale: LossScale::of(self.schedule.precision),
             best: BestEpochs::new(self.schedule.selection.iter().cloned()),
             history: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Layer, Make};
+use super::{Arithmetic, Layer, Make};
 use crate::session::Session;
 use crate::state::{Role, State};
 
@@ -10,7 +10,7 @@ use crate::state::{Role, State};
 pub(crate) struct Builder<'s> {
     state: State,
     place: Vec<String>,
-    _generator: &'s Session,
+    session: &'s Session,
 }
 
 impl<'s> Builder<'s> {
@@ -19,8 +19,13 @@ impl<'s> Builder<'s> {
         Self {
             state: State::default(),
             place: Vec::new(),
-            _generator: session,
+            session,
         }
+    }
+
+    /// The numbers that its layers compute with.
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        self.session.arithmetic()
     }
 
     /// The tensors of every layer made.

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, on_each, tuple};
+use super::{Arithmetic, Builder, Layer, Make, Mode, on_each, tuple};
 
 /// A convolution to make: by default stride 1, no padding, with a bias.
 ///
@@ -78,6 +78,7 @@ impl Make for Conv {
         Ok(Box::new(Convolution {
             weight,
             bias,
+            arithmetic: builder.arithmetic(),
             conv: self,
         }))
     }
@@ -87,6 +88,7 @@ impl Make for Conv {
 struct Convolution {
     weight: Tensor,
     bias: Option<Tensor>,
+    arithmetic: Arithmetic,
     conv: Conv,
 }
 
@@ -94,9 +96,9 @@ impl Layer for Convolution {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         let conv = &self.conv;
         let none = on_each(0, conv.kernel.len());
-        x.f_convolution(
-            &self.weight,
-            self.bias.as_ref(),
+        self.arithmetic.round(x)?.f_convolution(
+            &self.arithmetic.round(&self.weight)?,
+            self.arithmetic.round_any(self.bias.as_ref())?,
             &conv.stride,
             &conv.padding,
             &conv.dilation,

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Arithmetic, Builder, Layer, Make, Mode};
 
 /// A fully connected layer to make.
 ///
@@ -34,6 +34,7 @@ impl Make for Dense {
         Ok(Box::new(Linear {
             weight,
             bias,
+            arithmetic: builder.arithmetic(),
             dense: self,
         }))
     }
@@ -43,12 +44,15 @@ impl Make for Dense {
 struct Linear {
     weight: Tensor,
     bias: Option<Tensor>,
+    arithmetic: Arithmetic,
     dense: Dense,
 }
 
 impl Layer for Linear {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, self.bias.as_ref())
+        let weight = self.arithmetic.round(&self.weight)?;
+        let bias = self.arithmetic.round_any(self.bias.as_ref())?;
+        self.arithmetic.round(x)?.f_linear(&weight, bias.as_ref())
     }
 
     fn is_fresh(&self) -> bool {

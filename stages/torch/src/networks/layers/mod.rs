@@ -5,6 +5,7 @@
 //! from libtorch's default generator, weight before bias, in the order of construction.
 
 mod activation;
+mod arithmetic;
 mod builder;
 mod convolution;
 mod linear;
@@ -17,6 +18,7 @@ mod shown;
 use tch::{TchError, Tensor};
 
 pub(crate) use activation::Activation;
+pub(crate) use arithmetic::Arithmetic;
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
 pub(crate) use linear::Dense;

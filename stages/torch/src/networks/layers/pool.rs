@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tch::{TchError, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::{Builder, Layer, Make, Mode, on_each, tuple};
 
@@ -41,6 +41,8 @@ impl Layer for Pool {
                 return if axes == 2 {
                     x.f_avg_pool2d(&two, &two, &none, false, true, None)
                 } else {
+                    // libtorch has none for 16 bits.
+                    let x = x.f_to_kind(Kind::Float)?;
                     x.f_avg_pool3d(&two, &two, &none, false, true, None)
                 };
             }
