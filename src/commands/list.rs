@@ -44,13 +44,19 @@ pub(super) fn networks(session: &Session) {
         let tasks: Vec<&str> = network.tasks.iter().map(|task| task.name()).collect();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}: {}", network.name, network.summary);
-        let _ = writeln!(text, "    {}; {}", axes.join(", "), tasks.join(", "));
+        let (axes_text, room) = (axes.join(", "), network.room);
+        let _ = writeln!(text, "    {axes_text} of {room}; {}", tasks.join(", "));
+        let (images, parameters) = network.example;
+        let sizes: Vec<String> = images.iter().map(i64::to_string).collect();
+        let sizes = sizes.join("×");
+        let _ = writeln!(text, "    {parameters} parameters for {sizes}");
         for (name, default) in &options {
             let _ = writeln!(text, "    {name} = {default}");
         }
         all.push(json!({
             "name": network.name, "summary": network.summary, "axes": network.axes,
-            "tasks": tasks, "options": options,
+            "tasks": tasks, "options": options, "room": network.room,
+            "example": { "images": images, "parameters": parameters },
         }));
     }
     session.print(text, &Value::Array(all));

@@ -25,6 +25,8 @@ pub static AE_CONV5_FC3: Declaration = Declaration {
     summary: "the convolutions of Conv5_FC3 and their mirror",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "an axis of 17 voxels or more",
+    example: (&[1, 169, 208, 179], 589_059),
     options: Options::of::<NoOptions>(),
 };
 
@@ -34,6 +36,8 @@ pub static AE_CONV4_FC3: Declaration = Declaration {
     summary: "the convolutions of Conv4_FC3 and their mirror",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "an axis of 17 voxels or more",
+    example: (&[1, 169, 208, 179], 589_059),
     options: Options::of::<NoOptions>(),
 };
 
@@ -43,6 +47,8 @@ pub static GENERATOR_UNET: Declaration = Declaration {
     summary: "a U-Net of five levels, for axes that are multiples of 32",
     tasks: TASKS,
     axes: &[3],
+    room: "axes that are multiples of 32, one of 64 voxels or more",
+    example: (&[1, 128, 128, 128], 50_527_681),
     options: Options::of::<NoOptions>(),
 };
 
@@ -72,5 +78,7 @@ pub static CAE_HALF: Declaration = Declaration {
     summary: "three convolutions, a dense latent space, three transposed convolutions",
     tasks: TASKS,
     axes: &[3],
+    room: "any size",
+    example: (&[1, 80, 96, 80], 60_675_554),
     options: Options::of::<CaeOptions>(),
 };

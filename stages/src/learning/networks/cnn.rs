@@ -37,6 +37,8 @@ pub static CONV5_FC3: Declaration = Declaration {
     summary: "five convolution blocks and three fully connected layers",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "an axis of 17 voxels or more",
+    example: (&[1, 169, 208, 179], 42_293_972),
     options: Options::of::<CnnOptions>(),
 };
 
@@ -46,6 +48,8 @@ pub static CONV4_FC3: Declaration = Declaration {
     summary: "five convolution blocks and three narrow fully connected layers",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "an axis of 17 voxels or more",
+    example: (&[1, 169, 208, 179], 1_909_692),
     options: Options::of::<CnnOptions>(),
 };
 
@@ -55,6 +59,8 @@ pub static STRIDE_CONV5_FC3: Declaration = Declaration {
     summary: "five convolutions of stride 2 and three fully connected layers",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "an axis of 33 voxels or more",
+    example: (&[1, 169, 208, 179], 42_293_972),
     options: Options::of::<CnnOptions>(),
 };
 
@@ -64,6 +70,8 @@ pub static RESNET18: Declaration = Declaration {
     summary: "ResNet-18 for slices of three channels",
     tasks: TASKS,
     axes: &[2],
+    room: "3 channels",
+    example: (&[3, 128, 128], 11_691_514),
     options: Options::of::<CnnOptions>(),
 };
 
@@ -103,6 +111,8 @@ pub static RESNET3D: Declaration = Declaration {
     summary: "five residual blocks and two fully connected layers",
     tasks: TASKS,
     axes: &[3],
+    room: "axes of 63 voxels or more",
+    example: (&[1, 169, 208, 179], 3_517_314),
     options: Options::of::<ResNet3dOptions>(),
 };
 
@@ -112,6 +122,8 @@ pub static SQUEEZE_EXCITATION_CNN: Declaration = Declaration {
     summary: "five residual blocks with squeeze and excitation",
     tasks: TASKS,
     axes: &[3],
+    room: "axes of 63 voxels or more",
+    example: (&[1, 169, 208, 179], 3_523_049),
     options: Options::of::<SqueezeExcitationOptions>(),
 };
 
@@ -233,5 +245,7 @@ pub static RANDOM_ARCHITECTURE: Declaration = Declaration {
     summary: "blocks of convolutions given one by one, as found by a random search",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "any size",
+    example: (&[1, 169, 208, 179], 12_729_842),
     options: Options::of::<RandomOptions>(),
 };

@@ -37,6 +37,8 @@ pub static DENSENET121: Declaration = Declaration {
     summary: "58 densely connected layers, as in MONAI",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "axes of 29 voxels or more, one of 61 or more",
+    example: (&[1, 128, 128, 128], 11_244_674),
     options: Options::of::<DenseNetOptions>(),
 };
 
@@ -46,6 +48,8 @@ pub static DENSENET169: Declaration = Declaration {
     summary: "82 densely connected layers, as in MONAI",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "axes of 29 voxels or more, one of 61 or more",
+    example: (&[1, 128, 128, 128], 18_546_050),
     options: Options::of::<DenseNetOptions>(),
 };
 
@@ -55,5 +59,7 @@ pub static DENSENET201: Declaration = Declaration {
     summary: "98 densely connected layers, as in MONAI",
     tasks: TASKS,
     axes: &[2, 3],
+    room: "axes of 29 voxels or more, one of 61 or more",
+    example: (&[1, 128, 128, 128], 25_334_658),
     options: Options::of::<DenseNetOptions>(),
 };

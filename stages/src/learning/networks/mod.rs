@@ -7,7 +7,10 @@
 pub mod autoencoder;
 pub mod cnn;
 pub mod densenet;
+pub mod resnet;
+pub mod unet;
 pub mod vae;
+pub mod vit;
 
 use super::names::Task;
 use super::options::{Kind, Named};
@@ -25,6 +28,11 @@ pub struct Declaration {
     pub tasks: &'static [Task],
     /// Numbers of spatial axes that its images can have.
     pub axes: &'static [usize],
+    /// What images need to have room for it, with its default options.
+    pub room: &'static str,
+    /// Channels and sizes of images, and the number of parameters for them, with default options and two
+    /// outputs.
+    pub example: (&'static [i64], u64),
     /// Its own options.
     pub options: Options,
 }
@@ -33,6 +41,7 @@ pub struct Declaration {
 pub static NETWORKS: &[&Declaration] = &[
     &autoencoder::AE_CONV4_FC3,
     &autoencoder::AE_CONV5_FC3,
+    &unet::ATTENTION_UNET,
     &autoencoder::CAE_HALF,
     &vae::CVAE_3D,
     &vae::CVAE_3D_FINAL_CONV,
@@ -44,13 +53,23 @@ pub static NETWORKS: &[&Declaration] = &[
     &densenet::DENSENET201,
     &autoencoder::GENERATOR_UNET,
     &cnn::RANDOM_ARCHITECTURE,
+    &resnet::RESNET101,
+    &resnet::RESNET152,
+    &resnet::RESNET18_MONAI,
+    &resnet::RESNET34,
     &cnn::RESNET3D,
+    &resnet::RESNET50,
+    &resnet::SE_RESNET101,
+    &resnet::SE_RESNET152,
+    &resnet::SE_RESNET50,
     &cnn::SQUEEZE_EXCITATION_CNN,
     &cnn::STRIDE_CONV5_FC3,
+    &unet::UNET,
     &vae::VANILLA_3D_DENSE_VAE,
     &vae::VANILLA_3D_SPACIAL_VAE,
     &vae::VANILLA_DENSE_VAE,
     &vae::VANILLA_SPATIAL_VAE,
+    &vit::VIT,
     &cnn::RESNET18,
 ];
 

@@ -23,7 +23,7 @@ pub trait VaeOptions: NetworkOptions {
 macro_rules! vae {
     (
         $(#[$doc:meta])* $options:ident { $($own:tt)* } at least one of $($positive:ident),+;
-        $(#[$constant_doc:meta])* $constant:ident = $name:literal, $axes:expr, $summary:literal
+        $(#[$constant_doc:meta])* $constant:ident = $name:literal, $axes:expr, $room:literal, $example:expr, $summary:literal
     ) => {
         engine::params! {
             $(#[$doc])*
@@ -72,6 +72,8 @@ macro_rules! vae {
             summary: $summary,
             tasks: TASKS,
             axes: $axes,
+            room: $room,
+            example: $example,
             options: Options::of::<$options>(),
         };
     };
@@ -90,7 +92,7 @@ vae! {
         semantic io_layer_channels: u32 = 8,
     } at least one of latent_space_size, io_layer_channels;
     /// A variational autoencoder of volumes.
-    VANILLA_3D_DENSE_VAE = "Vanilla3DdenseVAE", &[3],
+    VANILLA_3D_DENSE_VAE = "Vanilla3DdenseVAE", &[3], "axes of 16 voxels or more", (&[1, 80, 96, 80], 20_411_360),
     "a variational autoencoder of volumes with a dense latent space"
 }
 
@@ -107,7 +109,7 @@ vae! {
         semantic io_layer_channels: u32 = 32,
     } at least one of latent_space_size, io_layer_channels;
     /// A variational autoencoder of slices.
-    VANILLA_DENSE_VAE = "VanillaDenseVAE", &[2],
+    VANILLA_DENSE_VAE = "VanillaDenseVAE", &[2], "axes of 16 voxels or more", (&[1, 128, 128], 35_345_024),
     "a variational autoencoder of slices with a dense latent space"
 }
 
@@ -122,7 +124,7 @@ vae! {
         semantic io_layer_channels: u32 = 32,
     } at least one of feature_size, io_layer_channels;
     /// A variational autoencoder of volumes whose latent space is a map.
-    VANILLA_3D_SPACIAL_VAE = "Vanilla3DspacialVAE", &[3],
+    VANILLA_3D_SPACIAL_VAE = "Vanilla3DspacialVAE", &[3], "axes of 32 voxels or more", (&[1, 169, 208, 179], 22_329_216),
     "a variational autoencoder of volumes with a spatial latent space"
 }
 
@@ -137,7 +139,7 @@ vae! {
         semantic io_layer_channels: u32 = 32,
     } at least one of feature_size, io_layer_channels;
     /// A variational autoencoder of slices whose latent space is a map.
-    VANILLA_SPATIAL_VAE = "VanillaSpatialVAE", &[2],
+    VANILLA_SPATIAL_VAE = "VanillaSpatialVAE", &[2], "axes of 16 voxels or more", (&[1, 128, 128], 1_675_328),
     "a variational autoencoder of slices with a spatial latent space"
 }
 
@@ -191,6 +193,8 @@ pub static CVAE_3D: Declaration = Declaration {
     summary: "three convolutions and a dense latent space",
     tasks: TASKS,
     axes: &[3],
+    room: "any size",
+    example: (&[1, 169, 208, 179], 866_946_369),
     options: Options::of::<WholeCvaeOptions>(),
 };
 
@@ -200,6 +204,8 @@ pub static CVAE_3D_HALF: Declaration = Declaration {
     summary: "as CVAE_3D, with outputs from 0 to 1",
     tasks: TASKS,
     axes: &[3],
+    room: "any size",
+    example: (&[1, 80, 96, 80], 80_337_217),
     options: Options::of::<CvaeOptions>(),
 };
 
@@ -209,5 +215,7 @@ pub static CVAE_3D_FINAL_CONV: Declaration = Declaration {
     summary: "as CVAE_3D_half, with instance norm and a last convolution",
     tasks: TASKS,
     axes: &[3],
+    room: "any size",
+    example: (&[1, 80, 96, 80], 80_336_093),
     options: Options::of::<CvaeOptions>(),
 };

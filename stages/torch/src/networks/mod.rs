@@ -4,6 +4,7 @@
 //! Python class it follows (ClinicaDL 1.6.1 or MONAI), so that weights can be exchanged and trainings
 //! compared. What a manifest can say of a network is declared in [`stages::learning::networks`].
 
+mod attention_unet;
 mod autoencoder;
 mod cnn;
 mod conv5_fc3;
@@ -11,12 +12,18 @@ mod cvae;
 mod densenet;
 mod generator_unet;
 pub(crate) mod layers;
+mod plain;
 mod random_architecture;
 mod residual_3d;
+mod resnet;
 mod resnet18;
+mod se_resnet;
 mod stride_conv5_fc3;
+mod unet;
+mod unit;
 mod vae;
 mod vae_layers;
+mod vit;
 
 use engine::StageError;
 use serde_json::{Map, Value};
@@ -120,6 +127,7 @@ pub(crate) struct NetworkKind {
 pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &autoencoder::KIND4,
     &autoencoder::KIND5,
+    &attention_unet::KIND,
     &autoencoder::CAE,
     &cvae::PLAIN,
     &cvae::FINAL_CONV,
@@ -131,13 +139,23 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &densenet::KIND201,
     &generator_unet::KIND,
     &random_architecture::KIND,
+    &resnet::KIND101,
+    &resnet::KIND152,
+    &resnet::KIND18,
+    &resnet::KIND34,
     &residual_3d::RESNET,
+    &resnet::KIND50,
+    &se_resnet::KIND101,
+    &se_resnet::KIND152,
+    &se_resnet::KIND50,
     &residual_3d::SQUEEZE_EXCITATION,
     &stride_conv5_fc3::KIND,
+    &unet::KIND,
     &vae::DENSE_3D,
     &vae::SPATIAL_3D,
     &vae::DENSE_2D,
     &vae::SPATIAL_2D,
+    &vit::KIND,
     &resnet18::KIND,
 ];
 

@@ -1,7 +1,7 @@
 //! Functions of single numbers.
 
 use maps::files::python_repr;
-use tch::{TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Builder, Layer, Make, Mode};
 
@@ -14,6 +14,8 @@ pub(crate) enum Activation {
     LeakyRelu(f64),
     /// x above 0, eˣ − 1 below.
     Elu,
+    /// x Φ(x), with the standard normal distribution.
+    Gelu,
     /// Hyperbolic tangent.
     Tanh,
     /// 1 / (1 + e⁻ˣ).
@@ -34,6 +36,7 @@ impl Layer for Activation {
             // tch's function knows no other slope.
             Self::LeakyRelu(slope) => x.f_where_self(&x.f_gt(0.0)?, &x.f_mul_scalar(*slope)?),
             Self::Elu => x.f_elu(),
+            Self::Gelu => x.f_gelu("none"),
             Self::Tanh => x.f_tanh(),
             Self::Sigmoid => x.f_sigmoid(),
         }
@@ -56,9 +59,34 @@ impl Layer for Activation {
                 format!("LeakyReLU(negative_slope={})", python_repr(*slope))
             }
             Self::Elu => "ELU(alpha=1.0)".to_owned(),
+            Self::Gelu => "GELU(approximate='none')".to_owned(),
             Self::Tanh => "Tanh()".to_owned(),
             Self::Sigmoid => "Sigmoid()".to_owned(),
         };
         vec![text]
+    }
+}
+
+/// x above 0, a fitted slope times x below; it starts at 1/4.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PRelu;
+
+impl Make for PRelu {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let slope = Tensor::f_full([1], 0.25, (Kind::Float, Device::Cpu))?;
+        Ok(Box::new(FittedSlope(builder.parameter("weight", slope))))
+    }
+}
+
+#[derive(Debug)]
+struct FittedSlope(Tensor);
+
+impl Layer for FittedSlope {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        x.f_prelu(&self.0.f_to_kind(x.kind())?)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        vec!["PReLU(num_parameters=1)".to_owned()]
     }
 }

@@ -11,19 +11,21 @@ mod convolution;
 mod linear;
 mod norm;
 mod pool;
+mod residual;
 mod sequential;
 mod shape;
 mod shown;
 
 use tch::{TchError, Tensor};
 
-pub(crate) use activation::Activation;
+pub(crate) use activation::{Activation, PRelu};
 pub(crate) use arithmetic::Arithmetic;
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
 pub(crate) use linear::Dense;
-pub(crate) use norm::Norm;
+pub(crate) use norm::{LayerNorm, Norm};
 pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
+pub(crate) use residual::Residual;
 pub(crate) use sequential::{Sequential, Stack, block};
 pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample};
 pub(crate) use shown::Shown;

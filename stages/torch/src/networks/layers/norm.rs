@@ -103,3 +103,43 @@ impl Layer for InstanceNorm {
         )]
     }
 }
+
+/// A normalisation over the last axis, with weight and bias, to make for so many features.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerNorm(pub(crate) i64);
+
+impl Make for LayerNorm {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let float = (Kind::Float, Device::Cpu);
+        let weight = builder.parameter("weight", Tensor::f_ones([self.0], float)?);
+        let bias = builder.parameter("bias", Tensor::f_zeros([self.0], float)?);
+        Ok(Box::new(NormOfLast { weight, bias }))
+    }
+}
+
+#[derive(Debug)]
+struct NormOfLast {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Layer for NormOfLast {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        // Sums over many features need 32 bits.
+        let x = x.f_to_kind(Kind::Float)?;
+        x.f_layer_norm(
+            self.weight.size(),
+            Some(&self.weight),
+            Some(&self.bias),
+            EPS,
+            true,
+        )
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let features = self.weight.size()[0];
+        vec![format!(
+            "LayerNorm(({features},), eps=1e-05, elementwise_affine=True)"
+        )]
+    }
+}

@@ -19,6 +19,8 @@ pub(crate) enum Pool {
     },
     /// The mean of each window, without padding; one length for each axis.
     Mean([i64; 2]),
+    /// The greatest of windows of three voxels per axis, two apart; the last may reach beyond the map.
+    MaxOfRest { axes: usize },
     /// The mean of windows of two voxels per axis; what is left of an odd axis is dropped.
     Halve { axes: usize },
     /// The mean of all voxels.
@@ -36,6 +38,15 @@ impl Layer for Pool {
         let (axes, kernel, stride, padding) = match *self {
             Self::Global { axes: 2 } => return x.f_adaptive_avg_pool2d([1_i64; 2]),
             Self::Global { .. } => return x.f_adaptive_avg_pool3d([1_i64; 3]),
+            Self::MaxOfRest { axes } => {
+                let each = |value| on_each(value, axes);
+                let (three, two, none) = (each(3), each(2), each(0));
+                return if axes == 2 {
+                    x.f_max_pool2d(&three, &two, &none, each(1), true)
+                } else {
+                    x.f_max_pool3d(&three, &two, &none, each(1), true)
+                };
+            }
             Self::Halve { axes } => {
                 let (two, none) = (on_each(2, axes), on_each(0, axes));
                 return if axes == 2 {
@@ -75,6 +86,9 @@ impl Layer for Pool {
                 padding,
             } => format!(
                 "MaxPool{axes}d(kernel_size={kernel}, stride={stride}, padding={padding}, dilation=1, ceil_mode=False)"
+            ),
+            Self::MaxOfRest { axes } => format!(
+                "MaxPool{axes}d(kernel_size=3, stride=2, padding=0, dilation=1, ceil_mode=True)"
             ),
             Self::Halve { axes } => {
                 format!("AvgPool{axes}d(kernel_size=2, stride=2, padding=0)")

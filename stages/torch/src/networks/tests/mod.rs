@@ -141,6 +141,44 @@ fn the_text_is_that_of_pytorch() {
 }
 
 #[test]
+fn numbers_of_parameters_are_those_that_are_told() {
+    for network in stages::learning::networks::NETWORKS {
+        let (images, parameters) = network.example;
+        // The largest are counted by the reference script, on any image.
+        if parameters > 100_000_000 {
+            continue;
+        }
+        let session = Session::for_test();
+        let network = build(
+            &spec_of(network.name, images, serde_json::json!({})),
+            &session,
+        );
+        let network = network.unwrap();
+        let entries = network.state().entries().iter();
+        let fitted = entries.filter(|entry| entry.role != Role::Buffer);
+        let count: usize = fitted.map(|entry| entry.tensor.numel()).sum();
+        assert_eq!(count as u64, parameters, "{images:?}");
+    }
+}
+
+#[test]
+fn images_of_any_size_fit_a_u_shape() {
+    for name in ["UNet", "AttentionUNet"] {
+        let session = Session::for_test();
+        let options = serde_json::json!({ "channels": [4, 6, 8], "strides": [2, 2] });
+        let network = build(&spec_of(name, &[1, 13, 18, 11], options), &session).unwrap();
+        let images = numbered_images(1, &[1, 13, 18, 11]);
+        let restored = network.forward(&images, Mode::Evaluate).unwrap();
+        assert_eq!(restored.size(), images.size(), "{name}");
+        // What is filled up is zeros at the end.
+        let filled = images.constant_pad_nd([0, 1, 0, 2, 0, 3]);
+        let whole = network.forward(&filled, Mode::Evaluate).unwrap();
+        let cut = whole.narrow(2, 0, 13).narrow(3, 0, 18).narrow(4, 0, 11);
+        assert!(cut.equal(&restored), "{name}");
+    }
+}
+
+#[test]
 fn images_too_small_are_refused() {
     let session = Session::for_test();
     let mut spec = NetworkSpec {
@@ -183,6 +221,11 @@ fn images_that_a_network_has_no_room_for_are_refused() {
         ("Vanilla3DdenseVAE", &[1, 15, 64, 64], "halved 4 times"),
         ("Vanilla3DspacialVAE", &[1, 31, 64, 64], "halved 5 times"),
         ("resnet18", &[1, 64, 64], "3 channels"),
+        ("ResNet50", &[1, 16, 16, 16], "at least 17"),
+        ("SEResNet50", &[1, 34, 34, 34], "at least 35"),
+        ("SEResNet50", &[1, 40, 4], "at least 5"),
+        ("UNet", &[1, 16, 16], "at least 17"),
+        ("ViT", &[1, 40, 15, 40], "at least 16"),
         ("CAE_half", &[1, 64, 64], "3-D images"),
     ] {
         let session = Session::for_test();
@@ -205,6 +248,26 @@ fn options_of_a_model_of_others_are_checked() {
             "Vanilla3DdenseVAE",
             serde_json::json!({ "n_conv": 0 }),
             "`n_conv`: expected 1 to 12",
+        ),
+        (
+            "ResNet18",
+            serde_json::json!({ "conv1_t_size": 4 }),
+            "`conv1_t_size`: expected an odd number",
+        ),
+        (
+            "UNet",
+            serde_json::json!({ "strides": [2, 2] }),
+            "`strides`: expected 4 numbers",
+        ),
+        (
+            "AttentionUNet",
+            serde_json::json!({ "channels": [1, 2], "strides": [2] }),
+            "`channels`: expected 2 channels or more",
+        ),
+        (
+            "ViT",
+            serde_json::json!({ "hidden_size": 100 }),
+            "`hidden_size`: expected a multiple of the 12 heads",
         ),
         (
             "CVAE_3D",

@@ -1,0 +1,218 @@
+//! `ResNet18`, `ResNet34`, `ResNet50`, `ResNet101`, `ResNet152`.
+
+use engine::StageError;
+use stages::learning::networks::resnet::{
+    RESNET18_MONAI, RESNET34, RESNET50, RESNET101, RESNET152, ResNetOptions,
+};
+use tch::TchError;
+
+use super::layers::{
+    Activation, Builder, Conv, Dense, Flatten, Layer, Make, Norm, Pool, Residual, Sequential,
+};
+use super::plain::{Plain, draw_as_he};
+use super::{NetworkKind, NetworkSpec};
+use crate::error::During;
+use crate::session::Session;
+
+pub(super) static KIND18: NetworkKind = NetworkKind {
+    declaration: &RESNET18_MONAI,
+    build: |spec, session| Ok(Box::new(build(spec, session, [2, 2, 2, 2], BASIC)?)),
+};
+
+pub(super) static KIND34: NetworkKind = NetworkKind {
+    declaration: &RESNET34,
+    build: |spec, session| Ok(Box::new(build(spec, session, [3, 4, 6, 3], BASIC)?)),
+};
+
+pub(super) static KIND50: NetworkKind = NetworkKind {
+    declaration: &RESNET50,
+    build: |spec, session| Ok(Box::new(build(spec, session, [3, 4, 6, 3], BOTTLENECK)?)),
+};
+
+pub(super) static KIND101: NetworkKind = NetworkKind {
+    declaration: &RESNET101,
+    build: |spec, session| Ok(Box::new(build(spec, session, [3, 4, 23, 3], BOTTLENECK)?)),
+};
+
+pub(super) static KIND152: NetworkKind = NetworkKind {
+    declaration: &RESNET152,
+    build: |spec, session| Ok(Box::new(build(spec, session, [3, 8, 36, 3], BOTTLENECK)?)),
+};
+
+/// Channels after a block in multiples of those within: two convolutions, or three.
+const BASIC: i64 = 1;
+const BOTTLENECK: i64 = 4;
+
+/// A convolution, four stages of residual blocks, and a fully connected layer.
+///
+/// # Shapes
+/// Input `[B, C, X, Y(, Z)]`, one axis longer than 16 voxels with the default options (the last map needs
+/// two); output `[B, output_size]`.
+///
+/// # Source
+/// He et al. 2016, doi:10.1109/CVPR.2016.90; Hara et al. 2018, doi:10.1109/CVPR.2018.00685;
+/// `monai.networks.nets.resnet` of MONAI 1.5 with `shortcut_type="B"`.
+fn build(
+    spec: &NetworkSpec,
+    session: &Session,
+    blocks: [i64; 4],
+    expansion: i64,
+) -> Result<Plain, StageError> {
+    let options: ResNetOptions = spec.options()?;
+    let stride = i64::from(options.conv1_t_stride);
+    let pooled = if options.no_max_pool { 1 } else { 2 };
+    // Each of the last three stages halves the map, rounding up.
+    spec.needs_an_axis_of(8 * pooled * stride + 1)?;
+    let axes = spec.input_size.len() - 1;
+    let planes = [64.0, 128.0, 256.0, 512.0].map(|wide| (wide * options.widen_factor) as i64);
+    let make = || -> Result<Plain, TchError> {
+        let mut builder = Builder::new(session);
+        let layers = Sequential::fill(&mut builder, |s| {
+            let edge = i64::from(options.conv1_t_size);
+            let first = Conv::new(axes, spec.input_size[0], planes[0], edge);
+            s.add_as(
+                "conv1",
+                first.stride(stride).padding(edge / 2).without_bias(),
+            )?;
+            let channels = planes[0];
+            s.add_as("bn1", Norm::Batch { axes, channels })?;
+            s.add_as("act", Activation::Relu)?;
+            if !options.no_max_pool {
+                let pool = Pool::Max {
+                    axes,
+                    kernel: 3,
+                    stride: 2,
+                    padding: 1,
+                };
+                s.add_as("maxpool", pool)?;
+            }
+            let mut input = planes[0];
+            for (number, (planes, count)) in (1..).zip(planes.into_iter().zip(blocks)) {
+                let stage = Stage {
+                    axes,
+                    input,
+                    planes,
+                    count,
+                    stride: if number == 1 { 1 } else { 2 },
+                    expansion,
+                    bias: options.bias_downsample,
+                };
+                s.add_as(&format!("layer{number}"), stage)?;
+                input = planes * expansion;
+            }
+            s.add_as("avgpool", Pool::Global { axes })?;
+            s.add_as("flatten", Flatten)?;
+            s.add_as("fc", Dense::new(input, spec.output_size))
+        })?;
+        let mut state = builder.finish();
+        state.sort_after(0, place);
+        draw_as_he(&state, |size| size[0] * size[2..].iter().product::<i64>())?;
+        Ok(Plain {
+            state,
+            layer: Box::new(layers),
+        })
+    };
+    make().during("build the network")
+}
+
+/// Shortcuts are made first and listed last in their blocks, of which there are fewer than 100.
+fn place(name: &str) -> (usize, usize, bool) {
+    let mut parts = name.split('.');
+    let first = parts.next().unwrap_or_default();
+    let Some(stage) = first.strip_prefix("layer").and_then(|n| n.parse().ok()) else {
+        return (if first == "fc" { usize::MAX } else { 0 }, 0, false);
+    };
+    let block = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    (stage, block, parts.next() == Some("downsample"))
+}
+
+/// Blocks of one width, the first of which may halve the map.
+struct Stage {
+    axes: usize,
+    input: i64,
+    /// Channels within a block.
+    planes: i64,
+    count: i64,
+    stride: i64,
+    expansion: i64,
+    /// Of the shortcut.
+    bias: bool,
+}
+
+impl Make for Stage {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let output = self.planes * self.expansion;
+        let blocks = Sequential::fill(builder, |s| {
+            for number in 0..self.count {
+                let (input, stride) = match number {
+                    0 => (self.input, self.stride),
+                    _ => (output, 1),
+                };
+                s.add(Block {
+                    input,
+                    stride,
+                    stage: &self,
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(Box::new(blocks))
+    }
+}
+
+struct Block<'s> {
+    input: i64,
+    stride: i64,
+    stage: &'s Stage,
+}
+
+impl Make for Block<'_> {
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        let Self { input, stride, .. } = self;
+        let &Stage {
+            axes,
+            planes,
+            expansion,
+            bias,
+            ..
+        } = self.stage;
+        let output = planes * expansion;
+        let norm = |channels| Norm::Batch { axes, channels };
+        let shrinks = stride != 1 || input != output;
+        let shortcut = shrinks.then(|| {
+            Sequential::make_in(builder, "downsample", |s| {
+                let conv = Conv::new(axes, input, output, 1).stride(stride);
+                s.add(if bias { conv } else { conv.without_bias() })?;
+                s.add(norm(output))
+            })
+        });
+        let shortcut = shortcut.transpose()?;
+        let wide = |input, output| Conv::new(axes, input, output, 3).padding(1).without_bias();
+        let narrow = |input, output| Conv::new(axes, input, output, 1).without_bias();
+        let convs = match expansion {
+            BASIC => vec![wide(input, planes).stride(stride), wide(planes, planes)],
+            _ => vec![
+                narrow(input, planes),
+                wide(planes, planes).stride(stride),
+                narrow(planes, output),
+            ],
+        };
+        let count = convs.len();
+        let branch = Sequential::fill(builder, |s| {
+            for (number, conv) in (1..).zip(convs) {
+                let channels = if number == count { output } else { planes };
+                s.add_as(&format!("conv{number}"), conv)?;
+                s.add_as(&format!("bn{number}"), norm(channels))?;
+                if number < count {
+                    s.add_as(&format!("act{number}"), Activation::Relu)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Box::new(Residual {
+            branch,
+            shortcut: shortcut.map(|layers| Box::new(layers) as Box<dyn Layer>),
+            relu: true,
+        }))
+    }
+}
