@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use engine::inputs::split_view;
-use maps::files::{MetricsTable, PredictionTable};
+use engine::seed::Stream;
+use maps::files::{MetricsTable, PredictionTable, TrainingTable};
 use serde_json::json;
 
 use super::world::{Done, World, baseline, rows, table};
@@ -102,4 +103,87 @@ fn a_training_from_the_same_weights_in_the_same_order_ends_where_that_of_clinica
         &predictions(&maps, VALIDATION),
     );
     assert_same_metrics(&metrics(&model, VALIDATION), &metrics(&maps, VALIDATION));
+}
+
+/// Seeds of the batches of three epochs of two batches each.
+fn seeds() -> Vec<u64> {
+    let stream = Stream::root(42).child("train").child("split").child(0);
+    let batch = |epoch: u32, index: usize| {
+        let stream = stream.child("epoch").child(epoch).child("batch");
+        stream.child(index).seed()
+    };
+    let epoch = |epoch| (0..2).map(move |index| batch(epoch, index));
+    (0..3).flat_map(epoch).collect()
+}
+
+#[test]
+fn three_epochs_from_the_same_weights_have_the_losses_of_clinicadl() {
+    let expected = crate::testing::reference("epochs.json");
+    let drawn: Vec<u64> = serde_json::from_value(expected["seeds"].clone()).unwrap();
+    assert_eq!(drawn, seeds(), "the script draws from these");
+    let autoencoder = json!({
+        "task": "reconstruction", "network": { "name": "AE_Conv5_FC3" },
+        "optimizer": { "learning_rate": 1e-2 },
+    });
+    // A sum over the two images of a batch, where ours is a mean.
+    let variational = json!({
+        "task": "reconstruction", "loss": "VAEGaussianLoss",
+        "network": { "name": "Vanilla3DdenseVAE", "recons_weight": 2 },
+        "optimizer": { "learning_rate": 1e-3 },
+    });
+    for (name, shape, mut params) in [
+        (
+            "classification",
+            [18; 3],
+            json!({ "optimizer": { "learning_rate": 1e-3 } }),
+        ),
+        ("autoencoder", [18; 3], autoencoder),
+        ("variational", [32, 40, 32], variational),
+    ] {
+        let (world, _) = reference();
+        for (number, (participant, session, label)) in baseline(&rows(0, 8)).iter().enumerate() {
+            let file = format!("images/{participant}_{session}.safetensors");
+            world.write_image(&file, number, label, shape);
+        }
+        world.write("splits/train.tsv", &table(&baseline(&rows(0, 4))));
+        let validation = table(&baseline(&rows(4, 4)));
+        world.write("splits/validation_baseline.tsv", &validation);
+        for (key, value) in json!({ "batch_size": 2, "weights_seed": 0, "sampler_seed": 0 })
+            .as_object()
+            .unwrap()
+        {
+            params[key] = value.clone();
+        }
+        let model = world.train("main", params).unwrap();
+        let path = "training_logs/training.tsv";
+        let history = TrainingTable::read(&model.bytes(path), path).unwrap();
+        let last = history.metrics().len() - 1;
+        assert_eq!(history.metrics()[last], "loss");
+        for (kind, losses) in [
+            (
+                "train",
+                history
+                    .rows()
+                    .iter()
+                    .map(|row| row.train[last])
+                    .collect::<Vec<_>>(),
+            ),
+            (
+                "valid",
+                history
+                    .rows()
+                    .iter()
+                    .map(|row| row.validation[last])
+                    .collect(),
+            ),
+        ] {
+            // Of ClinicaDL, sums over two batches.
+            let expected = crate::testing::floats(&expected[name][kind]);
+            assert_eq!(losses.len(), expected.len());
+            for (loss, expected) in losses.iter().zip(expected.iter().map(|sum| sum / 2.0)) {
+                let error = (loss - expected).abs() / expected;
+                assert!(error < 1e-4, "{name} {kind}: {loss}, expected {expected}");
+            }
+        }
+    }
 }
