@@ -477,3 +477,92 @@ fn trials_of_a_search_are_ranked_and_those_that_fail_are_recorded() {
     assert_eq!(project.read("maps/ranking.tsv"), ranking);
     project.clinicadl(&["verify", "experiment.yaml"]).success();
 }
+
+#[test]
+fn a_config_of_clinicadl_gives_the_parameters_of_a_training() {
+    let project = Project::with_caps(12);
+    let config = "[Architecture]\ndropout = 0.25\n[Computational]\nbatch_size = 3\n[Optimization]\nepochs = 7\nlearning_rate = 0.002\n[Reproducibility]\nseed = 5\n";
+    project.write("configs/train_config.toml", config);
+    let with = "    with:\n      epochs: 2\n      batch_size: 2\n      network: { name: Conv5_FC3, dropout: 0.1 }\n      optimizer: { name: Adam, learning_rate: 0.001 }\n";
+    project.edit(
+        "experiment.yaml",
+        with,
+        "    config: configs/train_config.toml\n    with:\n      epochs: 1\n",
+    );
+    project.report(&[]);
+    let maps: Value = serde_json::from_str(&project.read("maps/maps.json")).unwrap();
+    // What is under `with` wins; what nobody says is the default.
+    let expected = serde_json::json!({
+        "dropout": 0.25, "batch_size": 3, "epochs": 1, "learning_rate": 0.002, "seed": 5,
+        "architecture": "Conv5_FC3", "optimizer": "Adam", "patience": 0,
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(maps[key], *value, "{key}");
+    }
+    // Another file is another training.
+    project.write(
+        "configs/train_config.toml",
+        &config.replace("batch_size = 3", "batch_size = 4"),
+    );
+    let report = project.report(&[]);
+    let ran = report["run"]["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|a| a["stage_name"] == "train");
+    assert!(ran.clone().count() == 2 && ran.into_iter().all(|a| a["outcome"]["outcome"] == "ran"));
+    // A `maps.json` is a config too: from the same parameters, the same weights.
+    let weights = fs::read(project.path("maps/split-0/best-loss/model.safetensors")).unwrap();
+    project.write("configs/maps.json", &project.read("maps/maps.json"));
+    project.edit(
+        "experiment.yaml",
+        "configs/train_config.toml",
+        "configs/maps.json",
+    );
+    project.run().success();
+    let again = fs::read(project.path("maps/split-0/best-loss/model.safetensors")).unwrap();
+    assert!(weights == again);
+}
+
+#[test]
+fn a_wrong_config_is_told_at_its_own_lines() {
+    let project = Project::with_caps(4);
+    project.write(
+        "old.toml",
+        "[Optimization]\nepochs = 7\nlearning_rat = 0.1\n[Model]\nmulti_network = true\n",
+    );
+    project.edit(
+        "experiment.yaml",
+        "    with:\n      epochs: 2\n",
+        "    config: old.toml\n    with:\n      epochs: 2\n",
+    );
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    assert_eq!(said.code, Some(2));
+    for told in [
+        "old.toml:3:",
+        "did you mean `learning_rate`",
+        "old.toml:5:",
+        "train on all parts",
+    ] {
+        assert!(said.stderr.contains(told), "{told}: {}", said.stderr);
+    }
+    project.edit("experiment.yaml", "config: old.toml", "config: none.toml");
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    assert!(
+        said.stderr.contains("`none.toml` does not exist"),
+        "{}",
+        said.stderr
+    );
+    project.edit("experiment.yaml", "    config: none.toml\n", "");
+    project.edit(
+        "experiment.yaml",
+        "  extract:\n",
+        "  extract:\n    config: old.toml\n",
+    );
+    let said = project.clinicadl(&["check", "experiment.yaml"]);
+    assert!(
+        said.stderr.contains("`prepare-data` reads no `config`"),
+        "{}",
+        said.stderr
+    );
+}

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::context::Context;
 use crate::error::StageError;
@@ -42,6 +42,15 @@ pub trait AnyStage: Send + Sync {
     fn ports(&self, params: &Value) -> Ports;
     /// [`Stage::check`] for resolved parameters.
     fn check(&self, params: &Value) -> Vec<ParamIssue>;
+    /// [`Stage::import`].
+    ///
+    /// # Errors
+    /// Everything in it that has no meaning here.
+    fn import(
+        &self,
+        config: &Map<String, Value>,
+        with: &Value,
+    ) -> Result<Map<String, Value>, Vec<ParamIssue>>;
     /// [`AnyStage::resolve`], [`AnyStage::check`] and [`AnyStage::ports`] at once.
     ///
     /// # Errors
@@ -150,6 +159,13 @@ macro_rules! erase {
         }
         fn check(&self, params: &Value) -> Vec<ParamIssue> {
             S::check(&typed::<S>(params))
+        }
+        fn import(
+            &self,
+            config: &Map<String, Value>,
+            with: &Value,
+        ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
+            S::import(config, with)
         }
         fn prepare(&self, params: &Value) -> Result<Prepared, String> {
             let typed = S::Params::deserialize(params).map_err(|e| e.to_string())?;

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::{Map, Value};
+
 use crate::context::Context;
 use crate::error::StageError;
 use crate::params::StageParams;
@@ -37,6 +39,20 @@ pub trait Stage: Send + Sync + 'static {
     fn check(params: &Self::Params) -> Vec<ParamIssue> {
         let _ = params;
         Vec::new()
+    }
+
+    /// The parameters that a file of another format means, beside those `with` which it is given; no file is
+    /// one unless a stage says so.
+    ///
+    /// # Errors
+    /// Everything in it that has no meaning here, by its path in the file.
+    fn import(
+        config: &Map<String, Value>,
+        with: &Value,
+    ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
+        let _ = (config, with);
+        let message = format!("stage `{}` reads no `config`", Self::ID);
+        Err(vec![ParamIssue::new("", message)])
     }
 
     /// What of the machine can change its result besides inputs and parameters.

@@ -232,6 +232,7 @@ impl Reader<'_> {
                     self.written.stages_place.get_or_insert(node.place);
                     for (name, node) in self.map("stages", node)? {
                         self.check_name(&name, node.place, "stages", "a stage's name");
+                        let node = self.with_config(&name, node, base);
                         match self.written.stages.entry(name) {
                             Entry::Vacant(free) => drop(free.insert(node)),
                             Entry::Occupied(taken) => {
@@ -324,29 +325,92 @@ impl Reader<'_> {
     }
 
     fn fragment(&mut self, item: &Node, key: &str, base: &Path, depth: usize) {
+        if depth >= MAX_DEPTH {
+            let message = format!("fragments include fragments more than {MAX_DEPTH} deep");
+            self.collector.error(item.place, key, message, None);
+            return;
+        }
+        let Some((relative, shown)) = self.locate(item, key, base) else {
+            return;
+        };
+        let canonical = shown.canonicalize().unwrap_or_else(|_| shown.clone());
+        match self.known.iter().find(|(known, _)| *known == canonical) {
+            Some((_, State::Open)) => {
+                let message = format!("`{}` includes itself", shown.display());
+                self.collector.error(item.place, key, message, None);
+                return;
+            }
+            // Two fragments may need the same third one.
+            Some((_, State::Done)) => return,
+            None => {}
+        }
+        let Some(text) = self.text(item, key, &shown) else {
+            return;
+        };
+        let below = relative.parent().unwrap_or(Path::new("")).to_owned();
+        if let Some(sections) = self.file(&shown, &relative, text, &OF_FRAGMENT) {
+            self.sections(sections, &below, depth + 1, &shown);
+        }
+    }
+
+    /// A stage with what its `config` names in the place of the name.
+    fn with_config(&mut self, stage: &str, node: Node, base: &Path) -> Node {
+        let Some(item) = node.get("config").cloned() else {
+            return node;
+        };
+        let super::node::Tree::Map(mut fields) = node.tree else {
+            return node;
+        };
+        fields.shift_remove("config");
+        let key = format!("stages.{}.config", shorten(stage));
+        if let Some(config) = self.config(&item, &key, base) {
+            fields.insert("config".to_owned(), config);
+        }
+        Node::new(node.place, super::node::Tree::Map(fields))
+    }
+
+    fn config(&mut self, item: &Node, key: &str, base: &Path) -> Option<Node> {
+        let (relative, shown) = self.locate(item, key, base)?;
+        let text = self.text(item, key, &shown)?;
+        let number = u32::try_from(self.collector.files.len()).unwrap_or(u32::MAX);
+        self.collector.files.push(shown.clone());
+        let parsed = source::parse(number, &shown, &text);
+        self.written.sources.push(SourceText {
+            path: relative.to_string_lossy().into_owned(),
+            text,
+        });
+        match parsed {
+            Ok(node) if node.as_map().is_some() => Some(node),
+            Ok(node) => {
+                let message = format!("expected a mapping, got {}", node.describe());
+                self.collector.error(node.place, "", message, None);
+                None
+            }
+            Err(refusal) => {
+                self.collector.refuse(refusal);
+                None
+            }
+        }
+    }
+
+    /// A file that is named, relative to the manifest and to here.
+    fn locate(&mut self, item: &Node, key: &str, base: &Path) -> Option<(PathBuf, PathBuf)> {
         let mut refuse = |message: String, hint: Option<&str>| {
             let hint = hint.map(str::to_owned);
             self.collector.error(item.place, key, message, hint);
+            None
         };
         let Some(name) = item.as_text() else {
             return refuse(format!("expected a file, got {}", item.describe()), None);
         };
         let name = Path::new(name);
+        let relative_to = "files are relative to the file that names them";
         if name.is_absolute() || name.as_os_str().is_empty() {
             let message = format!(
                 "`{}` is not a relative path",
                 shorten(&name.to_string_lossy())
             );
-            return refuse(
-                message,
-                Some("fragments are relative to the file that names them"),
-            );
-        }
-        if depth >= MAX_DEPTH {
-            return refuse(
-                format!("fragments include fragments more than {MAX_DEPTH} deep"),
-                None,
-            );
+            return refuse(message, Some(relative_to));
         }
         if self.written.sources.len() >= MAX_FILES {
             return refuse(format!("more than {MAX_FILES} files"), None);
@@ -354,41 +418,27 @@ impl Reader<'_> {
         let relative = tidy(&base.join(name));
         let shown = tidy(&self.folder.join(&relative));
         match shown.metadata() {
-            Ok(metadata) if metadata.is_file() => {}
-            Ok(_) => return refuse(format!("`{}` is not a file", shown.display()), None),
+            Ok(metadata) if metadata.is_file() => Some((relative, shown)),
+            Ok(_) => refuse(format!("`{}` is not a file", shown.display()), None),
             Err(error) => {
                 let message = if error.kind() == std::io::ErrorKind::NotFound {
                     format!("`{}` does not exist", shown.display())
                 } else {
                     format!("failed to read `{}`: {error}", shown.display())
                 };
-                return refuse(
-                    message,
-                    Some("fragments are relative to the file that names them"),
-                );
+                refuse(message, Some(relative_to))
             }
         }
-        let canonical = shown.canonicalize().unwrap_or_else(|_| shown.clone());
-        match self.known.iter().find(|(known, _)| *known == canonical) {
-            Some((_, State::Open)) => {
-                return refuse(format!("`{}` includes itself", shown.display()), None);
-            }
-            // Two fragments may need the same third one.
-            Some((_, State::Done)) => return,
-            None => {}
-        }
-        let text = match source::read(&shown) {
-            Ok(text) => text,
+    }
+
+    fn text(&mut self, item: &Node, key: &str, shown: &Path) -> Option<String> {
+        match source::read(shown) {
+            Ok(text) => Some(text),
             Err(error) => {
-                return refuse(
-                    format!("failed to read `{}`: {error}", shown.display()),
-                    None,
-                );
+                let message = format!("failed to read `{}`: {error}", shown.display());
+                self.collector.error(item.place, key, message, None);
+                None
             }
-        };
-        let below = relative.parent().unwrap_or(Path::new("")).to_owned();
-        if let Some(sections) = self.file(&shown, &relative, text, &OF_FRAGMENT) {
-            self.sections(sections, &below, depth + 1, &shown);
         }
     }
 }

@@ -180,6 +180,28 @@ impl<'a> Stages<'a> {
     ) -> Option<Alone> {
         let mut value = scope.value(node, collector)?;
         let id = value.get("uses").and_then(Value::as_str).map(str::to_owned);
+        let config = value
+            .as_object_mut()
+            .and_then(|own| own.shift_remove("config"));
+        if let (Some(Value::Object(config)), Some(id)) = (config, &id)
+            && let Some(kind) = self.kinds.find(id)
+        {
+            let with = value.get("with").cloned().unwrap_or_default();
+            match kind.stage.import(&config, &with) {
+                Ok(imported) => {
+                    let imported = serde_json::json!({ "with": imported });
+                    value = merge(&imported, value);
+                }
+                Err(issues) => {
+                    for issue in issues {
+                        let pointer = format!("/config/{}", issue.field.replace('.', "/"));
+                        let (nearest, _) = node.nearest(&pointer);
+                        let key = key_path(&format!("stages.{name}"), &pointer);
+                        collector.error(nearest.place, &key, issue.message, None);
+                    }
+                }
+            }
+        }
         let default = id.as_deref().and_then(|id| self.defaults.get(id));
         if let Some(default) = default {
             value = merge(&*default.value(scope, collector)?, value);

@@ -231,6 +231,10 @@ pub(super) struct StageDoc {
     /// Parameters of the stage: see `clinicadl stages <id>`.
     #[serde(default)]
     pub(super) with: Map<String, Value>,
+    /// A file of parameters in a format of others that the stage reads, relative to this file; those under
+    /// `with` win.
+    #[expect(dead_code, reason = "read and taken out before the stage is read")]
+    pub(super) config: Option<String>,
     /// Only if these params have these values: `params.name` to a value or a list of values.
     #[serde(default)]
     #[expect(dead_code, reason = "decided before the stage is read")]

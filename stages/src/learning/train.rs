@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::names::{LossName, Precision, SamplerName, Task};
 use super::networks::{NETWORKS, NetworkParams, declared};
@@ -176,6 +177,13 @@ impl Stage for Train {
                 "best models, their predictions and the history of the training",
             )],
         }
+    }
+
+    fn import(
+        config: &Map<String, Value>,
+        with: &Value,
+    ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
+        super::config::import(config, with)
     }
 
     fn check(params: &TrainParams) -> Vec<ParamIssue> {

@@ -1,0 +1,459 @@
+//! Parameters of trainings of ClinicaDL 1.6.1: its `train_config.toml`, and a `maps.json`.
+//!
+//! A TOML has sections, of which that of the task is used; a `maps.json` has the same keys without
+//! sections, and some that tell what came out. What has no meaning here and changes no result is left
+//! out; what would change one is refused with what to do instead.
+
+use engine::ParamIssue;
+use engine::manifest::did_you_mean;
+use serde_json::{Map, Value, json};
+
+use super::names::Task;
+use super::networks::declared;
+
+/// Sections of a TOML and their keys, as in its file of defaults.
+const SECTIONS: &[(&str, &[&str])] = &[
+    ("Model", &["architecture", "multi_network", "ssda_network"]),
+    (
+        "Architecture",
+        &[
+            "dropout",
+            "latent_space_size",
+            "feature_size",
+            "n_conv",
+            "io_layer_channels",
+            "recons_weight",
+            "kl_weight",
+            "normalization",
+        ],
+    ),
+    (
+        "Classification",
+        &[
+            "selection_metrics",
+            "label",
+            "label_code",
+            "selection_threshold",
+            "loss",
+        ],
+    ),
+    ("Regression", &["selection_metrics", "label", "loss"]),
+    ("Reconstruction", &["selection_metrics", "loss"]),
+    (
+        "Computational",
+        &[
+            "gpu",
+            "n_proc",
+            "batch_size",
+            "evaluation_steps",
+            "fully_sharded_data_parallel",
+            "amp",
+        ],
+    ),
+    (
+        "Reproducibility",
+        &["seed", "deterministic", "compensation", "track_exp"],
+    ),
+    (
+        "Transfer_learning",
+        &[
+            "transfer_path",
+            "transfer_selection_metric",
+            "nb_unfrozen_layer",
+        ],
+    ),
+    ("Mode", &["use_extracted_features"]),
+    (
+        "Data",
+        &[
+            "multi_cohort",
+            "diagnoses",
+            "baseline",
+            "valid_longitudinal",
+            "normalize",
+            "data_augmentation",
+            "sampler",
+            "size_reduction",
+            "size_reduction_factor",
+            "caps_target",
+            "tsv_target_lab",
+            "tsv_target_unlab",
+            "preprocessing_dict_target",
+        ],
+    ),
+    ("Cross_validation", &["n_splits", "split"]),
+    (
+        "Optimization",
+        &[
+            "optimizer",
+            "epochs",
+            "learning_rate",
+            "adaptive_learning_rate",
+            "weight_decay",
+            "patience",
+            "tolerance",
+            "accumulation_steps",
+            "profiler",
+            "save_all_models",
+        ],
+    ),
+    ("Informations", &["emissions_calculator"]),
+];
+
+/// A section that another command reads.
+const OF_SEARCH: &str = "Random_Search";
+
+/// Keys of a `maps.json` that tell where and what was learnt, or what came out.
+const OUTCOMES: &[&str] = &[
+    "network_task",
+    "caps_directory",
+    "tsv_path",
+    "preprocessing_dict",
+    "mode",
+    "validation",
+    "num_networks",
+    "output_size",
+    "input_size",
+    "std_amp",
+    "precision",
+];
+
+/// Keys whose value is a parameter of the same or another name.
+const SAME: &[(&str, &str)] = &[
+    ("selection_metrics", "selection_metrics"),
+    ("label", "label"),
+    ("loss", "loss"),
+    ("n_proc", "n_proc"),
+    ("batch_size", "batch_size"),
+    ("evaluation_steps", "evaluation_steps"),
+    ("deterministic", "deterministic"),
+    ("transfer_selection_metric", "transfer_selection_metric"),
+    ("nb_unfrozen_layer", "nb_unfrozen_layer"),
+    ("diagnoses", "diagnoses"),
+    ("baseline", "baseline"),
+    ("valid_longitudinal", "validation_longitudinal"),
+    ("normalize", "normalize"),
+    ("sampler", "sampler"),
+    ("size_reduction", "size_reduction"),
+    ("size_reduction_factor", "size_reduction_factor"),
+    ("epochs", "epochs"),
+    ("adaptive_learning_rate", "adaptive_learning_rate"),
+    ("patience", "patience"),
+    ("tolerance", "tolerance"),
+    ("accumulation_steps", "accumulation_steps"),
+    ("save_all_models", "save_all_models"),
+    ("precision", "precision"),
+];
+
+/// Networks that ClinicaDL builds with a dropout of its own, whatever is asked for.
+const FIXED_DROPOUT: [&str; 2] = ["ResNet3D", "SqueezeExcitationCNN"];
+
+/// The parameters of `train` that a file of ClinicaDL 1.6.1 means; `with` may name the task.
+///
+/// # Errors
+/// Unknown sections and keys, and settings that this program has elsewhere or not at all.
+pub(super) fn import(
+    config: &Map<String, Value>,
+    with: &Value,
+) -> Result<Map<String, Value>, Vec<ParamIssue>> {
+    let mut import = Import::default();
+    let named = config.get("network_task").or(with.get("task"));
+    let task = match named.and_then(Value::as_str) {
+        None => Task::Classification,
+        Some(name) => match Task::ALL.iter().find(|task| task.name() == name) {
+            Some(task) => *task,
+            // The schema of the parameters tells.
+            None => return Ok(Map::from_iter([("task".to_owned(), json!(name))])),
+        },
+    };
+    if config.values().any(Value::is_object) && !config.contains_key("architecture") {
+        import.sections(config, task);
+    } else {
+        import.flat(config);
+    }
+    let params = import.params(task);
+    match import.issues.is_empty() {
+        true => Ok(params),
+        false => Err(import.issues),
+    }
+}
+
+#[derive(Default)]
+struct Import {
+    /// Values by key, with their path in the file.
+    values: Map<String, Value>,
+    paths: std::collections::BTreeMap<String, String>,
+    issues: Vec<ParamIssue>,
+}
+
+impl Import {
+    fn refuse(&mut self, path: &str, message: impl Into<String>) {
+        self.issues.push(ParamIssue::new(path, message));
+    }
+
+    fn take(&mut self, key: &str, path: String, value: &Value) {
+        self.values.insert(key.to_owned(), value.clone());
+        self.paths.insert(key.to_owned(), path);
+    }
+
+    fn sections(&mut self, config: &Map<String, Value>, task: Task) {
+        let tasks = Task::ALL.iter().map(|task| task.name());
+        let tasks: Vec<&str> = tasks.collect();
+        for (section, fields) in config {
+            if section == OF_SEARCH {
+                continue;
+            }
+            let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| name == section) else {
+                let known = SECTIONS.iter().map(|(name, _)| *name);
+                let message = unknown("section", section, known);
+                self.refuse(section, message);
+                continue;
+            };
+            let Some(fields) = fields.as_object() else {
+                self.refuse(section, "expected a section");
+                continue;
+            };
+            let lower = section.to_lowercase();
+            let is_other = tasks.contains(&lower.as_str()) && lower != task.name();
+            for (key, value) in fields {
+                let path = format!("{section}.{key}");
+                if !keys.contains(&key.as_str()) {
+                    let message = unknown("key", key, keys.iter().copied());
+                    self.refuse(&path, message);
+                } else if !is_other {
+                    self.take(key, path, value);
+                }
+            }
+        }
+    }
+
+    fn flat(&mut self, config: &Map<String, Value>) {
+        let of_sections = SECTIONS.iter().flat_map(|(_, keys)| *keys);
+        let network = config.get("architecture").and_then(Value::as_str);
+        let options = network
+            .and_then(declared)
+            .map_or(Vec::new(), |network| (network.options.names)());
+        let known = of_sections.chain(OUTCOMES).copied().chain(options);
+        let known: Vec<&str> = known.collect();
+        for (key, value) in config {
+            if known.contains(&key.as_str()) {
+                self.take(key, key.clone(), value);
+            } else {
+                let message = unknown("key", key, known.iter().copied());
+                self.refuse(key, message);
+            }
+        }
+    }
+
+    fn text(&self, key: &str) -> Option<&str> {
+        self.values.get(key).and_then(Value::as_str)
+    }
+
+    /// Whether something is asked for: not false, not null, not empty.
+    fn is_set(&self, key: &str) -> bool {
+        match self.values.get(key) {
+            None | Some(Value::Null | Value::Bool(false)) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+            Some(Value::Number(number)) => number.as_f64() != Some(0.0),
+            Some(Value::Bool(true)) => true,
+        }
+    }
+
+    fn params(&mut self, task: Task) -> Map<String, Value> {
+        let mut params = Map::new();
+        params.insert("task".to_owned(), json!(task.name()));
+        for (key, param) in SAME {
+            if let Some(value) = self.values.get(*key).filter(|value| !value.is_null()) {
+                params.insert((*param).to_owned(), value.clone());
+            }
+        }
+        // A number of layers without a source means nothing here, and 0 is the default.
+        if !self.is_set("nb_unfrozen_layer") {
+            params.shift_remove("nb_unfrozen_layer");
+        }
+        if self.is_set("label_code") {
+            params.insert("label_code".to_owned(), self.values["label_code"].clone());
+        }
+        if let Some(seed) = self.values.get("seed").filter(|seed| !seed.is_null()) {
+            params.insert("weights_seed".to_owned(), seed.clone());
+            // There, orders start from 0 whatever the seed is.
+            params.insert("sampler_seed".to_owned(), json!(0));
+        }
+        if self.is_set("amp") && !self.values.contains_key("precision") {
+            params.insert("precision".to_owned(), json!("float16"));
+        }
+        params.insert("network".to_owned(), self.network(task));
+        let mut optimizer = Map::new();
+        for (key, option) in [
+            ("optimizer", "name"),
+            ("learning_rate", "learning_rate"),
+            ("weight_decay", "weight_decay"),
+        ] {
+            if let Some(value) = self.values.get(key) {
+                optimizer.insert(option.to_owned(), value.clone());
+            }
+        }
+        if !optimizer.is_empty() {
+            params.insert("optimizer".to_owned(), Value::Object(optimizer));
+        }
+        if let Some(Value::Array(names)) = self.values.get("data_augmentation") {
+            let names = names.iter().filter(|name| *name != "None");
+            let all: Vec<Value> = names.map(|name| json!({ "name": name })).collect();
+            params.insert("data_augmentation".to_owned(), Value::Array(all));
+        }
+        self.refuse_others();
+        params
+    }
+
+    fn network(&self, task: Task) -> Value {
+        let name = self.text("architecture").filter(|name| *name != "default");
+        let name = name.unwrap_or(match task {
+            Task::Reconstruction => "AE_Conv5_FC3",
+            Task::Classification | Task::Regression => "Conv5_FC3",
+        });
+        let mut network = Map::from_iter([("name".to_owned(), json!(name))]);
+        let options = declared(name).map_or(Vec::new(), |network| (network.options.names)());
+        for option in options {
+            if option == "dropout" && FIXED_DROPOUT.contains(&name) {
+                continue;
+            }
+            if let Some(value) = self.values.get(option) {
+                network.insert(option.to_owned(), value.clone());
+            }
+        }
+        Value::Object(network)
+    }
+
+    /// What would change the result and is elsewhere, or nowhere.
+    fn refuse_others(&mut self) {
+        for (key, instead) in [
+            (
+                "multi_network",
+                "one network per part is not trained here: train on all parts",
+            ),
+            (
+                "ssda_network",
+                "semi-supervised domain adaptation is not trained here",
+            ),
+            (
+                "caps_target",
+                "semi-supervised domain adaptation is not trained here",
+            ),
+            (
+                "fully_sharded_data_parallel",
+                "trainings run on one device here: set it to false",
+            ),
+            (
+                "transfer_path",
+                "connect what to start from as input `source` of the stage",
+            ),
+            ("split", "write `splits: […]` beside `with`"),
+            (
+                "track_exp",
+                "tracking servers are not written to: see the tables and event files",
+            ),
+            (
+                "selection_threshold",
+                "models that predict badly are not left out of votes here",
+            ),
+        ] {
+            if self.is_set(key) {
+                let path = self.paths[key].clone();
+                self.refuse(&path, instead);
+            }
+        }
+    }
+}
+
+fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let guess = did_you_mean(name, known);
+    let guess = guess.map_or(String::new(), |guess| format!(", did you mean `{guess}`?"));
+    format!("ClinicaDL 1.6.1 has no {what} `{name}`{guess}")
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Stage;
+
+    use super::super::{Train, TrainParams};
+    use super::*;
+
+    fn imported(config: &Value, with: Value) -> TrainParams {
+        let params = import(config.as_object().unwrap(), &with).unwrap();
+        serde_json::from_value(Value::Object(params)).unwrap()
+    }
+
+    fn messages(config: Value) -> Vec<String> {
+        let issues = import(config.as_object().unwrap(), &json!({})).unwrap_err();
+        let all = issues.into_iter();
+        all.map(|issue| format!("{}: {}", issue.field, issue.message))
+            .collect()
+    }
+
+    #[test]
+    fn the_sections_of_a_task_become_parameters() {
+        let config = json!({
+            "Model": { "architecture": "default", "multi_network": false },
+            "Architecture": { "dropout": 0.5, "latent_space_size": 64, "normalization": "batch" },
+            "Classification": { "label": "diagnosis", "label_code": {}, "loss": "CrossEntropyLoss" },
+            "Regression": { "label": "age", "loss": "L1Loss" },
+            "Computational": { "gpu": true, "batch_size": 3, "amp": true },
+            "Reproducibility": { "seed": 7, "track_exp": "" },
+            "Data": { "diagnoses": ["AD", "CN"], "data_augmentation": ["Noise", "Flip"], "valid_longitudinal": true },
+            "Optimization": { "optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0, "epochs": 4 },
+            "Random_Search": { "n_convblocks": [1, 2] },
+        });
+        let params = imported(&config, json!({}));
+        assert!(Train::check(&params).is_empty());
+        assert_eq!(params.learnt(), Some("diagnosis"));
+        assert_eq!(params.network.name, "Conv5_FC3");
+        assert_eq!(params.network.complete().unwrap()["dropout"], 0.5);
+        assert_eq!((params.batch_size, params.epochs), (3, 4));
+        assert_eq!(
+            (params.weights_seed, params.sampler_seed),
+            (Some(7), Some(0))
+        );
+        assert_eq!(params.optimizer.name, "SGD");
+        assert!((params.optimizer.learning_rate() - 0.1).abs() < 1e-12);
+        assert_eq!(params.precision.name(), "float16");
+        assert!(params.validation_longitudinal);
+        let names = params.data_augmentation.iter().map(|one| one.name.as_str());
+        assert_eq!(names.collect::<Vec<_>>(), ["Noise", "Flip"]);
+        // The section of another task, and its default network.
+        let params = imported(&config, json!({ "task": "regression" }));
+        assert_eq!(params.learnt(), Some("age"));
+        assert_eq!(params.loss().name(), "L1Loss");
+        let params = imported(&config, json!({ "task": "reconstruction" }));
+        assert_eq!(params.network.name, "AE_Conv5_FC3");
+        assert!(Train::check(&params).is_empty());
+    }
+
+    #[test]
+    fn what_is_unknown_or_elsewhere_is_told() {
+        let told = messages(json!({
+            "Model": { "architecure": "Conv5_FC3", "multi_network": true },
+            "Optimisation": { "epochs": 3 },
+            "Transfer_learning": { "transfer_path": "old_maps" },
+        }));
+        let expected = [
+            "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
+            "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
+            "Model.multi_network: one network",
+            "Transfer_learning.transfer_path: connect",
+        ];
+        assert_eq!(told.len(), expected.len(), "{told:#?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.starts_with(expected), "{told}");
+        }
+    }
+
+    #[test]
+    fn the_dropout_that_clinicadl_ignores_is_left_out() {
+        let config =
+            json!({ "architecture": "ResNet3D", "dropout": 0.0, "network_task": "classification" });
+        let params = imported(&config, json!({}));
+        assert_eq!(params.network.complete().unwrap()["dropout"], 0.8);
+    }
+}
