@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, command};
+use crate::support::{Project, command, files};
 
 /// No step of these tests takes longer on any machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -156,4 +156,81 @@ fn a_killed_engine_leaves_no_worker_and_a_usable_store() {
         .success()
         .stdout;
     assert!(plan.contains("hit  extract"), "{plan}");
+}
+
+/// What a MAPS holds besides records of its runs.
+fn results(project: &Project) -> Vec<(String, Vec<u8>)> {
+    let maps = project.path("maps");
+    let names = files(&maps).into_iter();
+    let results = names.filter(|name| !name.starts_with("provenance/") && !name.starts_with("ro-"));
+    results
+        .map(|name| {
+            let bytes = std::fs::read(maps.join(&name)).unwrap();
+            (name, bytes)
+        })
+        .collect()
+}
+
+/// A training of all that has a state: augmentation, dropout, scheduler, several metrics, early stopping.
+fn stateful_project() -> Project {
+    let project = Project::with_caps(12);
+    project.edit(
+        "experiment.yaml",
+        "epochs: 2",
+        "epochs: 12\n      patience: 4\n      warmup_epochs: 1\n      scheduler: { name: cosine }\n      \
+         accumulation_steps: 2\n      evaluation_steps: 2\n      gradient_clipping: 1.0\n      \
+         data_augmentation: [{ name: Noise }, { name: Flip }]",
+    );
+    project
+}
+
+#[test]
+fn fifty_kills_at_any_instant_change_nothing() {
+    let straight = stateful_project();
+    straight.run().success();
+    let expected = results(&straight);
+    assert!(
+        expected
+            .iter()
+            .any(|(name, _)| name.ends_with("model.pth.tar"))
+    );
+    let (mut kills, mut finished, mut resumed) = (0_u64, 0, 0);
+    let mut project = stateful_project();
+    while kills < 50 || finished == 0 {
+        // Instants of no pattern, the same in every run of this test; later ones where nothing ends.
+        let instant = 150 + kills * 7919 % 1009 + kills.saturating_sub(60) * 20;
+        let (mut engine, lines) = start(&project);
+        let deadline = Instant::now() + Duration::from_millis(instant);
+        let has_ended = loop {
+            if let Ok(Some(status)) = engine.0.try_wait() {
+                assert!(status.success(), "{status}");
+                break true;
+            }
+            if Instant::now() >= deadline {
+                break false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        drop(engine);
+        resumed += lines
+            .iter()
+            .filter(|line| line.contains("going on after"))
+            .count();
+        if has_ended {
+            finished += 1;
+            let got = results(&project);
+            let names = |all: &[(String, Vec<u8>)]| -> Vec<String> {
+                all.iter().map(|(name, _)| name.clone()).collect()
+            };
+            assert_eq!(names(&got), names(&expected));
+            for ((name, got), (_, expected)) in got.iter().zip(&expected) {
+                assert!(got == expected, "{name}");
+            }
+            project = stateful_project();
+        } else {
+            kills += 1;
+        }
+    }
+    assert!(resumed > 0, "some trainings went on from a checkpoint");
+    eprintln!("{kills} kills, {finished} trainings, {resumed} resumed");
 }

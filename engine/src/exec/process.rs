@@ -80,7 +80,7 @@ fn attempt(
         }
         None if ended.exceeded_memory.is_some() => Err(too_much_memory(spec, &ended.usage)),
         None if stop.is_asked() => Err(StageError::cancelled()),
-        None => Err(died(&spec.name, ended.status, &log.last_lines())),
+        None => Err(died(&spec.name, ended.status, &log.last_lines(), &usage)),
     };
     Ok((result, usage))
 }
@@ -99,7 +99,7 @@ pub(super) fn too_much_memory(spec: &ActionSpec, usage: &Usage) -> StageError {
     )
 }
 
-fn died(action: &str, status: Option<ExitStatus>, said: &[String]) -> StageError {
+fn died(action: &str, status: Option<ExitStatus>, said: &[String], usage: &Usage) -> StageError {
     let signal = status.and_then(|status| status.signal());
     let how = match (signal, status.and_then(|status| status.code())) {
         (Some(9), _) => "was killed by signal 9 (SIGKILL)".to_owned(),
@@ -115,10 +115,11 @@ fn died(action: &str, status: Option<ExitStatus>, said: &[String]) -> StageError
     }
     let error = StageError::environment(message);
     if signal == Some(9) {
-        error.hint(
-            "the system kills processes when memory runs out: use a smaller batch size, or run \
-             again: finished epochs are kept",
-        )
+        let held = usage.peak_memory_bytes.map_or(0, |bytes| bytes >> 20);
+        error.hint(format!(
+            "the system kills processes when memory runs out, and it held {held} MiB: use a smaller \
+             batch size, or run again: finished epochs are kept"
+        ))
     } else {
         error.hint("run again: what was finished is kept")
     }
@@ -131,14 +132,18 @@ mod tests {
     #[test]
     fn a_worker_killed_for_memory_is_told_apart() {
         let status = ExitStatus::from_raw(9);
-        let error = died("train (split 0)", Some(status), &[]);
+        let usage = Usage {
+            peak_memory_bytes: Some(3 << 30),
+            ..Usage::default()
+        };
+        let error = died("train (split 0)", Some(status), &[], &usage);
         assert!(
             error
                 .message
                 .contains("`train (split 0)` was killed by signal 9"),
             "{error}"
         );
-        assert!(error.hints[0].contains("memory"));
+        assert!(error.hints[0].contains("it held 3072 MiB"));
         assert_eq!(error.kind, crate::error::FailureKind::Environment);
     }
 }

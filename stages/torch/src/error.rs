@@ -23,10 +23,20 @@ fn describe(act: &str, text: &str) -> StageError {
         .iter()
         .any(|pattern| lowered.contains(pattern));
     if is_memory {
-        return StageError::environment(format!("out of memory while trying to {act}: {first}"))
-            .hint("lower `batch_size`, or use `size_reduction`");
+        let what = asked_for(first).unwrap_or_else(|| first.to_owned());
+        return StageError::environment(format!("out of memory while trying to {act}: {what}"))
+            .hint("lower `batch_size` (`accumulation_steps` makes up for it), or use `size_reduction`")
+            .hint("`precision: bfloat16` needs about half of the memory");
     }
     StageError::internal(format!("libtorch failed to {act}: {first}"))
+}
+
+/// How much memory was asked for in vain, from the message of libtorch's allocator.
+fn asked_for(message: &str) -> Option<String> {
+    let (_, rest) = message.split_once("tried to allocate ")?;
+    let bytes: u64 = rest.split_whitespace().next()?.parse().ok()?;
+    let mebibytes = bytes.div_ceil(1 << 20);
+    Some(format!("{mebibytes} MiB more were asked for at once"))
 }
 
 #[cfg(test)]
@@ -43,6 +53,14 @@ mod tests {
         );
         assert_eq!(error.kind, FailureKind::Environment);
         assert!(error.hints[0].contains("batch_size"));
+    }
+
+    #[test]
+    fn what_was_asked_for_is_told() {
+        let text = "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate 17179869184 bytes.";
+        let error = describe("train the network", text);
+        let expected = "out of memory while trying to train the network: 16384 MiB more were asked for at once";
+        assert_eq!(error.message, expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use engine::inputs::split_view;
 use engine::seed::Stream;
 use maps::files::{MetricsTable, PredictionTable, TrainingTable};
+use maps::weights::read_pth;
 use serde_json::json;
 
 use super::world::{Done, World, baseline, rows, table};
@@ -186,4 +187,61 @@ fn three_epochs_from_the_same_weights_have_the_losses_of_clinicadl() {
             }
         }
     }
+}
+
+#[test]
+fn a_training_starts_from_a_maps_of_clinicadl_and_from_nobody_it_has_seen() {
+    let (world, maps) = reference();
+    world.write_images(&rows(0, 24));
+    let train = |changes: serde_json::Value| {
+        let inputs = std::collections::BTreeMap::from([
+            ("images", world.input("tensors", "tensors")),
+            ("splits", world.input("splits", "splits")),
+            ("source", maps.input.clone()),
+        ]);
+        world.run(
+            "main",
+            "train",
+            World::train_params(changes),
+            inputs,
+            &|_| false,
+        )
+    };
+    // Its validation set was seen too: it chose the weights.
+    world.write("splits/train.tsv", &table(&baseline(&rows(10, 4))));
+    world.write(
+        "splits/validation_baseline.tsv",
+        &table(&baseline(&rows(6, 4))),
+    );
+    let refused = train(json!({})).unwrap_err();
+    assert!(
+        refused.message.contains("`sub-06`; `sub-07`"),
+        "{}",
+        refused.message
+    );
+    world.write(
+        "splits/validation_baseline.tsv",
+        &table(&baseline(&rows(14, 4))),
+    );
+    // Steps too small to move a weight.
+    let still =
+        json!({ "epochs": 1, "optimizer": { "learning_rate": 1e-30, "weight_decay": 0.0 } });
+    let model = train(still).unwrap();
+    let before = read_pth(&maps.bytes("best-loss/model.pth.tar"))
+        .unwrap()
+        .model;
+    let after = read_pth(&model.bytes("best-loss/model.pth.tar"))
+        .unwrap()
+        .model;
+    assert_eq!(before.len(), after.len());
+    let fitted = before
+        .iter()
+        .filter(|(name, _)| !name.contains("running_") && !name.ends_with("num_batches_tracked"));
+    for (name, array) in fitted {
+        assert_eq!(after.get(name), Some(array), "{name}");
+    }
+    // The next generation may not be tested on those whom the first one saw.
+    world.write("test.tsv", &table(&baseline(&rows(0, 4))));
+    let refused = world.apply("predict", &model, json!({})).unwrap_err();
+    assert!(refused.message.contains("`sub-00`"), "{}", refused.message);
 }
