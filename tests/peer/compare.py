@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy
 import pandas
 import torch
 from safetensors_file import read_image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import data_side
 import peer
@@ -91,6 +93,7 @@ class Comparison:
         (self.work / "experiment.yaml").write_text(EXPERIMENT)
         self.ours("run", "experiment.yaml")
         self.losses()
+        self.events()
         self.our_predictions_of_their_model(caps, folds)
         self.their_predictions_of_our_model(caps)
 
@@ -139,6 +142,21 @@ class Comparison:
             relative = (both[f"loss_{suffix}_ours"] / expected - 1).abs().max(skipna=False)
             text = f"{group} losses of {peer.EPOCHS} epochs ({len(both)} evaluations) agree"
             self.claim(text, relative, LOSS_TOLERANCE)
+
+    def events(self):
+        """TensorBoard reads from our event files what the history says."""
+        logs = self.work / "maps" / f"split-{peer.SPLIT}" / "training_logs"
+        history = pandas.read_csv(logs / "training.tsv", sep="\t")
+        differing, read = 0, 0
+        for group, suffix in (("train", "train"), ("validation", "valid")):
+            accumulator = EventAccumulator(str(logs / "tensorboard" / group), size_guidance={"scalars": 0})
+            accumulator.Reload()
+            for tag in accumulator.Tags()["scalars"]:
+                values = [event.value for event in accumulator.Scalars(tag)]
+                expected = history[f"{tag}_{suffix}"].astype("float32")
+                read += len(values)
+                differing += len(values) != len(expected) or not numpy.array_equal(values, expected, equal_nan=True)
+        self.claim(f"TensorBoard reads {read} values of our event files", differing if read else float("nan"))
 
     def our_predictions_of_their_model(self, caps, folds):
         """We read their MAPS and predict what they predicted."""

@@ -3,6 +3,8 @@
 use engine::StageError;
 use tch::TchError;
 
+use crate::networks::layers::ONE_NUMBER;
+
 /// Names what libtorch was asked to do when it fails.
 pub(crate) trait During<T> {
     /// Turns an error of libtorch into a stage error that says what was being done.
@@ -18,6 +20,10 @@ impl<T> During<T> for Result<T, TchError> {
 /// libtorch appends its C++ stack to every message; only the first line means something to a user.
 fn describe(act: &str, text: &str) -> StageError {
     let first = text.lines().next().unwrap_or_default();
+    if text.contains(ONE_NUMBER) {
+        return StageError::new(format!("cannot {act}: {ONE_NUMBER}"))
+            .hint("choose a `batch_size` that leaves no batch of one image, or another norm");
+    }
     let lowered = text.to_lowercase();
     let is_memory = ["out of memory", "not enough memory", "can't allocate"]
         .iter()

@@ -1,11 +1,11 @@
-"""Reference vectors of the networks of MONAI. Needs MONAI 1.5 beside what networks_1_6.py needs.
+"""Reference vectors of the networks of MONAI. Needs MONAI 1.5 and PyTorch 2.13.
 
 usage: networks_monai.py
 writes networks_monai.json beside this file, as networks_1_6.py does.
 """
 from monai.networks import nets
 
-from networks_1_6 import case, write
+from cases import case, write
 
 
 def network(name, size, outputs, options=None, python=None, kind=None, is_normal=True):

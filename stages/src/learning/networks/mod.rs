@@ -6,6 +6,7 @@
 
 pub mod autoencoder;
 pub mod cnn;
+pub mod configurable;
 pub mod densenet;
 pub mod resnet;
 pub mod unet;
@@ -42,7 +43,9 @@ pub static NETWORKS: &[&Declaration] = &[
     &autoencoder::AE_CONV4_FC3,
     &autoencoder::AE_CONV5_FC3,
     &unet::ATTENTION_UNET,
+    &configurable::AUTO_ENCODER,
     &autoencoder::CAE_HALF,
+    &configurable::CNN,
     &vae::CVAE_3D,
     &vae::CVAE_3D_FINAL_CONV,
     &vae::CVAE_3D_HALF,
@@ -52,6 +55,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &densenet::DENSENET169,
     &densenet::DENSENET201,
     &autoencoder::GENERATOR_UNET,
+    &configurable::MLP,
     &cnn::RANDOM_ARCHITECTURE,
     &resnet::RESNET101,
     &resnet::RESNET152,
@@ -65,6 +69,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &cnn::SQUEEZE_EXCITATION_CNN,
     &cnn::STRIDE_CONV5_FC3,
     &unet::UNET,
+    &configurable::VAE,
     &vae::VANILLA_3D_DENSE_VAE,
     &vae::VANILLA_3D_SPACIAL_VAE,
     &vae::VANILLA_DENSE_VAE,

@@ -7,6 +7,7 @@
 mod attention_unet;
 mod autoencoder;
 mod cnn;
+mod configurable;
 mod conv5_fc3;
 mod cvae;
 mod densenet;
@@ -61,6 +62,20 @@ pub(crate) struct Outputs {
 pub(crate) struct Latent {
     pub(crate) mean: Tensor,
     pub(crate) log_variance: Tensor,
+}
+
+impl Latent {
+    /// Numbers drawn from it, from libtorch's generator, in training; else its mean.
+    fn code(&self, mode: Mode) -> Result<Tensor, TchError> {
+        match mode {
+            Mode::Evaluate => Ok(self.mean.shallow_clone()),
+            Mode::Train => {
+                let deviation = self.log_variance.f_mul_scalar(0.5)?.f_exp()?;
+                let noise = deviation.f_randn_like()?;
+                noise.f_mul(&deviation)?.f_add(&self.mean)
+            }
+        }
+    }
 }
 
 impl Outputs {
@@ -128,7 +143,9 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &autoencoder::KIND4,
     &autoencoder::KIND5,
     &attention_unet::KIND,
+    &configurable::AUTO_ENCODER_KIND,
     &autoencoder::CAE,
+    &configurable::CNN_KIND,
     &cvae::PLAIN,
     &cvae::FINAL_CONV,
     &cvae::HALF,
@@ -138,6 +155,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &densenet::KIND169,
     &densenet::KIND201,
     &generator_unet::KIND,
+    &configurable::MLP_KIND,
     &random_architecture::KIND,
     &resnet::KIND101,
     &resnet::KIND152,
@@ -151,6 +169,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &residual_3d::SQUEEZE_EXCITATION,
     &stride_conv5_fc3::KIND,
     &unet::KIND,
+    &configurable::VAE_KIND,
     &vae::DENSE_3D,
     &vae::SPATIAL_3D,
     &vae::DENSE_2D,

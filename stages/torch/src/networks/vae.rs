@@ -79,16 +79,11 @@ impl Network for Vae {
         let features = self.encoder.forward(images, mode)?;
         let mean = self.mean.forward(&features, mode)?;
         let log_variance = self.log_variance.forward(&features, mode)?;
-        let code = match mode {
-            Mode::Evaluate => mean.shallow_clone(),
-            Mode::Train => {
-                let deviation = log_variance.f_mul_scalar(0.5)?.f_exp()?;
-                deviation.f_randn_like()?.f_mul(&deviation)?.f_add(&mean)?
-            }
-        };
+        let latent = Latent { mean, log_variance };
+        let code = latent.code(mode)?;
         Ok(Outputs {
             prediction: self.decoder.forward(&code, mode)?,
-            latent: Some(Latent { mean, log_variance }),
+            latent: Some(latent),
         })
     }
 

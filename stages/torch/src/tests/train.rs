@@ -424,6 +424,19 @@ fn images_of_another_size_are_named() {
 }
 
 #[test]
+fn a_batch_of_one_image_that_cannot_be_normalised_is_told() {
+    // 14 images in batches of 13.
+    let mlp = json!({ "name": "MLP", "mlp_args": { "hidden_dims": [4] } });
+    let world = World::new();
+    let message = refused(&world, json!({ "batch_size": 13, "network": mlp }));
+    assert!(message.contains("one number per channel"), "{message}");
+    let layer = json!({ "name": "MLP", "mlp_args": { "hidden_dims": [4], "norm": "layer" } });
+    world
+        .train("other", json!({ "batch_size": 13, "network": layer }))
+        .unwrap();
+}
+
+#[test]
 fn a_training_that_diverges_says_so() {
     let world = World::new();
     let changes = json!({ "optimizer": { "name": "SGD", "learning_rate": 1e30 }, "epochs": 2 });

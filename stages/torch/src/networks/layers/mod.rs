@@ -23,11 +23,11 @@ pub(crate) use arithmetic::Arithmetic;
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
 pub(crate) use linear::Dense;
-pub(crate) use norm::{LayerNorm, Norm};
+pub(crate) use norm::{LayerNorm, Norm, ONE_NUMBER};
 pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
 pub(crate) use residual::Residual;
 pub(crate) use sequential::{Sequential, Stack, block};
-pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample};
+pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample, UpsampleTo};
 pub(crate) use shown::Shown;
 
 /// What a forward pass is for.

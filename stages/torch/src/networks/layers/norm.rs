@@ -6,6 +6,8 @@ use super::{Builder, Layer, Make, Mode};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
+/// Why a batch cannot be normalised; errors with it are told as those of the parameters.
+pub(crate) const ONE_NUMBER: &str = "a batch norm has one number per channel to normalise over";
 
 /// A normalisation to make, with PyTorch's defaults: eps 1e-5, momentum 0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,9 @@ struct BatchNorm {
 impl Layer for BatchNorm {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         if mode == Mode::Train {
+            if x.numel() as i64 == self.channels {
+                return Err(TchError::Shape(ONE_NUMBER.to_owned()));
+            }
             drop(self.batches.shallow_clone().f_add_scalar_(1)?);
         }
         x.f_batch_norm(

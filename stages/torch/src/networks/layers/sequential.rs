@@ -62,6 +62,17 @@ impl Stack<'_, '_> {
         self.add_as(&name, layer)
     }
 
+    /// Adds layers under a name.
+    pub(crate) fn within(
+        &mut self,
+        name: &str,
+        fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
+    ) -> Result<(), TchError> {
+        let layers = Sequential::make_in(self.builder, name, fill)?;
+        self.made.layers.push((name.to_owned(), Box::new(layers)));
+        Ok(())
+    }
+
     /// Adds a layer with a name.
     pub(crate) fn add_as(&mut self, name: &str, layer: impl Make) -> Result<(), TchError> {
         let layer = self.builder.layer(name, layer)?;

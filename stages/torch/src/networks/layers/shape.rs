@@ -93,3 +93,40 @@ impl Layer for Upsample {
         vec!["Upsample(scale_factor=2.0, mode='nearest')".to_owned()]
     }
 }
+
+/// A map of another size: voxels repeated, or between the next ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UpsampleTo {
+    pub(crate) size: Vec<i64>,
+    pub(crate) is_linear: bool,
+}
+
+impl Make for UpsampleTo {
+    fn make(self, _: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        Ok(Box::new(self))
+    }
+}
+
+impl Layer for UpsampleTo {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        let size = self.size.as_slice();
+        match (self.is_linear, size.len()) {
+            (false, 2) => x.f_upsample_nearest2d(size, None, None),
+            (false, _) => x.f_upsample_nearest3d(size, None, None, None),
+            (true, 2) => x.f_upsample_bilinear2d(size, false, None, None),
+            (true, _) => x.f_upsample_trilinear3d(size, false, None, None, None),
+        }
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let mode = match (self.is_linear, self.size.len()) {
+            (false, _) => "nearest",
+            (true, 2) => "bilinear",
+            (true, _) => "trilinear",
+        };
+        vec![format!(
+            "Upsample(size={}, mode='{mode}')",
+            tuple(&self.size)
+        )]
+    }
+}

@@ -8,10 +8,11 @@ use stages::learning::names::Precision;
 use super::*;
 
 /// Files that hold cases.
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "networks_1_6_cnn.json",
     "networks_1_6_autoencoder.json",
     "networks_1_6_vae.json",
+    "networks_2_0.json",
     "networks_monai.json",
 ];
 /// Other vector instructions add in another order; layers add up.

@@ -226,6 +226,7 @@ fn images_that_a_network_has_no_room_for_are_refused() {
         ("SEResNet50", &[1, 40, 4], "at least 5"),
         ("UNet", &[1, 16, 16], "at least 17"),
         ("ViT", &[1, 40, 15, 40], "at least 16"),
+        ("CNN", &[1, 40, 6], "nothing left after convolution 2"),
         ("CAE_half", &[1, 64, 64], "3-D images"),
     ] {
         let session = Session::for_test();

@@ -1,0 +1,58 @@
+"""Reference vectors of the configurable networks of ClinicaDL 2.0. Needs clinicadl 2.0.0 and MONAI 1.5.
+
+usage: networks_2_0.py
+writes networks_2_0.json beside this file, as networks_1_6.py does. Its variational autoencoder adds the
+deviation to the mean where nothing is drawn; here the code is the mean then.
+"""
+import math
+
+import torch
+
+from clinicadl.networks.nn import CNN, MLP, VAE, AutoEncoder
+
+from cases import case, write
+
+ORDER = ("prediction", "mean", "log_variance")
+
+
+def reparameterize(self, mean, log_variance):
+    deviation = torch.exp(0.5 * log_variance)
+    return torch.randn_like(deviation).mul(deviation).add_(mean) if self.training else mean
+
+
+VAE.reparameterize = reparameterize
+
+
+def python_args(args):
+    """Our options of convolutions as those of ClinicaDL, of which lists are by layer too."""
+    return {**{k: v for k, v in args.items() if k != "pooling"}, "pooling": (args.get("pooling", "max"), {"kernel_size": 2})}
+
+
+def cases():
+    few = {"hidden_dims": [10, 7]}
+    for size, args in (([1, 6, 7, 5], few), ([2, 9, 8], {**few, "norm": "layer", "act": "elu", "bias": False})):
+        make = lambda: MLP(num_inputs=math.prod(size), num_outputs=3, **args)
+        yield case("MLP", size, make, {"mlp_args": args}, outputs=3)
+    plain = {"channels": [4, 6, 5], "pooling_indices": [0, 1], "padding": 1}
+    mixed = {
+        "channels": [4, 6], "kernel_size": [5, 3], "stride": [2, 1], "padding": [2, 0], "pooling": "avg",
+        "pooling_indices": [-1, 1], "act": "relu", "norm": "batch", "bias": False,
+    }
+    for size, args in (([1, 17, 19, 14], plain), ([3, 44, 39], mixed)):
+        options = {"conv_args": args, "mlp_args": few}
+        make = lambda: CNN(in_shape=size, num_outputs=2, conv_args=python_args(args), mlp_args=few)
+        yield case("CNN", size, make, options, outputs=2)
+        mode = {"unpooling_mode": "trilinear" if len(size) == 4 else "nearest"}
+        for name, kind in (("AutoEncoder", AutoEncoder), ("VAE", VAE)):
+            make = lambda: kind(size, 9, python_args(args), few, **mode)
+            order = ORDER if name == "VAE" else ORDER[:1]
+            yield case(name, size, make, {"latent_size": 9, **options, **mode}, order=order)
+    # Without hidden layers, and stride 2 on odd and even axes.
+    args = {"channels": [4, 5], "stride": 2, "padding": 1}
+    for name, kind in (("AutoEncoder", AutoEncoder), ("VAE", VAE)):
+        make = lambda: kind([1, 21, 16], 6, python_args(args))
+        order = ORDER if name == "VAE" else ORDER[:1]
+        yield case(name, [1, 21, 16], make, {"latent_size": 6, "conv_args": args}, order=order)
+
+
+write("networks_2_0.json", cases())
