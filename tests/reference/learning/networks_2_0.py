@@ -55,4 +55,29 @@ def cases():
         yield case(name, [1, 21, 16], make, {"latent_size": 6, "conv_args": args}, order=order)
 
 
-write("networks_2_0.json", cases())
+def layered():
+    """`torch.nn.Sequential`, which a manifest can list layer by layer."""
+    nn = torch.nn
+    listed = [
+        {"conv": {"channels": 4, "stride": 2, "padding": 1}}, "batch_norm", "relu", {"max_pool": {"kernel": 2}},
+        {"conv": {"channels": 6, "kernel": 2, "bias": False}}, "instance_norm", "prelu", "avg_pool", "gelu",
+        "flatten", {"dropout": 0.0}, {"linear": 7}, "batch_norm", "tanh", {"linear": "outputs"},
+    ]
+    make = lambda: nn.Sequential(
+        nn.Conv3d(1, 4, 3, stride=2, padding=1), nn.BatchNorm3d(4), nn.ReLU(), nn.MaxPool3d(2),
+        nn.Conv3d(4, 6, 2, bias=False), nn.InstanceNorm3d(6), nn.PReLU(), nn.AvgPool3d(2), nn.GELU(),
+        nn.Flatten(), nn.Dropout(0.0), nn.Linear(6 * 2 * 2 * 1, 7), nn.BatchNorm1d(7), nn.Tanh(), nn.Linear(7, 3),
+    )
+    yield case("Layers", [1, 21, 20, 14], make, {"layers": listed}, outputs=3)
+    listed = [
+        {"conv": {"channels": 5}}, "elu", {"max_pool": {"kernel": 3, "stride": 2, "padding": 1}}, "leaky_relu",
+        "upsample", {"conv_transpose": {"channels": 2, "kernel": 3}}, "sigmoid",
+    ]
+    make = lambda: nn.Sequential(
+        nn.Conv2d(2, 5, 3), nn.ELU(), nn.MaxPool2d(3, stride=2, padding=1), nn.LeakyReLU(),
+        nn.Upsample(scale_factor=2.0), nn.ConvTranspose2d(5, 2, 3), nn.Sigmoid(),
+    )
+    yield case("Layers", [2, 16, 12], make, {"layers": listed})
+
+
+write("networks_2_0.json", [*cases(), *layered()])

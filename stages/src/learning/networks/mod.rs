@@ -8,6 +8,7 @@ pub mod autoencoder;
 pub mod cnn;
 pub mod configurable;
 pub mod densenet;
+pub mod layered;
 pub mod resnet;
 pub mod unet;
 pub mod vae;
@@ -55,6 +56,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &densenet::DENSENET169,
     &densenet::DENSENET201,
     &autoencoder::GENERATOR_UNET,
+    &layered::LAYERS,
     &configurable::MLP,
     &cnn::RANDOM_ARCHITECTURE,
     &resnet::RESNET101,

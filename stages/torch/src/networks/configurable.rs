@@ -5,12 +5,11 @@ use stages::learning::networks::configurable::{
     AUTO_ENCODER, CNN, CoderOptions, ConfigurableCnnOptions, ConvArgs, ConvNorm, DenseNorm, MLP,
     MlpArgs, MlpOptions, Pooling, Unpooling, VAE,
 };
-use stages::learning::networks::unet::Act as DeclaredAct;
 use tch::{TchError, Tensor};
 
 use super::layers::{
-    Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, LayerNorm, Norm, PRelu, Pool,
-    Sequential, Stack, Unflatten, UpsampleTo, block,
+    Builder, Conv, Dense, Dropout, Flatten, Layer, LayerNorm, Norm, PRelu, Pool, Sequential, Stack,
+    Unflatten, UpsampleTo, block,
 };
 use super::plain::Plain;
 use super::unit::{Act, Unit};
@@ -144,16 +143,6 @@ impl Shapes {
     }
 }
 
-fn act_of(act: DeclaredAct) -> Act {
-    match act {
-        DeclaredAct::Prelu => Act::PRelu,
-        DeclaredAct::Relu => Activation::Relu.into(),
-        DeclaredAct::LeakyRelu => Activation::LeakyRelu(0.01).into(),
-        DeclaredAct::Elu => Activation::Elu.into(),
-        DeclaredAct::Gelu => Activation::Gelu.into(),
-    }
-}
-
 /// A convolution; what follows it but where it is the last one.
 fn unit(axes: usize, conv: Conv, channels: i64, args: &ConvArgs, is_last: bool) -> Unit {
     let unit = Unit::new(if args.bias { conv } else { conv.without_bias() });
@@ -165,7 +154,7 @@ fn unit(axes: usize, conv: Conv, channels: i64, args: &ConvArgs, is_last: bool) 
         ConvNorm::Batch => unit.norm(Norm::Batch { axes, channels }),
         ConvNorm::None => unit,
     };
-    unit.dropout(args.dropout).act(act_of(args.act))
+    unit.dropout(args.dropout).act(args.act)
 }
 
 /// Convolutions and fully connected layers, in `convolutions` and `mlp`.
@@ -300,7 +289,7 @@ fn dense(
                     DenseNorm::None => {}
                 }
                 s.add_as("D", Dropout(args.dropout))?;
-                match act_of(args.act) {
+                match Act::from(args.act) {
                     Act::PRelu => s.add_as("A", PRelu),
                     Act::Fixed(activation) => s.add_as("A", activation),
                 }

@@ -12,6 +12,7 @@ mod conv5_fc3;
 mod cvae;
 mod densenet;
 mod generator_unet;
+mod layered;
 pub(crate) mod layers;
 mod plain;
 mod random_architecture;
@@ -155,6 +156,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &densenet::KIND169,
     &densenet::KIND201,
     &generator_unet::KIND,
+    &layered::KIND,
     &configurable::MLP_KIND,
     &random_architecture::KIND,
     &resnet::KIND101,

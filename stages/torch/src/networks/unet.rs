@@ -1,12 +1,12 @@
 //! `UNet`.
 
 use engine::StageError;
-use stages::learning::networks::unet::{self as declared, MapNorm, UNET, UNetOptions};
+use stages::learning::networks::unet::{MapNorm, UNET, UNetOptions};
 use tch::{TchError, Tensor};
 
-use super::layers::{Activation, Builder, Conv, Layer, Make, Norm, Residual, Sequential, block};
+use super::layers::{Builder, Conv, Layer, Make, Norm, Residual, Sequential, block};
 use super::plain::Plain;
-use super::unit::{Act, Unit};
+use super::unit::Unit;
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -83,15 +83,8 @@ impl Plan<'_> {
             MapNorm::Instance => Norm::Instance { axes, channels },
             MapNorm::Batch => Norm::Batch { axes, channels },
         };
-        let act = match self.options.act {
-            declared::Act::Prelu => Act::PRelu,
-            declared::Act::Relu => Activation::Relu.into(),
-            declared::Act::LeakyRelu => Activation::LeakyRelu(0.01).into(),
-            declared::Act::Elu => Activation::Elu.into(),
-            declared::Act::Gelu => Activation::Gelu.into(),
-        };
         let unit = Unit::new(conv).norm(norm);
-        unit.dropout(self.options.dropout).act(act)
+        unit.dropout(self.options.dropout).act(self.options.act)
     }
 
     fn conv(self, input: i64, output: i64) -> Conv {

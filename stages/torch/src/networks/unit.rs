@@ -1,5 +1,6 @@
 //! A convolution and what follows it, as MONAI names them.
 
+use stages::learning::networks::unet::Act as Declared;
 use tch::TchError;
 
 use super::layers::{Activation, Builder, Conv, Dropout, Layer, Make, Norm, PRelu, Sequential};
@@ -26,6 +27,18 @@ pub(super) enum Act {
 impl From<Activation> for Act {
     fn from(activation: Activation) -> Self {
         Self::Fixed(activation)
+    }
+}
+
+impl From<Declared> for Act {
+    fn from(act: Declared) -> Self {
+        match act {
+            Declared::Prelu => Self::PRelu,
+            Declared::Relu => Activation::Relu.into(),
+            Declared::LeakyRelu => Activation::LeakyRelu(0.01).into(),
+            Declared::Elu => Activation::Elu.into(),
+            Declared::Gelu => Activation::Gelu.into(),
+        }
     }
 }
 

@@ -238,6 +238,34 @@ fn images_that_a_network_has_no_room_for_are_refused() {
 }
 
 #[test]
+fn layers_that_do_not_fit_are_told_with_their_number() {
+    for (layers, told) in [
+        (
+            serde_json::json!(["flatten", "max_pool_2"]),
+            "unknown variant `max_pool_2`",
+        ),
+        (
+            serde_json::json!(["flatten", { "conv": { "channels": 3 } }]),
+            "layer 1, {\"conv\"",
+        ),
+        (
+            serde_json::json!([{ "max_pool": { "kernel": 9 } }, "flatten", { "linear": "outputs" }]),
+            "layer 0, {\"max_pool\"",
+        ),
+        (
+            serde_json::json!(["flatten", { "linear": 5 }]),
+            "end with [5] numbers, expected [2]",
+        ),
+    ] {
+        let session = Session::for_test();
+        let options = serde_json::json!({ "layers": layers });
+        let error = build(&spec_of("Layers", &[1, 8, 8], options), &session);
+        let error = error.err().unwrap();
+        assert!(error.message.contains(told), "{}", error.message);
+    }
+}
+
+#[test]
 fn options_of_a_model_of_others_are_checked() {
     let block = |input: Value| {
         serde_json::json!({ "convolutions_dict": { "conv0": {
