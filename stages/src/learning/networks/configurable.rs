@@ -11,7 +11,10 @@ use super::{Declaration, NetworkOptions, Options};
 
 /// One number for all layers, or one for each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "expected a number, or a list of one for each layer"
+)]
 pub enum PerLayer {
     /// The same for all.
     All(u32),

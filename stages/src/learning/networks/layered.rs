@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::names::Task;
+use super::super::options::within;
 use super::{Declaration, NetworkOptions, Options};
 
 /// A convolution, also a transposed one.
@@ -53,7 +54,7 @@ pub struct PoolLayer {
 
 /// Features after a fully connected layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a number of features, or `outputs`")]
 pub enum Features {
     /// As many, 1 to 1048576.
     Number(#[schemars(range(min = 1, max = 1_048_576))] u32),
@@ -134,11 +135,46 @@ engine::params! {
 impl NetworkOptions for LayeredOptions {
     fn problems(&self) -> Vec<ParamIssue> {
         let count = self.layers.len();
-        if (1..=1000).contains(&count) {
-            return Vec::new();
+        if !(1..=1000).contains(&count) {
+            let message = format!("expected 1 to 1000 layers, got {count}");
+            return vec![ParamIssue::new("layers", message)];
         }
-        let message = format!("expected 1 to 1000 layers, got {count}");
-        vec![ParamIssue::new("layers", message)]
+        let layers = self.layers.iter().enumerate();
+        layers
+            .flat_map(|(number, layer)| layer.problems(number))
+            .collect()
+    }
+}
+
+impl LayerOptions {
+    /// Its values out of range, at the place of the layer.
+    fn problems(&self, number: usize) -> Vec<ParamIssue> {
+        let values = match self {
+            Self::Conv(conv) | Self::ConvTranspose(conv) => vec![
+                ("channels", conv.channels.into(), 1.0, 65536.0),
+                ("kernel", conv.kernel.into(), 1.0, 63.0),
+                ("stride", conv.stride.into(), 1.0, 16.0),
+                ("padding", conv.padding.into(), 0.0, 63.0),
+                ("output_padding", conv.output_padding.into(), 0.0, 15.0),
+            ],
+            Self::MaxPool(pool) => vec![
+                ("kernel", pool.kernel.into(), 1.0, 63.0),
+                ("stride", pool.stride.unwrap_or(1).into(), 1.0, 63.0),
+                ("padding", pool.padding.into(), 0.0, 31.0),
+            ],
+            Self::Dropout(probability) => vec![("dropout", *probability, 0.0, 1.0)],
+            Self::Linear(Features::Number(features)) => {
+                vec![("linear", (*features).into(), 1.0, 1_048_576.0)]
+            }
+            _ => Vec::new(),
+        };
+        let problems = within(&values).into_iter();
+        problems
+            .map(|issue| {
+                let message = format!("`{}`: {}", issue.field, issue.message);
+                ParamIssue::new(format!("layers.{number}"), message)
+            })
+            .collect()
     }
 }
 

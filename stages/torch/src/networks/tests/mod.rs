@@ -245,6 +245,10 @@ fn layers_that_do_not_fit_are_told_with_their_number() {
             "unknown variant `max_pool_2`",
         ),
         (
+            serde_json::json!([{ "conv": { "channels": 0 } }]),
+            "`layers.0`: `channels`: expected 1 to 65536",
+        ),
+        (
             serde_json::json!(["flatten", { "conv": { "channels": 3 } }]),
             "layer 1, {\"conv\"",
         ),
