@@ -2,16 +2,17 @@
 
 use engine::StageError;
 use stages::learning::networks::autoencoder::{AE_CONV4_FC3, AE_CONV5_FC3, CAE_HALF, CaeOptions};
-use tch::{TchError, Tensor};
+use tch::TchError;
 
 use super::cnn::{features, three_layers};
 use super::conv5_fc3::{CHANNELS, HIDDEN4, HIDDEN5, convolutions};
 use super::layers::{
     Activation, Builder, Conv, CropMaxUnpool, Dense, Flatten, Layer, Norm, Sequential, Shown,
-    Unflatten, block,
+    Unflatten,
 };
+use super::plain::Plain;
 use super::vae_layers::{Down, Up, fit, halved};
-use super::{Mode, Network, NetworkKind, NetworkSpec, Outputs};
+use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
 use crate::state::State;
@@ -31,37 +32,6 @@ pub(super) static CAE: NetworkKind = NetworkKind {
     build: |spec, session| Ok(Box::new(dense(spec, session)?)),
 };
 
-/// `encoder`, then `decoder`.
-#[derive(Debug)]
-pub(super) struct Autoencoder {
-    state: State,
-    encoder: Sequential,
-    decoder: Sequential,
-}
-
-impl Network for Autoencoder {
-    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
-        let code = self.encoder.forward(images, mode)?;
-        self.decoder.forward(&code, mode).map(Outputs::of)
-    }
-
-    fn state(&self) -> &State {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
-    fn describe(&self) -> String {
-        let parts = [
-            ("0", self.encoder.describe()),
-            ("1", self.decoder.describe()),
-        ];
-        block("Sequential", parts.into_iter()).join("\n")
-    }
-}
-
 /// The blocks of a network, and their mirror: voxels go back to where pooling took them from.
 ///
 /// # Shapes
@@ -70,14 +40,10 @@ impl Network for Autoencoder {
 /// # Source
 /// ClinicaDL 1.6.1 `autoencoder/cnn_transformer.py`. As there, in volumes each transposed convolution is
 /// followed by batch norm and ReLU, so that outputs are not negative; in slices it comes after them.
-fn mirrored(
-    spec: &NetworkSpec,
-    session: &Session,
-    hidden: [i64; 2],
-) -> Result<Autoencoder, StageError> {
+fn mirrored(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Plain, StageError> {
     spec.needs_an_axis_of(17)?;
     let axes = spec.input_size.len() - 1;
-    let make = || -> Result<Autoencoder, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let mut unpools = Vec::new();
         let size = &spec.input_size;
@@ -121,11 +87,7 @@ fn mirrored(
                 .and_then(|rest| rest.split('.').next());
             number.and_then(|number| number.parse::<u32>().ok())
         });
-        Ok(Autoencoder {
-            state,
-            encoder,
-            decoder,
-        })
+        Ok(Plain::chain(state, [encoder, decoder]))
     };
     make().during("build the network")
 }
@@ -192,10 +154,10 @@ const DENSE: [i64; 3] = [32, 64, 128];
 /// # Source
 /// `CAE_half` of ClinicaDL 1.6.1 `autoencoder/models.py`, which cannot be built there. Deviations: it
 /// takes images of any size, of which it gives back the same.
-fn dense(spec: &NetworkSpec, session: &Session) -> Result<Autoencoder, StageError> {
+fn dense(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
     let options: CaeOptions = spec.options()?;
     let latent = i64::from(options.latent_space_size);
-    let make = || -> Result<Autoencoder, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let channels = spec.input_size[0];
         let maps = halved(&spec.input_size[1..], DENSE.len(), 3);
@@ -223,11 +185,7 @@ fn dense(spec: &NetworkSpec, session: &Session) -> Result<Autoencoder, StageErro
             }
             Ok(())
         })?;
-        Ok(Autoencoder {
-            state: builder.finish(),
-            encoder,
-            decoder,
-        })
+        Ok(Plain::chain(builder.finish(), [encoder, decoder]))
     };
     make().during("build the network")
 }

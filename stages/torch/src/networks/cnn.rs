@@ -1,29 +1,9 @@
-//! Convolutions followed by fully connected layers.
+//! What networks of convolutions followed by fully connected layers have in common.
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::layers::{Activation, Builder, Dense, Dropout, Flatten, Layer, Sequential, block};
-use super::{Mode, Network, Outputs};
-use crate::state::State;
-
-/// `convolutions`, then `fc`.
-#[derive(Debug)]
-pub(super) struct Cnn {
-    state: State,
-    convolutions: Sequential,
-    fc: Sequential,
-}
-
-impl Cnn {
-    /// A network of two parts that were made.
-    pub(super) fn new(builder: Builder<'_>, convolutions: Sequential, fc: Sequential) -> Self {
-        Self {
-            state: builder.finish(),
-            convolutions,
-            fc,
-        }
-    }
-}
+use super::Mode;
+use super::layers::{Activation, Builder, Dense, Dropout, Flatten, Layer, Sequential};
 
 /// Dropout and three fully connected layers of these sizes, under a name.
 pub(super) fn three_layers(
@@ -54,27 +34,4 @@ pub(super) fn features(convolutions: &Sequential, input_size: &[i64]) -> Result<
         let features = convolutions.forward(&x, Mode::Train)?;
         Ok(features.size().iter().product())
     })
-}
-
-impl Network for Cnn {
-    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
-        let features = self.convolutions.forward(images, mode)?;
-        self.fc.forward(&features, mode).map(Outputs::of)
-    }
-
-    fn state(&self) -> &State {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
-    fn describe(&self) -> String {
-        let parts = [
-            ("0", self.convolutions.describe()),
-            ("1", self.fc.describe()),
-        ];
-        block("Sequential", parts.into_iter()).join("\n")
-    }
 }

@@ -4,8 +4,9 @@ use engine::StageError;
 use stages::learning::networks::cnn::{CONV4_FC3, CONV5_FC3, CnnOptions};
 use tch::TchError;
 
-use super::cnn::{Cnn, features, three_layers};
+use super::cnn::{features, three_layers};
 use super::layers::{Activation, Builder, Conv, CropMaxUnpool, Norm, PadMaxPool, Sequential};
+use super::plain::Plain;
 use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -37,16 +38,16 @@ pub(super) const HIDDEN4: [i64; 2] = [50, 40];
 /// ClinicaDL 1.6.1 `clinicadl/utils/network/cnn/models.py`; Wen et al. 2020,
 /// doi:10.1016/j.media.2020.101694. As there, building the network passes one image of zeros through
 /// the blocks in training mode, so that running statistics do not start at 0 and 1.
-fn build(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Cnn, StageError> {
+fn build(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Plain, StageError> {
     spec.needs_an_axis_of(17)?;
     let options: CnnOptions = spec.options()?;
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = convolutions(&mut builder, "convolutions", &spec.input_size, None)?;
         let features = features(&convolutions, &spec.input_size)?;
         let sizes = [features, hidden[0], hidden[1], spec.output_size];
         let fc = three_layers(&mut builder, "fc", options.dropout, sizes)?;
-        Ok(Cnn::new(builder, convolutions, fc))
+        Ok(Plain::chain(builder.finish(), [convolutions, fc]))
     };
     make().during("build the network")
 }

@@ -6,10 +6,10 @@ use stages::learning::networks::densenet::{
 };
 use tch::{TchError, Tensor};
 
-use super::cnn::Cnn;
 use super::layers::{
     Activation, Builder, Conv, Dense, Flatten, Layer, Make, Norm, Pool, Sequential, Stack, block,
 };
+use super::plain::Plain;
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -43,12 +43,12 @@ const LONGEST: i64 = 61;
 /// # Source
 /// Huang et al. 2017, doi:10.1109/CVPR.2017.243; `monai.networks.nets.densenet` of MONAI 1.5. Convolutions
 /// are normal with variance 2 / (input channels · kᵈ), the bias of the last layer starts at 0.
-fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Cnn, StageError> {
+fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Plain, StageError> {
     let options: DenseNetOptions = spec.options()?;
     spec.needs_axes_of(SMALLEST)?;
     spec.needs_an_axis_of(LONGEST)?;
     let axes = spec.input_size.len() - 1;
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let mut channels = i64::from(options.init_features);
         let features = Sequential::make_in(&mut builder, "features", |s| {
@@ -95,7 +95,7 @@ fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Cnn,
             s.add_as("out", Dense::new(channels, spec.output_size))
         })?;
         draw(convolutions, builder.parameters())?;
-        Ok(Cnn::new(builder, features, classes))
+        Ok(Plain::chain(builder.finish(), [features, classes]))
     };
     make().during("build the network")
 }

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::layers::Layer;
+use super::layers::{Layer, Sequential};
 use super::{Mode, Network, Outputs};
 use crate::state::State;
 
@@ -11,6 +11,17 @@ use crate::state::State;
 pub(super) struct Plain {
     pub(super) state: State,
     pub(super) layer: Box<dyn Layer>,
+}
+
+impl Plain {
+    /// Two parts, one after the other.
+    pub(super) fn chain(state: State, parts: [Sequential; 2]) -> Self {
+        let parts = parts.map(|part| Box::new(part) as Box<dyn Layer>);
+        Self {
+            state,
+            layer: Box::new(Sequential::of(parts.into_iter())),
+        }
+    }
 }
 
 impl Network for Plain {

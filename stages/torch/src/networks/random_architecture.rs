@@ -6,10 +6,10 @@ use stages::learning::networks::cnn::{
 };
 use tch::TchError;
 
-use super::cnn::Cnn;
 use super::layers::{
     Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, PadMaxPool, Sequential,
 };
+use super::plain::Plain;
 use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -30,7 +30,7 @@ const SLOPE: f64 = 0.01;
 ///
 /// # Source
 /// ClinicaDL 1.6.1 `cnn/random.py`.
-fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
+fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
     let options: RandomOptions = spec.options()?;
     let blocks = options.blocks();
     let image = spec.input_size[0];
@@ -46,7 +46,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
         .map(|&axis| (axis as f64 / 2_f64.powi(blocks.len() as i32)).ceil())
         .product::<f64>();
     let features = fully_connected(f64::from(last) * map, options.n_fcblocks, spec.output_size);
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = Sequential::make_in(&mut builder, "convolutions", |s| {
             for (name, block) in blocks {
@@ -78,7 +78,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
             }
             Ok(())
         })?;
-        Ok(Cnn::new(builder, convolutions, fc))
+        Ok(Plain::chain(builder.finish(), [convolutions, fc]))
     };
     make().during("build the network")
 }

@@ -6,11 +6,12 @@ use stages::learning::networks::cnn::{
 };
 use tch::{Kind, TchError, Tensor};
 
-use super::cnn::{Cnn, features};
+use super::cnn::features;
 use super::layers::{
     Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
     block,
 };
+use super::plain::Plain;
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -50,9 +51,9 @@ fn build(
     session: &Session,
     squeeze: bool,
     dropout: f64,
-) -> Result<Cnn, StageError> {
+) -> Result<Plain, StageError> {
     spec.needs_axes_of(SMALLEST)?;
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = Sequential::make_in(&mut builder, "convolutions", |s| {
             let mut input = spec.input_size[0];
@@ -80,7 +81,7 @@ fn build(
             }
             s.add(Dense::new(HIDDEN, spec.output_size))
         })?;
-        Ok(Cnn::new(builder, convolutions, fc))
+        Ok(Plain::chain(builder.finish(), [convolutions, fc]))
     };
     make().during("build the network")
 }

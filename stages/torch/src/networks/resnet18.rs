@@ -4,11 +4,11 @@ use engine::StageError;
 use stages::learning::networks::cnn::{CnnOptions, RESNET18};
 use tch::{TchError, Tensor};
 
-use super::cnn::Cnn;
 use super::layers::{
     Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
     block,
 };
+use super::plain::Plain;
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -32,7 +32,7 @@ const PHOTOGRAPHS: i64 = 1000;
 /// He et al. 2016, doi:10.1109/CVPR.2016.90; ClinicaDL 1.6.1 `cnn/resnet.py`. Deviation: weights are
 /// drawn, as by torchvision's `resnet18()` from the same seed: convolutions are normal with variance
 /// 2 / (k² · output channels). There they are those of ImageNet, downloaded each time.
-fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
+fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
     let options: CnnOptions = spec.options()?;
     let channels = spec.input_size[0];
     if channels != 3 {
@@ -41,7 +41,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
     }
     // Halved five times, rounding up.
     let last = [1, 2].map(|axis| (0..5).fold(spec.input_size[axis], |size, _| (size + 1) / 2));
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = Sequential::make_in(&mut builder, "convolutions", |s| {
             s.add(Conv::new(2, 3, 64, 7).stride(2).padding(3).without_bias())?;
@@ -77,7 +77,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
             s.add_as("drop_out", Dropout(options.dropout))?;
             s.add_as("fc_out", Dense::new(PHOTOGRAPHS, spec.output_size))
         })?;
-        Ok(Cnn::new(builder, convolutions, fc))
+        Ok(Plain::chain(builder.finish(), [convolutions, fc]))
     };
     make().during("build the network")
 }

@@ -4,9 +4,10 @@ use engine::StageError;
 use stages::learning::networks::cnn::{CnnOptions, STRIDE_CONV5_FC3};
 use tch::TchError;
 
-use super::cnn::{Cnn, features, three_layers};
+use super::cnn::{features, three_layers};
 use super::conv5_fc3::{CHANNELS, HIDDEN5};
 use super::layers::{Activation, Builder, Conv, Norm, Sequential};
+use super::plain::Plain;
 use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -23,10 +24,10 @@ pub(super) static KIND: NetworkKind = NetworkKind {
 ///
 /// # Source
 /// ClinicaDL 1.6.1 `clinicadl/utils/network/cnn/models.py`.
-fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
+fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
     spec.needs_an_axis_of(33)?;
     let options: CnnOptions = spec.options()?;
-    let make = || -> Result<Cnn, TchError> {
+    let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let axes = spec.input_size.len() - 1;
         let convolutions = Sequential::make_in(&mut builder, "convolutions", |s| {
@@ -42,7 +43,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Cnn, StageError> {
         let features = features(&convolutions, &spec.input_size)?;
         let sizes = [features, HIDDEN5[0], HIDDEN5[1], spec.output_size];
         let fc = three_layers(&mut builder, "fc", options.dropout, sizes)?;
-        Ok(Cnn::new(builder, convolutions, fc))
+        Ok(Plain::chain(builder.finish(), [convolutions, fc]))
     };
     make().during("build the network")
 }
