@@ -194,3 +194,38 @@ fn blurred(x: &Tensor) -> Result<Tensor, TchError> {
     }
     x.f_reshape(&shape)
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::testing::reference;
+
+    fn numbers(shape: &[i64], factor: i64, prime: i64) -> Tensor {
+        let count = shape.iter().product::<i64>();
+        let numbers = Tensor::arange(count, (Kind::Int64, Device::Cpu)) * factor;
+        let numbers = numbers.remainder(prime).to_kind(Kind::Float) / prime as f64;
+        numbers.view(shape)
+    }
+
+    #[test]
+    fn metrics_are_those_of_clinicadl_and_scikit_image() {
+        for case in reference("reconstruction.json")["cases"]
+            .as_array()
+            .unwrap()
+        {
+            let shape: Vec<i64> = serde_json::from_value(case["shape"].clone()).unwrap();
+            let number = |key: &str| case[key].as_f64().unwrap();
+            let image = numbers(&shape, 7919, 1009) * number("scale") + number("shift");
+            let made = &image * 0.7 + numbers(&shape, 104_729, 1013) * 0.2;
+            let got = measures(&image.unsqueeze(0), &made.unsqueeze(0)).unwrap();
+            for (name, got) in ["MAE", "RMSE", "PSNR", "SSIM"].into_iter().zip(got) {
+                let expected = number(name);
+                // Windows are summed in 32 bits, in another order.
+                let error = (got - expected).abs() / expected.abs();
+                assert!(error < 2e-6, "{shape:?} {name}: {got}, expected {expected}");
+            }
+        }
+    }
+}
