@@ -30,7 +30,7 @@ fn mean(values: impl Iterator<Item = f64>, count: usize) -> f64 {
 mod tests {
     use super::*;
 
-    /// Values of scikit-learn 1.7 for `[1, 2, 4, 7]` and `[1.5, 1.5, 5, 6]`.
+    /// Values of scikit-learn 1.9.1 for `[1, 2, 4, 7]` and `[1.5, 1.5, 5, 6]`.
     #[test]
     fn values_are_those_of_scikit_learn() {
         let (truth, predicted) = ([1.0, 2.0, 4.0, 7.0], [1.5, 1.5, 5.0, 6.0]);
