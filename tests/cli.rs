@@ -56,9 +56,11 @@ fn stages_are_listed_and_described_for_people_and_programs() {
         .success()
         .stdout;
     assert!(
-        text.contains("Conv5_FC3: ") && text.contains("2-D, 3-D; classification, regression"),
+        text.contains("Conv5_FC3: ") && text.contains("42293972 parameters for 1×169×208×179"),
         "{text}"
     );
+    let room = "2-D, 3-D of an axis of 17 voxels or more; classification, regression";
+    assert!(text.contains(room), "{text}");
     let networks = clinicadl(&["stages", "train", "--networks", "--json"]).success();
     let networks: Value = serde_json::from_str(&networks.stdout).unwrap();
     assert_eq!(networks[0]["name"], "AE_Conv4_FC3");
