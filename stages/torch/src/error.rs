@@ -32,7 +32,7 @@ fn describe(act: &str, text: &str) -> StageError {
         let what = asked_for(first).unwrap_or_else(|| first.to_owned());
         return StageError::environment(format!("out of memory while trying to {act}: {what}"))
             .hint("lower `batch_size` (`accumulation_steps` makes up for it), or use `size_reduction`")
-            .hint("`precision: bfloat16` needs about half of the memory");
+            .hint("`precision: bfloat16` needs less memory");
     }
     StageError::internal(format!("libtorch failed to {act}: {first}"))
 }
