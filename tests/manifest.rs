@@ -475,6 +475,15 @@ fn trials_of_a_search_are_ranked_and_those_that_fail_are_recorded() {
         again.stderr
     );
     assert_eq!(project.read("maps/ranking.tsv"), ranking);
+    // A file of that name that is no ranking is somebody else's.
+    project.write("maps/ranking.tsv", "mine\n");
+    let again = project.run().success();
+    assert!(
+        again.stderr.contains("no ranking of trials"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(project.read("maps/ranking.tsv"), "mine\n");
     project.clinicadl(&["verify", "experiment.yaml"]).success();
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ::maps::Maps;
 use engine::FailureKind;
-use engine::exec::{ActionOutcome, ActionReport, RunReport};
+use engine::exec::{ActionOutcome, RunReport};
 use engine::manifest::{Goal, Manifest, Publication, Search};
 use engine::store::write_atomically;
 use engine::verify::MetricNames;
@@ -19,6 +19,8 @@ use crate::failure::{Code, Failure, warn};
 
 /// The table of trials, beside their folders.
 const RANKING: &str = "ranking.tsv";
+/// The columns that every such table begins with.
+const HEAD: [&str; 3] = ["rank", "status", "epochs"];
 /// Trials that a run tells of.
 const TOLD: usize = 5;
 
@@ -30,20 +32,25 @@ pub(super) type Failed = BTreeMap<String, String>;
 /// # Errors
 /// Actions are missing for another reason than that a trial fails by itself.
 pub(super) fn failed(manifest: &Manifest, report: &RunReport) -> Result<Failed, Failure> {
+    let missing = missing(report);
+    if missing.is_empty() {
+        finished(report)?;
+        return Ok(Failed::new());
+    }
     let are_own = report
         .failures()
         .all(|(_, error)| error.kind == FailureKind::Failed);
-    let mut missing = report.actions.iter().filter(|action| {
-        let outcome = &action.outcome;
-        !matches!(outcome, ActionOutcome::Hit | ActionOutcome::Ran { .. })
-    });
-    let is_own = |action: &ActionReport| manifest.is_of_some_trials(&action.stage_name);
-    if !are_own || report.interrupted || !missing.all(is_own) {
+    let is_own = |stage: &&str| manifest.is_of_some_trials(stage);
+    if !are_own || report.interrupted || !missing.keys().all(is_own) {
         finished(report)?;
     }
+    let why = |trial: &Publication| {
+        let mut stages = trial.stages.values();
+        stages.find_map(|stage| missing.get(stage.as_str()).cloned())
+    };
     let trials = manifest.publications().iter();
     let failed: Failed = trials
-        .filter_map(|trial| Some((trial.label.clone(), failure_of(trial, report)?)))
+        .filter_map(|trial| Some((trial.label.clone(), why(trial)?)))
         .collect();
     if failed.len() == manifest.publications().len() {
         finished(report)?;
@@ -54,18 +61,19 @@ pub(super) fn failed(manifest: &Manifest, report: &RunReport) -> Result<Failed, 
     Ok(failed)
 }
 
-fn failure_of(trial: &Publication, report: &RunReport) -> Option<String> {
-    let is_own = |name: &String| trial.stages.values().any(|stage| stage == name);
-    let mut actions = report
-        .actions
-        .iter()
-        .filter(|action| is_own(&action.stage_name));
-    actions.find_map(|action| match &action.outcome {
-        ActionOutcome::Failed { error } => Some(format!("`{}`: {}", action.action, error.message)),
-        ActionOutcome::Skipped { because } => Some(format!("`{because}` failed")),
-        ActionOutcome::NotReached => Some(format!("`{}` was not reached", action.action)),
-        ActionOutcome::Hit | ActionOutcome::Ran { .. } => None,
-    })
+/// Why stages have no result, by name: their first action that has none.
+fn missing(report: &RunReport) -> BTreeMap<&str, String> {
+    let mut missing = BTreeMap::new();
+    for action in &report.actions {
+        let why = match &action.outcome {
+            ActionOutcome::Failed { error } => format!("`{}`: {}", action.action, error.message),
+            ActionOutcome::Skipped { because } => format!("`{because}` failed"),
+            ActionOutcome::NotReached => format!("`{}` was not reached", action.action),
+            ActionOutcome::Hit | ActionOutcome::Ran { .. } => continue,
+        };
+        missing.entry(action.stage_name.as_str()).or_insert(why);
+    }
+    missing
 }
 
 /// Trials, the best one first.
@@ -160,8 +168,17 @@ impl<'a> Ranking<'a> {
         }
         let path = parent.join(RANKING);
         let text = self.table();
-        if std::fs::read(&path).is_ok_and(|before| before == text.as_bytes()) {
+        let before = std::fs::read(&path).unwrap_or_default();
+        if before == text.as_bytes() {
             return Ok(Some(path));
+        }
+        if !before.is_empty() && !before.starts_with(HEAD.join("\t").as_bytes()) {
+            let path = path.display();
+            warn(
+                &format!("`{path}` is no ranking of trials, and stays as it is"),
+                "move it away, and run again to have the ranking there",
+            );
+            return Ok(None);
         }
         write_atomically(&path, text.as_bytes()).map_err(|error| {
             let message = format!("failed to write `{}`: {error}", path.display());
@@ -172,8 +189,8 @@ impl<'a> Ranking<'a> {
 
     fn table(&self) -> String {
         let names = self.param_names();
-        let head = ["rank", "status", "epochs", &self.search.metric, "sd"];
-        let mut header = head.map(str::to_owned).to_vec();
+        let mut header = HEAD.map(str::to_owned).to_vec();
+        header.extend([self.search.metric.clone(), "sd".to_owned()]);
         header.extend(names.iter().map(|name| (*name).to_owned()));
         header.push("message".to_owned());
         let mut rows = vec![header];
@@ -294,4 +311,31 @@ fn plain(value: &Value) -> String {
 
 fn one_line(text: &str) -> String {
     text.replace(['\t', '\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_is_its_mean_over_splits_with_their_sample_deviation() {
+        assert_eq!(mean_and_deviation(&[]), (None, None));
+        assert_eq!(mean_and_deviation(&[2.5]), (Some(2.5), None));
+        // statistics.stdev([1, 2, 4]) of Python: the square root of 7/3.
+        let (mean, deviation) = mean_and_deviation(&[1.0, 2.0, 4.0]);
+        assert!((mean.unwrap() - 7.0 / 3.0).abs() < 1e-15);
+        assert!((deviation.unwrap() - 1.527_525_231_651_946_8).abs() < 1e-15);
+    }
+
+    #[test]
+    fn errors_are_minimised_and_the_others_maximised() {
+        for (metric, goal) in [
+            ("validation.loss", Goal::Minimize),
+            ("validation.best-loss.balanced_accuracy", Goal::Maximize),
+            ("validation.MAE", Goal::Minimize),
+            ("validation.R2_score", Goal::Maximize),
+        ] {
+            assert_eq!(goal_of(metric), goal, "{metric}");
+        }
+    }
 }

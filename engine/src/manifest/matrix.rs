@@ -419,7 +419,7 @@ pub(super) fn constant(
 }
 
 /// A text that is equal for values that mean the same.
-fn normal(value: &Value) -> String {
+pub(super) fn normal(value: &Value) -> String {
     match value {
         Value::Number(n) => n.as_f64().map_or_else(|| n.to_string(), |n| n.to_string()),
         other => crate::key::canonical(other),

@@ -11,7 +11,7 @@ use rand::Rng;
 use serde_json::Value;
 
 use super::collect::Collector;
-use super::matrix::{Cell, MAX_CELLS, MAX_KEYS, Matrix, constant};
+use super::matrix::{Cell, MAX_CELLS, MAX_KEYS, Matrix, constant, normal};
 use super::node::{Node, key_path, shorten};
 use super::params::{Params, Resolved};
 use super::schema::Validator;
@@ -132,7 +132,7 @@ impl Space {
             })
             .collect();
         let mut draft = Draft {
-            values: vec![Vec::new(); ranges.len()],
+            values: vec![IndexMap::new(); ranges.len()],
             cells: IndexSet::new(),
         };
         match self.doc.method {
@@ -148,7 +148,11 @@ impl Space {
         }
         Some(Matrix {
             keys: self.keys(),
-            values: draft.values,
+            values: draft
+                .values
+                .into_iter()
+                .map(|known| known.into_values().collect())
+                .collect(),
             cells: draft
                 .cells
                 .into_iter()
@@ -161,15 +165,17 @@ impl Space {
     fn random(&self, ranges: &[(&str, Option<&Range>)], draft: &mut Draft) {
         let root = Stream::root(self.doc.seed).child("search");
         for trial in 0..self.doc.trials {
-            for again in 0..=REDRAWS {
+            let is_new = (0..=REDRAWS).any(|again| {
                 let stream = root.child(trial).child(again);
                 let drawn = ranges.iter().map(|(name, range)| {
                     let range = (*range)?;
                     Some(range.draw(&stream.child(name)))
                 });
-                if draft.add(drawn.collect()) {
-                    break;
-                }
+                draft.add(drawn.collect())
+            });
+            if !is_new {
+                // The space has nothing left: another hundred draws for each of the others find nothing.
+                return;
             }
         }
     }
@@ -190,7 +196,10 @@ impl Space {
                 Some(Some(values)) => values.into_iter().map(Some).collect(),
                 Some(None) => {
                     let (nearest, _) = node.nearest(&format!("/space/{name}"));
-                    let message = "a grid needs `steps` here, 2 to 1000".to_owned();
+                    let message = match range {
+                        Some(Range::Integer(..)) => format!("expected at most {MAX_CELLS} values"),
+                        _ => "a grid needs `steps` here, 2 to 1000".to_owned(),
+                    };
                     let key = format!("search.space.{name}");
                     collector.error(nearest.place, &key, message, None);
                     return None;
@@ -222,7 +231,8 @@ impl Space {
 
 /// Trials while they are drawn.
 struct Draft {
-    values: Vec<Vec<Rc<Resolved>>>,
+    /// The distinct values of each param, by a text that tells them apart.
+    values: Vec<IndexMap<String, Rc<Resolved>>>,
     cells: IndexSet<Vec<Option<usize>>>,
 }
 
@@ -234,11 +244,10 @@ impl Draft {
             .zip(&mut self.values)
             .map(|(value, known)| {
                 let value = value?;
-                let found = known.iter().position(|known| known.value == value);
-                Some(found.unwrap_or_else(|| {
-                    known.push(Rc::new(Resolved::new(value)));
-                    known.len() - 1
-                }))
+                let entry = known.entry(normal(&value));
+                let number = entry.index();
+                entry.or_insert_with(|| Rc::new(Resolved::new(value)));
+                Some(number)
             });
         self.cells.insert(numbers.collect())
     }
@@ -266,7 +275,8 @@ impl RangeDoc {
         let is_right = match &range {
             Range::Choice(values) => !values.is_empty(),
             Range::Integer(least, most) => least <= most,
-            Range::Uniform(least, most) => least <= most,
+            // Their difference is a number too.
+            Range::Uniform(least, most) => least <= most && (most - least).is_finite(),
             Range::LogUniform(least, most) => *least > 0.0 && least <= most,
         };
         let expected = match &range {
@@ -304,7 +314,8 @@ impl Range {
         match self {
             Self::Choice(values) => Some(values.clone()),
             Self::Integer(least, most) => {
-                let all = usize::try_from(most - least).ok()?.checked_add(1)?;
+                let all = most.checked_sub(*least)?.checked_add(1)?;
+                let all = usize::try_from(all).ok()?;
                 (all <= MAX_CELLS).then(|| (*least..=*most).map(Value::from).collect())
             }
             Self::Uniform(least, most) => Some(number(*least, *most)?.map(short).collect()),

@@ -3,7 +3,7 @@
 mod again;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use engine::StageError;
@@ -103,11 +103,12 @@ fn examine(session: &Session, args: &VerifyArgs) -> Result<Verified, Failure> {
         }
     };
     // What failed in the run is not in its lock.
-    let is_locked = |name: &String| {
-        let mut actions = plan.order().iter().map(|&id| plan.action(id));
-        actions
-            .all(|action| action.stage_name != *name || lock.actions.contains_key(&action.name()))
-    };
+    let actions = plan.order().iter().map(|&id| plan.action(id));
+    let unlocked: BTreeSet<&str> = actions
+        .filter(|action| !lock.actions.contains_key(&action.name()))
+        .map(|action| action.stage_name.as_str())
+        .collect();
+    let is_locked = |name: &String| !unlocked.contains(name.as_str());
     let manifest = match manifest.search {
         Some(_) => manifest.with_cells(|trial| trial.stages.values().all(is_locked)),
         None => manifest,

@@ -171,7 +171,8 @@ pub(super) fn import(
     } else {
         import.flat(config);
     }
-    let params = import.params(task);
+    let network = with.pointer("/network/name").and_then(Value::as_str);
+    let params = import.params(task, network);
     match import.issues.is_empty() {
         true => Ok(params),
         false => Err(import.issues),
@@ -261,7 +262,8 @@ impl Import {
         }
     }
 
-    fn params(&mut self, task: Task) -> Map<String, Value> {
+    /// The parameters; options of the network are those of the one that wins.
+    fn params(&mut self, task: Task, network: Option<&str>) -> Map<String, Value> {
         let mut params = Map::new();
         params.insert("task".to_owned(), json!(task.name()));
         for (key, param) in SAME {
@@ -284,7 +286,7 @@ impl Import {
         if self.is_set("amp") && !self.values.contains_key("precision") {
             params.insert("precision".to_owned(), json!("float16"));
         }
-        params.insert("network".to_owned(), self.network(task));
+        params.insert("network".to_owned(), self.network(task, network));
         let mut optimizer = Map::new();
         for (key, option) in [
             ("optimizer", "name"),
@@ -307,9 +309,9 @@ impl Import {
         params
     }
 
-    fn network(&self, task: Task) -> Value {
-        let name = self.text("architecture").filter(|name| *name != "default");
-        let name = name.unwrap_or(match task {
+    fn network(&self, task: Task, wanted: Option<&str>) -> Value {
+        let own = self.text("architecture").filter(|name| *name != "default");
+        let name = wanted.or(own).unwrap_or(match task {
             Task::Reconstruction => "AE_Conv5_FC3",
             Task::Classification | Task::Regression => "Conv5_FC3",
         });
@@ -428,6 +430,16 @@ mod tests {
         let params = imported(&config, json!({ "task": "reconstruction" }));
         assert_eq!(params.network.name, "AE_Conv5_FC3");
         assert!(Train::check(&params).is_empty());
+    }
+
+    #[test]
+    fn a_network_that_is_chosen_beside_the_file_gets_the_options_that_it_has() {
+        let config = json!({ "Architecture": { "dropout": 0.5, "recons_weight": 3 } });
+        let with = json!({ "task": "reconstruction", "network": { "name": "CVAE_3D" } });
+        let params = imported(&config, with);
+        let options = params.network.complete().unwrap();
+        assert_eq!(options["recons_weight"], 3.0);
+        assert!(!options.contains_key("dropout"));
     }
 
     #[test]

@@ -159,8 +159,12 @@ fn what_is_wrong_with_a_search_is_told_at_its_place() {
             "cannot refer to params",
         ),
         (
-            "{ method: grid, space: { n: { integer: [0, 99999] } } }",
-            "steps",
+            "{ method: grid, space: { n: { integer: [-9223372036854775808, 9223372036854775807] } } }",
+            "expected at most 10000 values",
+        ),
+        (
+            "{ space: { rate: { uniform: [-1.0e+308, 1.0e+308] } } }",
+            "the smaller one first",
         ),
     ] {
         let found = messages(&SEARCH.replace("SPACE", space)).join("\n");
@@ -182,4 +186,12 @@ fn numbers_that_are_none_are_the_worst() {
         assert_eq!(goal.compare(f64::NAN, 1e300), Greater);
         assert_eq!(goal.compare(-1e300, f64::NAN), Less);
     }
+}
+
+#[test]
+fn a_search_may_be_as_large_as_a_matrix() {
+    let space = "{ trials: 10000, space: { rate: { uniform: [0, 1] }, n: { integer: [2, 9] } } }";
+    assert_eq!(search(space).publications().len(), 10_000);
+    let one = search("{ trials: 10000, space: { n: { choice: [2] } } }");
+    assert_eq!(one.publications().len(), 1);
 }
