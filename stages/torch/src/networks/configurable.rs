@@ -5,18 +5,18 @@ use stages::learning::networks::configurable::{
     AUTO_ENCODER, CNN, CoderOptions, ConfigurableCnnOptions, ConvArgs, ConvNorm, DenseNorm, MLP,
     MlpArgs, MlpOptions, Pooling, Unpooling, VAE,
 };
-use tch::{TchError, Tensor};
+use tch::TchError;
 
 use super::layers::{
     Builder, Conv, Dense, Dropout, Flatten, Layer, LayerNorm, Norm, PRelu, Pool, Sequential, Stack,
-    Unflatten, UpsampleTo, block,
+    Unflatten, UpsampleTo,
 };
 use super::plain::Plain;
 use super::unit::{Act, Unit};
-use super::{Latent, Mode, Network, NetworkKind, NetworkSpec, Outputs};
+use super::variational::Variational;
+use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
-use crate::state::State;
 
 pub(super) static MLP_KIND: NetworkKind = NetworkKind {
     declaration: &MLP,
@@ -352,53 +352,12 @@ fn variational(spec: &NetworkSpec, session: &Session) -> Result<Variational, Sta
         });
         Ok(Variational {
             state,
-            encoder,
+            encoder: Box::new(encoder),
             mean,
             log_variance,
-            decoder,
+            decoder: Box::new(decoder),
+            shown: ("VAE", ["encoder", "mu", "log_var", "decoder"]),
         })
     };
     make().during("build the network")
-}
-
-#[derive(Debug)]
-struct Variational {
-    state: State,
-    encoder: Sequential,
-    mean: Box<dyn Layer>,
-    log_variance: Box<dyn Layer>,
-    decoder: Sequential,
-}
-
-impl Network for Variational {
-    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
-        let features = self.encoder.forward(images, mode)?;
-        let latent = Latent {
-            mean: self.mean.forward(&features, mode)?,
-            log_variance: self.log_variance.forward(&features, mode)?,
-        };
-        let code = latent.code(mode)?;
-        Ok(Outputs {
-            prediction: self.decoder.forward(&code, mode)?,
-            latent: Some(latent),
-        })
-    }
-
-    fn state(&self) -> &State {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
-    fn describe(&self) -> String {
-        let parts = [
-            ("encoder", self.encoder.describe()),
-            ("mu", self.mean.describe()),
-            ("log_var", self.log_variance.describe()),
-            ("decoder", self.decoder.describe()),
-        ];
-        block("VAE", parts.into_iter()).join("\n")
-    }
 }

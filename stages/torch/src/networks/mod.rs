@@ -17,6 +17,7 @@ pub(crate) mod layers;
 mod plain;
 mod random_architecture;
 mod residual_3d;
+mod residual_stages;
 mod resnet;
 mod resnet18;
 mod se_resnet;
@@ -25,6 +26,7 @@ mod unet;
 mod unit;
 mod vae;
 mod vae_layers;
+mod variational;
 mod vit;
 
 use engine::StageError;

@@ -41,24 +41,3 @@ impl Network for Plain {
         self.layer.describe().join("\n")
     }
 }
-
-/// Draws the weights of convolutions anew, in the order of the state: normal with variance 2 / `fan`,
-/// which is told the shape of a weight. Biases of fully connected layers, which are those of weights with
-/// two axes, become 0.
-pub(super) fn draw_as_he(state: &State, fan: fn(&[i64]) -> i64) -> Result<(), TchError> {
-    tch::no_grad(|| {
-        let mut is_dense = false;
-        for entry in state.entries() {
-            let mut tensor = entry.tensor.shallow_clone();
-            let size = tensor.size();
-            if size.len() > 2 {
-                let deviation = (2.0 / fan(&size) as f64).sqrt();
-                drop(tensor.f_normal_(0.0, deviation)?);
-            } else if size.len() == 1 && is_dense && entry.name.ends_with(".bias") {
-                drop(tensor.f_zero_()?);
-            }
-            is_dense = size.len() == 2;
-        }
-        Ok(())
-    })
-}

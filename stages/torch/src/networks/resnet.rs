@@ -9,7 +9,8 @@ use tch::TchError;
 use super::layers::{
     Activation, Builder, Conv, Dense, Flatten, Layer, Make, Norm, Pool, Residual, Sequential,
 };
-use super::plain::{Plain, draw_as_he};
+use super::plain::Plain;
+use super::residual_stages::{Place, add_stages, finish};
 use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
@@ -86,96 +87,40 @@ fn build(
                 };
                 s.add_as("maxpool", pool)?;
             }
-            let mut input = planes[0];
-            for (number, (planes, count)) in (1..).zip(planes.into_iter().zip(blocks)) {
-                let stage = Stage {
-                    axes,
-                    input,
-                    planes,
-                    count,
-                    stride: if number == 1 { 1 } else { 2 },
-                    expansion,
-                    bias: options.bias_downsample,
-                };
-                s.add_as(&format!("layer{number}"), stage)?;
-                input = planes * expansion;
-            }
+            let block = |place| Block {
+                axes,
+                place,
+                expansion,
+                bias: options.bias_downsample,
+            };
+            let features = add_stages(s, planes, blocks, expansion, block)?;
             s.add_as("avgpool", Pool::Global { axes })?;
             s.add_as("flatten", Flatten)?;
-            s.add_as("fc", Dense::new(input, spec.output_size))
+            s.add_as("fc", Dense::new(features, spec.output_size))
         })?;
-        let mut state = builder.finish();
-        state.sort_after(0, place);
-        draw_as_he(&state, |size| size[0] * size[2..].iter().product::<i64>())?;
-        Ok(Plain {
-            state,
-            layer: Box::new(layers),
-        })
+        let fan_out = |size: &[i64]| size[0] * size[2..].iter().product::<i64>();
+        finish(builder, layers, "downsample", fan_out)
     };
     make().during("build the network")
 }
 
-/// Shortcuts are made first and listed last in their blocks, of which there are fewer than 100.
-fn place(name: &str) -> (usize, usize, bool) {
-    let mut parts = name.split('.');
-    let first = parts.next().unwrap_or_default();
-    let Some(stage) = first.strip_prefix("layer").and_then(|n| n.parse().ok()) else {
-        return (if first == "fc" { usize::MAX } else { 0 }, 0, false);
-    };
-    let block = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    (stage, block, parts.next() == Some("downsample"))
-}
-
-/// Blocks of one width, the first of which may halve the map.
-struct Stage {
+struct Block {
     axes: usize,
-    input: i64,
-    /// Channels within a block.
-    planes: i64,
-    count: i64,
-    stride: i64,
+    place: Place,
+    /// Channels after it in multiples of those within.
     expansion: i64,
     /// Of the shortcut.
     bias: bool,
 }
 
-impl Make for Stage {
+impl Make for Block {
     fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
-        let output = self.planes * self.expansion;
-        let blocks = Sequential::fill(builder, |s| {
-            for number in 0..self.count {
-                let (input, stride) = match number {
-                    0 => (self.input, self.stride),
-                    _ => (output, 1),
-                };
-                s.add(Block {
-                    input,
-                    stride,
-                    stage: &self,
-                })?;
-            }
-            Ok(())
-        })?;
-        Ok(Box::new(blocks))
-    }
-}
-
-struct Block<'s> {
-    input: i64,
-    stride: i64,
-    stage: &'s Stage,
-}
-
-impl Make for Block<'_> {
-    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
-        let Self { input, stride, .. } = self;
-        let &Stage {
+        let Self {
             axes,
-            planes,
+            place: (input, planes, stride),
             expansion,
             bias,
-            ..
-        } = self.stage;
+        } = self;
         let output = planes * expansion;
         let norm = |channels| Norm::Batch { axes, channels };
         let shrinks = stride != 1 || input != output;

@@ -7,7 +7,8 @@ use tch::{TchError, Tensor};
 use super::layers::{
     Activation, Builder, Conv, Dense, Flatten, Layer, Make, Norm, Pool, Residual, Sequential, block,
 };
-use super::plain::{Plain, draw_as_he};
+use super::plain::Plain;
+use super::residual_stages::{Place, add_stages, finish};
 use super::unit::Unit;
 use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
@@ -54,46 +55,16 @@ fn build(spec: &NetworkSpec, session: &Session, blocks: [i64; 4]) -> Result<Plai
         let mut builder = Builder::new(session);
         let layers = Sequential::fill(&mut builder, |s| {
             s.add_as("layer0", First(axes, spec.input_size[0]))?;
-            let mut input = PLANES[0];
-            for (number, (planes, count)) in (1..).zip(PLANES.into_iter().zip(blocks)) {
-                let stage = Stage {
-                    axes,
-                    input,
-                    planes,
-                    count,
-                    stride: if number == 1 { 1 } else { 2 },
-                };
-                s.add_as(&format!("layer{number}"), stage)?;
-                input = planes * EXPANSION;
-            }
+            let block = |place| Block { axes, place };
+            let features = add_stages(s, PLANES, blocks, EXPANSION, block)?;
             s.add_as("adaptive_avg_pool", Pool::Global { axes })?;
             s.add_as("flatten", Flatten)?;
-            s.add_as("last_linear", Dense::new(input, spec.output_size))
+            s.add_as("last_linear", Dense::new(features, spec.output_size))
         })?;
-        let mut state = builder.finish();
-        state.sort_after(0, place);
-        draw_as_he(&state, |size| size[1..].iter().product())?;
-        Ok(Plain {
-            state,
-            layer: Box::new(layers),
-        })
+        let fan_in = |size: &[i64]| size[1..].iter().product();
+        finish(builder, layers, "project", fan_in)
     };
     make().during("build the network")
-}
-
-/// Shortcuts are made first and listed last in their blocks.
-fn place(name: &str) -> (usize, usize, bool) {
-    let mut parts = name.split('.');
-    let first = parts.next().unwrap_or_default();
-    let stage = first.strip_prefix("layer").and_then(|n| n.parse().ok());
-    match stage {
-        None => (usize::MAX, 0, false),
-        Some(0) => (0, 0, false),
-        Some(stage) => {
-            let block = parts.next().and_then(|n| n.parse().ok()).unwrap_or(0);
-            (stage, block, parts.next() == Some("project"))
-        }
-    }
 }
 
 /// The first convolution and pooling, of images of so many axes and channels.
@@ -113,50 +84,16 @@ impl Make for First {
     }
 }
 
-/// Blocks of one width, the first of which may halve the map.
-struct Stage {
-    axes: usize,
-    input: i64,
-    planes: i64,
-    count: i64,
-    stride: i64,
-}
-
-impl Make for Stage {
-    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
-        let blocks = Sequential::fill(builder, |s| {
-            for number in 0..self.count {
-                let (input, stride) = match number {
-                    0 => (self.input, self.stride),
-                    _ => (self.planes * EXPANSION, 1),
-                };
-                s.add(Block {
-                    axes: self.axes,
-                    input,
-                    planes: self.planes,
-                    stride,
-                })?;
-            }
-            Ok(())
-        })?;
-        Ok(Box::new(blocks))
-    }
-}
-
 struct Block {
     axes: usize,
-    input: i64,
-    planes: i64,
-    stride: i64,
+    place: Place,
 }
 
 impl Make for Block {
     fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
         let Self {
             axes,
-            input,
-            planes,
-            stride,
+            place: (input, planes, stride),
         } = self;
         let output = planes * EXPANSION;
         let unit = |input, output, edge: i64| {

@@ -13,10 +13,10 @@ use super::layers::{
     block,
 };
 use super::vae_layers::{Down, Up, fit, halved};
-use super::{Latent, Mode, Network, NetworkKind, NetworkSpec, Outputs};
+use super::variational::Variational;
+use super::{Mode, NetworkKind, NetworkSpec};
 use crate::error::During;
 use crate::session::Session;
-use crate::state::State;
 
 pub(super) static DENSE_3D: NetworkKind = NetworkKind {
     declaration: &VANILLA_3D_DENSE_VAE,
@@ -59,54 +59,20 @@ pub(super) static SPATIAL_2D: NetworkKind = NetworkKind {
     },
 };
 
-/// A variational autoencoder: `encoder`, `mu_layer` and `var_layer`, `decoder`.
-///
-/// In training the code is drawn from the latent distribution, from libtorch's generator; in evaluation
-/// it is the mean. (ClinicaDL 1.6.1 draws in evaluation too, so that predictions vary.)
+/// The text of all of them. (ClinicaDL 1.6.1 draws in evaluation too, so that predictions vary.)
+const SHOWN: (&str, [&str; 4]) = ("Sequential", ["0", "1", "2", "3"]);
+
+/// Layers that the two-dimensional classes keep in a [`CONTAINER`], and show so.
 #[derive(Debug)]
-struct Vae {
-    state: State,
-    encoder: Sequential,
-    mean: Box<dyn Layer>,
-    log_variance: Box<dyn Layer>,
-    decoder: Sequential,
-    /// Whether encoder and decoder are in a [`CONTAINER`].
-    is_contained: bool,
-}
+struct Contained(&'static str, Sequential);
 
-impl Network for Vae {
-    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
-        let features = self.encoder.forward(images, mode)?;
-        let mean = self.mean.forward(&features, mode)?;
-        let log_variance = self.log_variance.forward(&features, mode)?;
-        let latent = Latent { mean, log_variance };
-        let code = latent.code(mode)?;
-        Ok(Outputs {
-            prediction: self.decoder.forward(&code, mode)?,
-            latent: Some(latent),
-        })
+impl Layer for Contained {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        self.1.forward(x, mode)
     }
 
-    fn state(&self) -> &State {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut State {
-        &mut self.state
-    }
-
-    fn describe(&self) -> String {
-        let part = |class, layers: &Sequential| match self.is_contained {
-            true => block(class, [(CONTAINER, layers.describe())].into_iter()),
-            false => layers.describe(),
-        };
-        let parts = [
-            ("0", part("VAE_Encoder", &self.encoder)),
-            ("1", self.mean.describe()),
-            ("2", self.log_variance.describe()),
-            ("3", part("VAE_Decoder", &self.decoder)),
-        ];
-        block("Sequential", parts.into_iter()).join("\n")
+    fn describe(&self) -> Vec<String> {
+        block(self.0, [(CONTAINER, self.1.describe())].into_iter())
     }
 }
 
@@ -219,17 +185,22 @@ fn unflatten(shape: Vec<i64>) -> Shown<Unflatten> {
     Shown(text, Unflatten(shape))
 }
 
-/// Makes layers below a name, and below a container if that has one.
+/// Makes the encoder or the decoder, in a container if there is one.
 fn part(
     builder: &mut Builder<'_>,
     name: &str,
     container: &str,
     fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
-) -> Result<Sequential, TchError> {
-    match container {
-        "" => Sequential::make_in(builder, name, fill),
-        _ => builder.within(name, |b| Sequential::make_in(b, container, fill)),
+) -> Result<Box<dyn Layer>, TchError> {
+    if container.is_empty() {
+        return Ok(Box::new(Sequential::make_in(builder, name, fill)?));
     }
+    let layers = builder.within(name, |b| Sequential::make_in(b, container, fill))?;
+    let class = match name {
+        "encoder" => "VAE_Encoder",
+        _ => "VAE_Decoder",
+    };
+    Ok(Box::new(Contained(class, layers)))
 }
 
 /// With a vector between encoder and decoder.
@@ -240,8 +211,13 @@ fn part(
 /// # Source
 /// Kingma and Welling 2014, arXiv:1312.6114; ClinicaDL 1.6.1 `vae/vanilla_vae.py`. Deviations: images of
 /// any size; the class for slices, which cannot be built there, works, and has the options of the other.
-fn dense(plan: &Plan, session: &Session, latent: i64, container: &str) -> Result<Vae, StageError> {
-    let make = || -> Result<Vae, TchError> {
+fn dense(
+    plan: &Plan,
+    session: &Session,
+    latent: i64,
+    container: &str,
+) -> Result<Variational, StageError> {
+    let make = || -> Result<Variational, TchError> {
         let relu = || Link::Activation(Activation::Relu);
         let last = plan.last();
         let voxels: i64 = last.iter().product();
@@ -288,13 +264,13 @@ fn dense(plan: &Plan, session: &Session, latent: i64, container: &str) -> Result
             }
             plan.up(s)
         })?;
-        Ok(Vae {
+        Ok(Variational {
             state: builder.finish(),
             encoder,
             mean,
             log_variance,
             decoder,
-            is_contained: !container.is_empty(),
+            shown: SHOWN,
         })
     };
     make().during("build the network")
@@ -310,9 +286,9 @@ fn dense(plan: &Plan, session: &Session, latent: i64, container: &str) -> Result
 /// ClinicaDL 1.6.1 `vae/vanilla_vae.py`, where neither class can be built. Deviations: images of any size
 /// (there the padding in volumes is that of 169×208×179 voxels); channels and number of convolutions,
 /// fixed there, are options.
-fn spatial(plan: &Plan, session: &Session, container: &str) -> Result<Vae, StageError> {
+fn spatial(plan: &Plan, session: &Session, container: &str) -> Result<Variational, StageError> {
     let axes = plan.axes;
-    let make = || -> Result<Vae, TchError> {
+    let make = || -> Result<Variational, TchError> {
         let last = plan.channels[plan.count()];
         let features = plan.features;
         let conv = |input, output| Conv::new(axes, input, output, 3).padding(1).without_bias();
@@ -346,13 +322,13 @@ fn spatial(plan: &Plan, session: &Session, container: &str) -> Result<Vae, Stage
             s.add(chain(vec![conv(1, features).transposed(), out_of]))?;
             plan.up(s)
         })?;
-        Ok(Vae {
+        Ok(Variational {
             state: builder.finish(),
             encoder,
             mean,
             log_variance,
             decoder,
-            is_contained: !container.is_empty(),
+            shown: SHOWN,
         })
     };
     make().during("build the network")
