@@ -93,3 +93,24 @@ fn only_the_chosen_models_are_inputs() {
         "split-0/best-BA/model.safetensors"
     ));
 }
+
+#[test]
+fn maps_are_computed_again_in_chains_of_layers_only() {
+    let problems = |name: &str, task: Task| {
+        let params = TrainParams {
+            task,
+            network: NetworkParams::new(name, serde_json::Map::new()),
+            gradient_checkpointing: true,
+            ..TrainParams::default()
+        };
+        Train::check(&params)
+    };
+    assert!(problems("ResNet50", Task::Classification).is_empty());
+    let told = problems("UNet", Task::Reconstruction);
+    assert_eq!(fields(&told), ["gradient_checkpointing"]);
+    assert!(
+        told[0].message.contains("`UNet` is no chain"),
+        "{}",
+        told[0].message
+    );
+}

@@ -112,6 +112,9 @@ engine::params! {
         semantic frozen: Vec<String> = Vec::new(),
         /// Why training and validation may share participants; empty (default): they may not.
         semantic(neutral = String::new()) allow_leakage: String = String::new(),
+        /// Compute maps a second time for gradients instead of keeping them: less memory, more time, the
+        /// same result. Default false.
+        resource gradient_checkpointing: bool = false,
         /// Threads that load images ahead; 0 loads in line. Default 2.
         #[schemars(range(max = 256))]
         resource n_proc: u32 = 2,
@@ -251,6 +254,15 @@ impl Stage for Train {
         if params.warmup_epochs >= params.epochs.max(1) {
             let message = format!("expected fewer than the {} epochs", params.epochs);
             refuse("warmup_epochs", message);
+        }
+        if params.gradient_checkpointing
+            && declared(&params.network.name).is_some_and(|network| !network.is_chain())
+        {
+            let name = &params.network.name;
+            let message = format!(
+                "expected false: `{name}` is no chain of layers, whose maps could be computed again part by part"
+            );
+            refuse("gradient_checkpointing", message);
         }
         for (field, message) in params.task_problems() {
             refuse(field, message);

@@ -322,6 +322,7 @@ fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError>
         precision: params.precision,
         clipping: params.gradient_clipping,
         save_all: params.save_all_models,
+        gradient_checkpointing: params.gradient_checkpointing,
     })
 }
 

@@ -39,6 +39,29 @@ pub struct Declaration {
     pub options: Options,
 }
 
+/// Networks in which something reaches a late layer by another way than through those before it, or that
+/// say more than one thing.
+const BRANCHED: &[&str] = &[
+    "AttentionUNet",
+    "CVAE_3D",
+    "CVAE_3D_final_conv",
+    "CVAE_3D_half",
+    "GeneratorUNet",
+    "UNet",
+    "VAE",
+    "Vanilla3DdenseVAE",
+    "Vanilla3DspacialVAE",
+    "VanillaDenseVAE",
+    "VanillaSpatialVAE",
+];
+
+impl Declaration {
+    /// Whether each layer takes what the one before gives and nothing else.
+    pub fn is_chain(&self) -> bool {
+        !BRANCHED.contains(&self.name)
+    }
+}
+
 /// Every network, sorted by name.
 pub static NETWORKS: &[&Declaration] = &[
     &autoencoder::AE_CONV4_FC3,

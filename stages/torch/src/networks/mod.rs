@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{Kind, TchError, Tensor};
 
-pub(crate) use layers::Mode;
+pub(crate) use layers::{Layer, Mode, forward_all};
 
 use crate::session::Session;
 use crate::state::State;
@@ -72,7 +72,7 @@ impl Latent {
     fn code(&self, mode: Mode) -> Result<Tensor, TchError> {
         match mode {
             Mode::Evaluate => Ok(self.mean.shallow_clone()),
-            Mode::Train => {
+            _ => {
                 let deviation = self.log_variance.f_mul_scalar(0.5)?.f_exp()?;
                 let noise = deviation.f_randn_like()?;
                 noise.f_mul(&deviation)?.f_add(&self.mean)
@@ -91,7 +91,7 @@ impl Outputs {
     }
 
     /// The same in 32 bits.
-    fn in_float(self) -> Result<Self, TchError> {
+    pub(crate) fn in_float(self) -> Result<Self, TchError> {
         let float = |x: Tensor| x.f_to_kind(Kind::Float);
         let latent = self.latent.map(|latent| -> Result<Latent, TchError> {
             Ok(Latent {
@@ -114,6 +114,11 @@ pub(crate) trait Network {
     /// Outputs of such a batch, in 32 bits.
     fn outputs(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
         self.compute(images, mode)?.in_float()
+    }
+
+    /// Its layers, if each takes what the one before gives and nothing else.
+    fn chain(&self) -> Option<Vec<&dyn Layer>> {
+        None
     }
 
     /// The prediction alone.

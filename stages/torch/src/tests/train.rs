@@ -94,6 +94,29 @@ fn equal_trainings_give_equal_bytes_with_any_number_of_loader_threads() {
 }
 
 #[test]
+fn maps_that_are_computed_again_change_no_byte_and_no_key() {
+    let world = World::new();
+    let changes = |again: bool| {
+        json!({
+            "network": { "dropout": 0.5 }, "accumulation_steps": 2, "batch_size": 3,
+            "gradient_checkpointing": again,
+        })
+    };
+    let whole = world.train("whole", changes(false)).unwrap();
+    let again = world.train("again", changes(true)).unwrap();
+    assert_eq!(again.input.digest, whole.input.digest);
+    let network = json!({ "task": "reconstruction", "network": { "name": "AE_Conv5_FC3" } });
+    let with = |again: bool| {
+        let mut changes = network.clone();
+        changes["gradient_checkpointing"] = again.into();
+        changes
+    };
+    let whole = world.train("whole images", with(false)).unwrap();
+    let again = world.train("images again", with(true)).unwrap();
+    assert_eq!(again.input.digest, whole.input.digest);
+}
+
+#[test]
 fn an_interrupted_training_goes_on_to_the_bytes_of_an_uninterrupted_one() {
     let world = World::new();
     for optimizer in ["Adam", "ASGD"] {

@@ -15,6 +15,7 @@ mod exact;
 mod progress;
 mod scale;
 mod schedule;
+mod segments;
 mod stopping;
 
 use engine::{Context, StageError};
@@ -29,7 +30,7 @@ use crate::data::{Batch, Batches, Changes, Dataset};
 use crate::error::During;
 use crate::evaluation::{Evaluator, Values};
 use crate::losses::Criterion;
-use crate::networks::{Mode, Network};
+use crate::networks::{Mode, Network, Outputs};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::Objective;
@@ -38,6 +39,7 @@ pub(crate) use progress::HistoryRow;
 use progress::Progress;
 use scale::LossScale;
 pub(crate) use schedule::{Length, Rates};
+use segments::Loss;
 pub(crate) use stopping::EarlyStopping;
 
 /// What a training is made of.
@@ -73,6 +75,8 @@ pub(crate) struct Schedule {
     pub(crate) clipping: f64,
     /// Keep the weights of every epoch.
     pub(crate) save_all: bool,
+    /// Compute maps again for gradients instead of keeping them.
+    pub(crate) gradient_checkpointing: bool,
 }
 
 /// What a training found.
@@ -215,11 +219,23 @@ impl Trainer<'_> {
         let factor = scale.factor() * batch.samples.len() as f64 / group as f64;
         let parameters = self.network.state().parameters();
         let compute = || {
-            let outputs = self.network.outputs(&batch.images, Mode::Train)?;
-            let loss = self.criterion.mean(&outputs, &target)?;
-            let scaled = loss.f_multiply_scalar(factor)?;
-            let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
-            Ok((loss.f_double_value(&[])?, gradients))
+            let loss_of = |outputs: &Outputs| {
+                let mean = self.criterion.mean(outputs, &target)?;
+                let scaled = mean.f_multiply_scalar(factor)?;
+                Ok(Loss { mean, scaled })
+            };
+            let chain = self.network.chain();
+            let chain = chain.filter(|_| self.schedule.gradient_checkpointing);
+            let (mean, gradients) = match chain {
+                Some(chain) => segments::gradients(chain, &batch.images, &parameters, loss_of)?,
+                None => {
+                    let Loss { mean, scaled } =
+                        loss_of(&self.network.outputs(&batch.images, Mode::Train)?)?;
+                    let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
+                    (mean, gradients)
+                }
+            };
+            Ok((mean.f_double_value(&[])?, gradients))
         };
         let (loss, gradients) = compute().during("train the network")?;
         if !loss.is_finite() {

@@ -54,18 +54,24 @@ struct BatchNorm {
 
 impl Layer for BatchNorm {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        if mode == Mode::Train {
+        let accumulates = matches!(mode, Mode::Train | Mode::TrainFirst);
+        if accumulates {
             if x.numel() as i64 == self.channels {
                 return Err(TchError::Shape(ONE_NUMBER.to_owned()));
             }
             drop(self.batches.shallow_clone().f_add_scalar_(1)?);
         }
+        // Statistics of the batch are not asked for where they were accumulated before.
+        let (mean, variance) = match mode {
+            Mode::TrainAgain => (None, None),
+            _ => (Some(&self.running_mean), Some(&self.running_variance)),
+        };
         x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_variance),
-            mode == Mode::Train,
+            mean,
+            variance,
+            mode.is_training(),
             MOMENTUM,
             EPS,
             true,
