@@ -3,6 +3,7 @@
 //! ```text
 //! artifact of one split                 MAPS
 //! maps.json, information.log            the same, once
+//! network.pt                            the same, once: the module of a network that is a file
 //! groups/train+validation.tsv           the same, once
 //! groups/{train,validation}/data.tsv    groups/{train,validation}/split-<i>/data.tsv
 //! groups/<group>/data.tsv               the same
@@ -20,6 +21,8 @@ pub const MAPS_JSON: &str = "maps.json";
 pub const ENVIRONMENT: &str = "environment.txt";
 /// What was trained, in words.
 pub const INFORMATION_LOG: &str = "information.log";
+/// The module of TorchScript that was trained, as it was before, in both.
+pub const NETWORK_FILE: &str = "network.pt";
 /// The folder of data groups, in both.
 pub const GROUPS: &str = "groups";
 /// Every session that any split could see while training.
@@ -217,7 +220,7 @@ pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
 
 /// Where a file of an artifact of one split is in a MAPS.
 pub fn published_path(path: &str, split: usize) -> String {
-    if [MAPS_JSON, INFORMATION_LOG, TRAIN_VALIDATION].contains(&path) {
+    if [MAPS_JSON, INFORMATION_LOG, NETWORK_FILE, TRAIN_VALIDATION].contains(&path) {
         return path.to_owned();
     }
     let Some(in_groups) = path.strip_prefix("groups/") else {

@@ -111,7 +111,11 @@ fn selects_model_file(metrics: &[String], path: &str) -> bool {
     let path = inside_split(path);
     if matches!(
         path,
-        "maps.json" | "groups/train+validation.tsv" | "leakage/seen.tsv" | "leakage/training.json"
+        "maps.json"
+            | "network.pt"
+            | "groups/train+validation.tsv"
+            | "leakage/seen.tsv"
+            | "leakage/training.json"
     ) {
         return true;
     }

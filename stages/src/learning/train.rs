@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::names::{LossName, Precision, SamplerName, Task};
+use super::networks::torchscript::TORCH_SCRIPT;
 use super::networks::{NETWORKS, NetworkParams, declared};
 use super::optimizers::OptimizerParams;
 use super::schedulers::SchedulerParams;
@@ -156,8 +157,8 @@ impl Stage for Train {
         true
     }
 
-    fn ports(_: &TrainParams) -> Ports {
-        Ports {
+    fn ports(params: &TrainParams) -> Ports {
+        let mut ports = Ports {
             inputs: vec![
                 InputPort::new("images", &["tensors"], "extracted images"),
                 InputPort::new(
@@ -179,7 +180,14 @@ impl Stage for Train {
                 "model",
                 "best models, their predictions and the history of the training",
             )],
+        };
+        if params.network.name == TORCH_SCRIPT.name {
+            let summary = "the network: a module of TorchScript, written by `torch.jit.save`";
+            ports
+                .inputs
+                .push(InputPort::new("network", &["module"], summary));
         }
+        ports
     }
 
     fn import(
@@ -263,6 +271,11 @@ impl Stage for Train {
                 "expected false: `{name}` is no chain of layers, whose maps could be computed again part by part"
             );
             refuse("gradient_checkpointing", message);
+        }
+        if params.network.name == TORCH_SCRIPT.name && params.precision != Precision::Float32 {
+            let message =
+                "expected `float32`: a module of TorchScript says itself what it computes with";
+            refuse("precision", message.to_owned());
         }
         for (field, message) in params.task_problems() {
             refuse(field, message);

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::MapsJson;
-use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
+use maps::layout::{
+    LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, selection_metric_of,
+};
 use maps::weights::read_pth;
 use serde_json::Value;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::{LossName, Precision, Task};
 use stages::learning::networks::Declaration;
+use stages::learning::networks::torchscript::TORCH_SCRIPT;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
 use stages::table::Table;
@@ -17,7 +20,7 @@ use stages::table::Table;
 use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses};
 use crate::data::{Cohort, Dataset, Images, Transforms};
 use crate::losses::{self, Criterion, Weighting};
-use crate::networks::{self, Network, NetworkSpec};
+use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::session::Session;
 use crate::tasks::{Objective, objective};
 use crate::weights;
@@ -136,6 +139,10 @@ impl<'a> TrainedModel<'a> {
                 input_size: definition.input_size()?.into_iter().map(axis).collect(),
                 output_size: axis(outputs),
                 options,
+                module: match declaration.name == TORCH_SCRIPT.name {
+                    true => Some(ModuleFile::read(input.require(NETWORK_FILE)?)?),
+                    false => None,
+                },
             },
             transforms,
             precision: precision_of(&definition).map_err(named)?,

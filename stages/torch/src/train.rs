@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use engine::{Context, Output, Run, StageError};
 use maps::files::{MapsJson, TrainingParams};
-use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
+use maps::layout::{INFORMATION_LOG, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
 use stages::augmentation::Augmenter;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
@@ -25,7 +25,7 @@ use crate::error::During;
 use crate::evaluation::Evaluation;
 use crate::implemented::Implemented;
 use crate::losses::{self, Criterion, Weighting};
-use crate::networks::{self, Network, NetworkSpec};
+use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::objective;
@@ -74,6 +74,10 @@ impl Run for Implemented<Train> {
             input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
             output_size: objective.outputs() as i64,
             options,
+            module: match context.optional_input("network") {
+                Some(input) => Some(ModuleFile::read(input.only_file()?)?),
+                None => None,
+            },
         };
         let stream = context.stream();
         let drawn = stream.child("weights").seed();
@@ -388,6 +392,9 @@ fn write_definition(
         ..TrainingParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;
+    if let Some(module) = &spec.module {
+        output.write(NETWORK_FILE, &module.bytes)?;
+    }
     let information = format!("- Model :\t{}\n", network.describe());
     output.write(INFORMATION_LOG, information.as_bytes())?;
     write_seen(output, &data.train, &data.validation)?;

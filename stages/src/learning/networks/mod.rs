@@ -10,6 +10,7 @@ pub mod configurable;
 pub mod densenet;
 pub mod layered;
 pub mod resnet;
+pub mod torchscript;
 pub mod unet;
 pub mod vae;
 pub mod vit;
@@ -47,6 +48,7 @@ const BRANCHED: &[&str] = &[
     "CVAE_3D_final_conv",
     "CVAE_3D_half",
     "GeneratorUNet",
+    "TorchScript",
     "UNet",
     "VAE",
     "Vanilla3DdenseVAE",
@@ -93,6 +95,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &resnet::SE_RESNET50,
     &cnn::SQUEEZE_EXCITATION_CNN,
     &cnn::STRIDE_CONV5_FC3,
+    &torchscript::TORCH_SCRIPT,
     &unet::UNET,
     &configurable::VAE,
     &vae::VANILLA_3D_DENSE_VAE,

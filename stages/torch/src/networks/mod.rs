@@ -22,6 +22,7 @@ mod resnet;
 mod resnet18;
 mod se_resnet;
 mod stride_conv5_fc3;
+mod torchscript;
 mod unet;
 mod unit;
 mod vae;
@@ -36,6 +37,8 @@ use tch::{Kind, TchError, Tensor};
 
 pub(crate) use layers::{Layer, Mode, forward_all};
 
+pub(crate) use torchscript::ModuleFile;
+
 use crate::session::Session;
 use crate::state::State;
 
@@ -49,6 +52,8 @@ pub(crate) struct NetworkSpec {
     pub(crate) output_size: i64,
     /// The network's own options by name; those that are not given have their default.
     pub(crate) options: Map<String, Value>,
+    /// The file of a network that is one.
+    pub(crate) module: Option<ModuleFile>,
 }
 
 /// What a network makes of a batch.
@@ -177,6 +182,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &se_resnet::KIND50,
     &residual_3d::SQUEEZE_EXCITATION,
     &stride_conv5_fc3::KIND,
+    &torchscript::KIND,
     &unet::KIND,
     &configurable::VAE_KIND,
     &vae::DENSE_3D,

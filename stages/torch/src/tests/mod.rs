@@ -5,6 +5,7 @@ mod clinicadl;
 mod leakage;
 mod quality;
 mod tasks;
+mod torchscript;
 mod train;
 mod transfer;
 mod world;

@@ -198,6 +198,7 @@ mod tests {
                     input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
                     output_size: case["output_size"].as_i64().unwrap(),
                     options: options.as_object().unwrap().clone(),
+                    module: None,
                 };
                 let mut session = Session::for_test();
                 for precision in [Precision::Float32, Precision::Bfloat16] {
@@ -228,6 +229,7 @@ mod tests {
                     input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
                     output_size: case["output_size"].as_i64().unwrap(),
                     options: case["options"].as_object().unwrap().clone(),
+                    module: None,
                 };
                 if case["outputs"].is_null() {
                     continue;
@@ -254,6 +256,7 @@ mod tests {
             input_size: vec![1, 96, 96, 96],
             output_size: 0,
             options: serde_json::Map::new(),
+            module: None,
         };
         let mut session = Session::for_test();
         drop(trained(&spec, &mut session, true));

@@ -47,6 +47,7 @@ fn for_each_spec(check: impl Fn(&str, &Value, &NetworkSpec, &mut Session)) {
                 input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
                 output_size: case["output_size"].as_i64().unwrap(),
                 options: case["options"].as_object().unwrap().clone(),
+                module: None,
             };
             check(&what, case, &spec, &mut session);
         };

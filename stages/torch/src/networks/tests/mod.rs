@@ -14,6 +14,7 @@ fn spec(case: &Value) -> NetworkSpec {
         input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
         output_size: case["output_size"].as_i64().unwrap(),
         options: Map::new(),
+        module: None,
     }
 }
 
@@ -144,6 +145,10 @@ fn the_text_is_that_of_pytorch() {
 fn numbers_of_parameters_are_those_that_are_told() {
     for network in stages::learning::networks::NETWORKS {
         let (images, parameters) = network.example;
+        // A file has what it has.
+        if images.is_empty() {
+            continue;
+        }
         // The largest are counted by the reference script, on any image.
         if parameters > 100_000_000 {
             continue;
@@ -186,6 +191,7 @@ fn images_too_small_are_refused() {
         input_size: vec![1, 16, 16, 16],
         output_size: 2,
         options: Map::new(),
+        module: None,
     };
     let error = build(&spec, &session).err().unwrap();
     assert!(error.message.contains("at least 17"), "{}", error.message);
@@ -208,6 +214,7 @@ fn spec_of(name: &str, input_size: &[i64], options: Value) -> NetworkSpec {
         input_size: input_size.to_vec(),
         output_size: 2,
         options: options.as_object().unwrap().clone(),
+        module: None,
     }
 }
 
