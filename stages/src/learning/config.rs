@@ -4,15 +4,17 @@
 //! sections, and some that tell what came out. What has no meaning here and changes no result is left
 //! out; what would change one is refused with what to do instead.
 
-use engine::ParamIssue;
 use engine::manifest::did_you_mean;
+use engine::{Config, Imported, ParamIssue};
 use serde_json::{Map, Value, json};
 
 use super::names::Task;
+use super::networks::cnn::RANDOM_ARCHITECTURE as RANDOM;
 use super::networks::declared;
+use super::random_search;
 
 /// Sections of a TOML and their keys, as in its file of defaults.
-const SECTIONS: &[(&str, &[&str])] = &[
+pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("Model", &["architecture", "multi_network", "ssda_network"]),
     (
         "Architecture",
@@ -100,8 +102,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Informations", &["emissions_calculator"]),
 ];
 
-/// A section that another command reads.
-const OF_SEARCH: &str = "Random_Search";
+/// The section of a random search.
+pub(super) const OF_SEARCH: &str = "Random_Search";
 
 /// Keys of a `maps.json` that tell where and what was learnt, or what came out.
 const OUTCOMES: &[&str] = &[
@@ -152,18 +154,30 @@ const FIXED_DROPOUT: [&str; 2] = ["ResNet3D", "SqueezeExcitationCNN"];
 ///
 /// # Errors
 /// Unknown sections and keys, and settings that this program has elsewhere or not at all.
-pub(super) fn import(
-    config: &Map<String, Value>,
-    with: &Value,
-) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-    let mut import = Import::default();
-    let named = config.get("network_task").or(with.get("task"));
+pub(super) fn import(config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+    let Config {
+        file: config,
+        with,
+        is_search,
+    } = *config;
+    let mut import = Import {
+        is_search,
+        ..Import::default()
+    };
+    let of_search = config.get(OF_SEARCH).and_then(|s| s.get("network_task"));
+    let named = config.get("network_task").or(of_search);
+    let named = named.or(with.get("task"));
     let task = match named.and_then(Value::as_str) {
         None => Task::Classification,
         Some(name) => match Task::ALL.iter().find(|task| task.name() == name) {
             Some(task) => *task,
             // The schema of the parameters tells.
-            None => return Ok(Map::from_iter([("task".to_owned(), json!(name))])),
+            None => {
+                return Ok(Imported {
+                    with: Map::from_iter([("task".to_owned(), json!(name))]),
+                    splits: None,
+                });
+            }
         },
     };
     if config.values().any(Value::is_object) && !config.contains_key("architecture") {
@@ -172,15 +186,19 @@ pub(super) fn import(
         import.flat(config);
     }
     let network = with.pointer("/network/name").and_then(Value::as_str);
-    let params = import.params(task, network);
+    let with = import.params(task, network);
+    let splits = import.splits();
     match import.issues.is_empty() {
-        true => Ok(params),
+        true => Ok(Imported { with, splits }),
         false => Err(import.issues),
     }
 }
 
 #[derive(Default)]
 struct Import {
+    is_search: bool,
+    /// The keys that only a random search has, if it is one.
+    of_search: Option<Map<String, Value>>,
     /// Values by key, with their path in the file.
     values: Map<String, Value>,
     paths: std::collections::BTreeMap<String, String>,
@@ -202,6 +220,7 @@ impl Import {
         let tasks: Vec<&str> = tasks.collect();
         for (section, fields) in config {
             if section == OF_SEARCH {
+                self.random_search(fields);
                 continue;
             }
             let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| name == section) else {
@@ -226,6 +245,43 @@ impl Import {
                 }
             }
         }
+    }
+
+    /// What is drawn has its value by now.
+    fn random_search(&mut self, fields: &Value) {
+        if !self.is_search {
+            let message = "this is a random search: give the manifest a `search`, such as `search: { trials: 20 }`, or remove the section";
+            self.refuse(OF_SEARCH, message);
+            return;
+        }
+        let mut own = Map::new();
+        for (key, value) in fields.as_object().into_iter().flatten() {
+            if random_search::is_own(key) {
+                own.insert(key.clone(), value.clone());
+            } else {
+                self.take(key, format!("{OF_SEARCH}.{key}"), value);
+            }
+        }
+        self.of_search = Some(own);
+    }
+
+    /// The splits to run, all of them if none is listed.
+    fn splits(&mut self) -> Option<Vec<usize>> {
+        if !self.is_set("split") {
+            return None;
+        }
+        let listed = self.values["split"].as_array();
+        let numbers = listed.and_then(|items| {
+            let numbers = items
+                .iter()
+                .map(|item| usize::try_from(item.as_u64()?).ok());
+            numbers.collect::<Option<Vec<usize>>>()
+        });
+        if numbers.is_none() {
+            let path = self.paths["split"].clone();
+            self.refuse(&path, "expected a list of numbers of splits");
+        }
+        numbers
     }
 
     fn flat(&mut self, config: &Map<String, Value>) {
@@ -297,6 +353,10 @@ impl Import {
                 optimizer.insert(option.to_owned(), value.clone());
             }
         }
+        let of_search = self.of_search.as_ref();
+        if of_search.and_then(|own| own.get("wd_bool")) == Some(&json!(false)) {
+            optimizer.insert("weight_decay".to_owned(), json!(0.0));
+        }
         if !optimizer.is_empty() {
             params.insert("optimizer".to_owned(), Value::Object(optimizer));
         }
@@ -309,13 +369,27 @@ impl Import {
         params
     }
 
-    fn network(&self, task: Task, wanted: Option<&str>) -> Value {
+    fn network(&mut self, task: Task, wanted: Option<&str>) -> Value {
         let own = self.text("architecture").filter(|name| *name != "default");
+        let own = own.map(str::to_owned);
+        let is_random = self.of_search.is_some();
+        if is_random && own.as_deref().is_some_and(|name| name != RANDOM.name) {
+            let message = format!("a random search trains `{}`", RANDOM.name);
+            let path = self.paths["architecture"].clone();
+            self.refuse(&path, message);
+        }
+        let own = match is_random {
+            true => Some(RANDOM.name),
+            false => own.as_deref(),
+        };
         let name = wanted.or(own).unwrap_or(match task {
             Task::Reconstruction => "AE_Conv5_FC3",
             Task::Classification | Task::Regression => "Conv5_FC3",
         });
         let mut network = Map::from_iter([("name".to_owned(), json!(name))]);
+        if let Some(own) = self.of_search.as_ref().filter(|_| name == RANDOM.name) {
+            network.extend(random_search::architecture(own));
+        }
         let options = declared(name).map_or(Vec::new(), |network| (network.options.names)());
         for option in options {
             if option == "dropout" && FIXED_DROPOUT.contains(&name) {
@@ -351,7 +425,6 @@ impl Import {
                 "transfer_path",
                 "connect what to start from as input `source` of the stage",
             ),
-            ("split", "write `splits: […]` beside `with`"),
             (
                 "track_exp",
                 "tracking servers are not written to: see the tables and event files",
@@ -369,7 +442,7 @@ impl Import {
     }
 }
 
-fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
+pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let guess = did_you_mean(name, known);
     let guess = guess.map_or(String::new(), |guess| format!(", did you mean `{guess}`?"));
     format!("ClinicaDL 1.6.1 has no {what} `{name}`{guess}")
@@ -382,13 +455,21 @@ mod tests {
     use super::super::{Train, TrainParams};
     use super::*;
 
+    fn given<'a>(config: &'a Value, with: &'a Value) -> Config<'a> {
+        Config {
+            file: config.as_object().unwrap(),
+            with,
+            is_search: false,
+        }
+    }
+
     fn imported(config: &Value, with: Value) -> TrainParams {
-        let params = import(config.as_object().unwrap(), &with).unwrap();
-        serde_json::from_value(Value::Object(params)).unwrap()
+        let imported = import(&given(config, &with)).unwrap();
+        serde_json::from_value(Value::Object(imported.with)).unwrap()
     }
 
     fn messages(config: Value) -> Vec<String> {
-        let issues = import(config.as_object().unwrap(), &json!({})).unwrap_err();
+        let issues = import(&given(&config, &json!({}))).unwrap_err();
         let all = issues.into_iter();
         all.map(|issue| format!("{}: {}", issue.field, issue.message))
             .collect()
@@ -405,7 +486,6 @@ mod tests {
             "Reproducibility": { "seed": 7, "track_exp": "" },
             "Data": { "diagnoses": ["AD", "CN"], "data_augmentation": ["Noise", "Flip"], "valid_longitudinal": true },
             "Optimization": { "optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0, "epochs": 4 },
-            "Random_Search": { "n_convblocks": [1, 2] },
         });
         let params = imported(&config, json!({}));
         assert!(Train::check(&params).is_empty());
@@ -448,12 +528,16 @@ mod tests {
             "Model": { "architecure": "Conv5_FC3", "multi_network": true },
             "Optimisation": { "epochs": 3 },
             "Transfer_learning": { "transfer_path": "old_maps" },
+            "Cross_validation": { "split": [0, "x"] },
+            "Random_Search": { "n_convblocks": [1, 2] },
         }));
         let expected = [
             "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
             "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
             "Model.multi_network: one network",
+            "Random_Search: this is a random search: give the manifest a `search`",
             "Transfer_learning.transfer_path: connect",
+            "Cross_validation.split: expected a list of numbers",
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");
         for (told, expected) in told.iter().zip(expected) {

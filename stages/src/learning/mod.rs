@@ -10,6 +10,7 @@ pub mod networks;
 pub mod optimizers;
 pub mod options;
 pub mod predict;
+mod random_search;
 pub mod schedulers;
 pub mod train;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
+use engine::{Config, Drawn, Imported, InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -190,11 +190,12 @@ impl Stage for Train {
         ports
     }
 
-    fn import(
-        config: &Map<String, Value>,
-        with: &Value,
-    ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-        super::config::import(config, with)
+    fn import(config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+        super::config::import(config)
+    }
+
+    fn space(file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIssue>> {
+        super::random_search::space(file)
     }
 
     fn check(params: &TrainParams) -> Vec<ParamIssue> {
