@@ -9,6 +9,7 @@ pub mod cnn;
 pub mod configurable;
 pub mod densenet;
 pub mod layered;
+mod per_layer;
 pub mod resnet;
 pub mod torchscript;
 pub mod unet;

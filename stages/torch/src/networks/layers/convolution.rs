@@ -36,6 +36,21 @@ impl Conv {
         }
     }
 
+    /// With numbers for each axis.
+    pub(crate) fn shaped(
+        mut self,
+        kernel: Vec<i64>,
+        stride: Vec<i64>,
+        padding: Vec<i64>,
+        dilation: Vec<i64>,
+    ) -> Self {
+        self.kernel = kernel;
+        self.stride = stride;
+        self.padding = padding;
+        self.dilation = dilation;
+        self
+    }
+
     /// The transposed convolution with the same numbers.
     pub(crate) fn transposed(mut self) -> Self {
         self.output_padding = Some(on_each(0, self.kernel.len()));

@@ -16,6 +16,8 @@ pub(crate) enum Norm {
     Batch { axes: usize, channels: i64 },
     /// Over voxels, without tensors.
     Instance { axes: usize, channels: i64 },
+    /// Over voxels and channels, so many groups of channels for themselves, with weight and bias.
+    Group { groups: i64, channels: i64 },
 }
 
 impl Make for Norm {
@@ -37,6 +39,16 @@ impl Make for Norm {
                 }))
             }
             Self::Instance { axes, channels } => Ok(Box::new(InstanceNorm { axes, channels })),
+            Self::Group { groups, channels } => {
+                let float = (Kind::Float, Device::Cpu);
+                let weight = Tensor::f_ones([channels], float)?;
+                let bias = Tensor::f_zeros([channels], float)?;
+                Ok(Box::new(GroupNorm {
+                    weight: builder.parameter("weight", weight),
+                    bias: builder.parameter("bias", bias),
+                    groups,
+                }))
+            }
         }
     }
 }
@@ -111,6 +123,32 @@ impl Layer for InstanceNorm {
         vec![format!(
             "InstanceNorm{}d({}, eps=1e-05, momentum=0.1, affine=False, bias=False, track_running_stats=False)",
             self.axes, self.channels
+        )]
+    }
+}
+
+#[derive(Debug)]
+struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+impl Layer for GroupNorm {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        // Sums over many voxels need 32 bits.
+        let x = x.f_to_kind(Kind::Float)?;
+        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPS, true)
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let (groups, channels) = (self.groups, self.weight.size()[0]);
+        vec![format!(
+            "GroupNorm({groups}, {channels}, eps=1e-05, affine=True, bias=True)"
         )]
     }
 }
