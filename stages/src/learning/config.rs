@@ -12,6 +12,7 @@ use super::names::Task;
 use super::networks::cnn::RANDOM_ARCHITECTURE as RANDOM;
 use super::networks::declared;
 use super::random_search;
+use super::recorded;
 
 /// Sections of a TOML and their keys, as in its file of defaults.
 pub(super) const SECTIONS: &[(&str, &[&str])] = &[
@@ -291,6 +292,7 @@ impl Import {
             .and_then(declared)
             .map_or(Vec::new(), |network| (network.options.names)());
         let known = of_sections.chain(OUTCOMES).copied().chain(options);
+        let known = known.chain(recorded::keys());
         let known: Vec<&str> = known.collect();
         for (key, value) in config {
             if known.contains(&key.as_str()) {
@@ -366,6 +368,7 @@ impl Import {
             params.insert("data_augmentation".to_owned(), Value::Array(all));
         }
         self.refuse_others();
+        recorded::restore(&self.values, &mut params);
         params
     }
 

@@ -11,11 +11,13 @@ pub mod optimizers;
 pub mod options;
 pub mod predict;
 mod random_search;
+mod recorded;
 pub mod schedulers;
 pub mod train;
 
 pub use interpret::{Interpret, InterpretParams};
 pub use predict::{Predict, PredictParams};
+pub use recorded::record;
 pub use train::{Train, TrainParams};
 
 use engine::ParamIssue;

@@ -11,7 +11,7 @@ use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::{Precision, Task};
 use stages::learning::schedulers::SchedulerParams;
 use stages::learning::train::{ClassWeighting, ClassWeights};
-use stages::learning::{Train, TrainParams, selection_column};
+use stages::learning::{Train, TrainParams, record, selection_column};
 use stages::metrics::LabelCode;
 use stages::table::Table;
 use tch::{Device, Tensor};
@@ -389,6 +389,7 @@ fn write_definition(
         save_all_models: params.save_all_models,
         preprocessing: data.extraction.clone(),
         input_size: spec.input_size.iter().map(|&axis| axis as usize).collect(),
+        more: record(params),
         ..TrainingParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;

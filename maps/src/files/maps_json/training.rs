@@ -85,6 +85,8 @@ pub struct TrainingParams {
     pub preprocessing: Map<String, Value>,
     /// Shape of one input, channel first.
     pub input_size: Vec<usize>,
+    /// Keys of this program; one of ClinicaDL 1.6.1 has this value instead.
+    pub more: Map<String, Value>,
 }
 
 impl Default for TrainingParams {
@@ -129,6 +131,7 @@ impl Default for TrainingParams {
             tsv_path: String::new(),
             preprocessing: Map::new(),
             input_size: Vec::new(),
+            more: Map::new(),
         }
     }
 }
@@ -225,6 +228,7 @@ impl TrainingParams {
             fields.insert("precision".to_owned(), json!(self.precision));
         }
         fields.extend(self.options.clone());
+        fields.extend(self.more.clone());
         fields
     }
 }
