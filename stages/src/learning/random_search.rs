@@ -315,6 +315,9 @@ pub(super) fn architecture(own: &Map<String, Value>) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use engine::Registry;
+    use engine::manifest::{Issues, Manifest};
+
     use super::*;
 
     fn file(more: Value) -> Map<String, Value> {
@@ -435,5 +438,148 @@ mod tests {
         assert_eq!(block(2, "n_conv"), 3);
         assert_eq!(block(0, "d_reduction"), "MaxPooling");
         assert_eq!(options["network_normalization"], Value::Null);
+    }
+
+    /// The file that ClinicaDL 1.6.1 is tested with, in other words.
+    const EXAMPLE: &str = "\
+[Random_Search]
+caps_directory = \"caps\"
+tsv_path = \"labels\"
+preprocessing_json = \"extract_roi.json\"
+network_task = \"classification\"
+n_convblocks = [3, 5]
+first_conv_width = [1, 3]
+n_fcblocks = [1, 2]
+[Cross_validation]
+n_splits = 2
+split = [0]
+[Optimization]
+epochs = 1
+patience = 0
+tolerance = 0.0
+";
+
+    const MANIFEST: &str = "\
+clinicadl: 1
+name: random
+search: { trials: 12, seed: SEED }
+inputs: { images: ., folds: . }
+stages:
+  train:
+    uses: train
+    inputs: { images: images, splits: folds }
+    config: random_search.toml
+maps: out
+";
+
+    fn load(config: &str, manifest: &str) -> Result<Manifest, Issues> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("random_search.toml"), config).unwrap();
+        let path = folder.path().join("m.yaml");
+        Manifest::parse(&path, manifest.to_owned(), Registry::new(crate::STAGES))
+    }
+
+    fn drawn(manifest: &Manifest) -> Vec<Value> {
+        let trials = manifest.publications().iter();
+        trials
+            .map(|trial| {
+                let stage = &manifest.stages[&trial.stages["train"]];
+                stage.params["network"].clone()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_file_of_clinicadl_is_run_with_a_few_lines_of_manifest() {
+        let manifest = MANIFEST.replace("SEED", "0");
+        let found = load(EXAMPLE, &manifest).unwrap();
+        assert_eq!(found.publications().len(), 12);
+        for (trial, network) in found.publications().iter().zip(drawn(&found)) {
+            let stage = &found.stages[&trial.stages["train"]];
+            assert_eq!(stage.splits.as_deref(), Some(&[0][..]));
+            assert_eq!(stage.params["epochs"], 1);
+            assert_eq!(network["name"], "RandomArchitecture");
+            let blocks = network["convolutions_dict"].as_object().unwrap();
+            assert_eq!(
+                blocks.len() as u64,
+                trial.params["n_convblocks"].as_u64().unwrap()
+            );
+            assert!((3..=5).contains(&blocks.len()));
+            let first = &blocks["conv0"]["out_channels"];
+            assert_eq!(first, &trial.params["first_conv_width"]);
+            assert_eq!(blocks["conv1"]["out_channels"], 2 * first.as_u64().unwrap());
+            assert_eq!(network["n_fcblocks"], trial.params["n_fcblocks"]);
+        }
+        // Three, two and two choices: all twelve trials are different.
+        assert_eq!(drawn(&load(EXAMPLE, &manifest).unwrap()), drawn(&found));
+        let other = load(EXAMPLE, &MANIFEST.replace("SEED", "1")).unwrap();
+        assert_ne!(drawn(&other), drawn(&found));
+        // What is drawn for a key does not depend on others.
+        let more = EXAMPLE.replace(
+            "epochs = 1",
+            "epochs = 1\nlearning_rate = [2, 5]\nweight_decay = 3",
+        );
+        let more = load(&more, &manifest.replace("trials: 12", "trials: 8")).unwrap();
+        for (trial, before) in more.publications().iter().zip(found.publications()).take(4) {
+            assert_eq!(trial.params["n_convblocks"], before.params["n_convblocks"]);
+            let optimizer = &more.stages[&trial.stages["train"]].params["optimizer"];
+            assert_eq!(optimizer["learning_rate"], trial.params["learning_rate"]);
+            let rate = optimizer["learning_rate"].as_f64().unwrap();
+            assert!((1e-5..=1e-2).contains(&rate), "{rate}");
+            assert_eq!(optimizer["weight_decay"], json!(1e-3));
+        }
+    }
+
+    #[test]
+    fn problems_of_the_file_are_told_at_their_lines() {
+        let manifest = MANIFEST.replace("SEED", "0");
+        let told = |config: &str, manifest: &str| load(config, manifest).unwrap_err().to_string();
+        let wrong = EXAMPLE.replace("n_fcblocks = [1, 2]", "n_fcblocs = [1, 2]\nn_conv = [1, 2]");
+        let text = told(&wrong, &manifest);
+        assert!(text.contains("random_search.toml:8:"), "{text}");
+        assert!(text.contains("did you mean `n_fcblocks`?"), "{text}");
+        assert!(text.contains("`n_fcblocks` is missing"), "{text}");
+        let wrong = EXAMPLE.replace("epochs = 1", "epochs = 1\nlearning_rate = 1e-4");
+        let text = told(&wrong, &manifest);
+        assert!(text.contains("random_search.toml:14:"), "{text}");
+        assert!(text.contains("here 0.99977"), "{text}");
+        let without = manifest.replace("search: { trials: 12, seed: 0 }\n", "");
+        let text = told(EXAMPLE, &without);
+        assert!(text.contains("give the manifest a `search`"), "{text}");
+        let taken = manifest.replace(
+            "inputs: { images: ., ",
+            "params: { n_convblocks: 3 }\ninputs: { images: ., ",
+        );
+        let text = told(EXAMPLE, &taken);
+        assert!(
+            text.contains("`n_convblocks` is drawn by this file, and a param already"),
+            "{text}"
+        );
+        let other = format!("{EXAMPLE}[Model]\narchitecture = \"Conv5_FC3\"\n");
+        let text = told(&other, &manifest);
+        assert!(
+            text.contains("a random search trains `RandomArchitecture`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn without_weight_decay_there_is_none() {
+        let config = EXAMPLE.replace("n_fcblocks = [1, 2]", "n_fcblocks = [1, 2]\nwd_bool = [false]\nn_conv = [1, 2]\nnetwork_normalization = \"None\"");
+        let found = load(&config, &MANIFEST.replace("SEED", "0")).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for trial in found.publications() {
+            let params = &found.stages[&trial.stages["train"]].params;
+            assert_eq!(params["optimizer"]["weight_decay"], json!(0.0));
+            assert_eq!(params["network"]["network_normalization"], Value::Null);
+            for (name, block) in params["network"]["convolutions_dict"].as_object().unwrap() {
+                assert_eq!(
+                    block["n_conv"],
+                    trial.params[&name.replace("conv", "n_conv")]
+                );
+                seen.insert(block["n_conv"].as_u64().unwrap());
+            }
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [1, 2]);
     }
 }
