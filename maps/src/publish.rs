@@ -7,7 +7,7 @@
 //! # Determinism
 //! The list is sorted by path and depends on the artifacts only, not on their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::publish::{Content, FinishedArtifact, PublishedFile, Publisher};
 use engine::{Digest, StageError};
@@ -150,9 +150,12 @@ impl Assembly {
         let mut checked = Map::new();
         let mut allowed = Map::new();
         let mut models: BTreeMap<String, u64> = BTreeMap::new();
+        // A model has a table of parts and one of images.
+        let mut counted = BTreeSet::new();
         for (path, placed) in &self.files {
-            if let Some((_, _, group)) = metrics_table_of(path)
+            if let Some((split, metric, group)) = metrics_table_of(path)
                 && ![TRAIN, VALIDATION].contains(&group)
+                && counted.insert((split, metric, group))
             {
                 *models.entry(group.to_owned()).or_default() += 1;
             }

@@ -23,6 +23,7 @@ pub mod table;
 pub mod tensor_file;
 pub mod thumbnail;
 pub mod volume;
+pub mod voting;
 
 use engine::registry::{AnyStage, Declared, Native};
 

@@ -1,6 +1,7 @@
 //! Tests of whole folders: reading, assembling, checking.
 
 mod checking;
+mod parts;
 mod publishing;
 mod reading;
 

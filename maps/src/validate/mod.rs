@@ -30,8 +30,8 @@ impl fmt::Display for MapsIssue {
 
 /// Checks a MAPS folder, ours or one of ClinicaDL 1.6.1.
 ///
-/// Parameters, data groups and their participants, weights, logs, and for whole images predictions and
-/// metrics. Sorted by path; empty when nothing is wrong.
+/// Parameters, data groups and their participants, weights, logs, predictions and metrics. Sorted by path;
+/// empty when nothing is wrong.
 pub fn validate(folder: &Path) -> Vec<MapsIssue> {
     let mut check = Check {
         folder: folder.to_owned(),
@@ -70,8 +70,8 @@ struct Facts {
     columns: Option<&'static [&'static str]>,
     /// Codes below this number are valid; 0 unless it is a classification.
     n_classes: usize,
-    /// Whether images are used whole, by one network, so that every table is of image level.
-    is_image_level: bool,
+    /// The networks: one without a number, or one for each part of images; none where that is not known.
+    networks: Vec<Option<usize>>,
     selection_metrics: Vec<String>,
     architecture: Option<String>,
 }
@@ -132,8 +132,12 @@ impl Check {
         let task = self
             .keep(MAPS_JSON, parameters.network_task())
             .unwrap_or_default();
-        let mode = self.keep(MAPS_JSON, parameters.mode()).unwrap_or_default();
-        let several = self.keep(MAPS_JSON, parameters.switch("multi_network"));
+        self.keep(MAPS_JSON, parameters.mode());
+        let networks = match self.keep(MAPS_JSON, parameters.networks()) {
+            None => Vec::new(),
+            Some(None) => vec![None],
+            Some(Some(count)) => (0..count).map(Some).collect(),
+        };
         self.keep(MAPS_JSON, parameters.label());
         self.keep(MAPS_JSON, parameters.input_size());
         let output_size = self.keep(MAPS_JSON, parameters.output_size());
@@ -145,7 +149,7 @@ impl Check {
                 _ => None,
             },
             n_classes: 0,
-            is_image_level: mode == "image" && several != Some(true),
+            networks,
             selection_metrics: selection_metrics.unwrap_or_default(),
             architecture,
         };

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::MapsError;
-use crate::files::{MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable};
+use crate::files::{
+    MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable, VotingTable,
+};
 use crate::layout::{
     GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of,
 };
@@ -13,9 +15,10 @@ use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensor
 
 use super::groups::{Groups, Sessions};
 use super::{Check, Facts};
+use crate::folder::is_nameless;
 
 /// Probabilities are float32 and rounded: their sum may miss 1 by this much.
-const SUM_TOLERANCE: f32 = 1e-4;
+const SUM_TOLERANCE: f64 = 1e-4;
 
 /// Checks every trained split.
 pub(super) fn check(
@@ -41,23 +44,34 @@ pub(super) fn check(
                 );
             }
         }
-        if facts.is_image_level {
-            let path = format!("{split}/{}", SplitPath::Training);
+        for network in &facts.networks {
+            let path = format!("{split}/{}", SplitPath::Training.of_network(*network));
             check.read(&path, TrainingTable::read);
         }
         for metric in found {
-            if facts.is_image_level {
-                check_weights(check, split, metric, facts);
-                check_tables(check, split, metric, facts, groups);
+            for network in &facts.networks {
+                check_weights(check, (split, metric, *network), facts);
+            }
+            if facts.networks.is_empty() {
+                check_any_weights(check, &format!("{split}/best-{metric}"));
             } else {
-                check_part_weights(check, &format!("{split}/best-{metric}"));
+                check_tables(check, split, metric, facts, groups);
+            }
+            let voting = format!("{split}/{}", SplitPath::Voting { metric });
+            if check.exists(&voting) {
+                check.read(&voting, VotingTable::read);
             }
         }
     }
 }
 
-fn check_weights(check: &mut Check, split: &str, metric: &str, facts: &Facts) {
-    let path = format!("{split}/{}", SplitPath::Model { metric });
+fn check_weights(
+    check: &mut Check,
+    (split, metric, network): (&str, &str, Option<usize>),
+    facts: &Facts,
+) {
+    let path = SplitPath::Model { metric }.of_network(network);
+    let path = format!("{split}/{path}");
     let Some(checkpoint) = check.read(&path, wrap(read_pth)) else {
         return;
     };
@@ -75,7 +89,8 @@ fn check_weights(check: &mut Check, split: &str, metric: &str, facts: &Facts) {
             );
         }
     }
-    let safe = format!("{split}/{}", SplitPath::Safetensors { metric });
+    let safe = SplitPath::Safetensors { metric }.of_network(network);
+    let safe = format!("{split}/{safe}");
     if check.exists(&safe)
         && let Some(weights) = check.read(&safe, wrap(read_safetensors))
         && !same(&weights, &checkpoint.model)
@@ -84,8 +99,8 @@ fn check_weights(check: &mut Check, split: &str, metric: &str, facts: &Facts) {
     }
 }
 
-/// The model, or the models of several networks, of a training on parts of images.
-fn check_part_weights(check: &mut Check, folder: &str) {
+/// The model, or the models of several networks, of a training of which nothing is known.
+fn check_any_weights(check: &mut Check, folder: &str) {
     let names: Vec<String> = match std::fs::read_dir(check.folder.join(folder)) {
         Ok(entries) => entries
             .filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned))
@@ -141,39 +156,48 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
             group,
             level,
         };
-        let there = |level: &&&'static str| check.exists(&format!("{split}/{}", prediction(level)));
-        let level = LEVELS.iter().find(there).copied().unwrap_or(IMAGE_LEVEL);
-        let path = format!("{split}/{}", prediction(level));
-        let metrics = SplitPath::Metrics {
-            metric,
-            group,
-            level,
-        };
-        let metrics_path = format!("{split}/{metrics}");
-        if check.exists(&metrics_path)
-            && let Some(metrics) = check.read(&metrics_path, MetricsTable::read)
-            && metrics.columns.is_empty()
-        {
-            check.report(&metrics_path, "has no metric");
+        // Parts have tables, and so may have the images that they belong to; a group that was only
+        // interpreted has none.
+        let levels: Vec<&'static str> = LEVELS
+            .into_iter()
+            .filter(|level| check.exists(&format!("{split}/{}", prediction(level))))
+            .collect();
+        for level in LEVELS {
+            let metrics = SplitPath::Metrics {
+                metric,
+                group,
+                level,
+            };
+            let path = format!("{split}/{metrics}");
+            if check.exists(&path)
+                && let Some(metrics) = check.read(&path, MetricsTable::read)
+                && metrics.columns.is_empty()
+            {
+                check.report(&path, "has no metric");
+            }
         }
-        // A group that was only interpreted has no predictions.
-        if !check.exists(&path) {
-            continue;
-        }
-        let predicted = match facts.columns {
-            None => read_classes(check, &path, facts.n_classes),
-            Some(columns) => read_numbers(check, &path, columns),
-        };
-        let Some(predicted) = predicted else {
-            continue;
-        };
         let data = match group {
             TRAIN | VALIDATION => format!("{GROUPS}/{group}/{split}"),
             _ => format!("{GROUPS}/{group}"),
         };
-        match groups.get(&data) {
-            Some(sessions) => check_sessions(check, &path, &predicted, sessions, &data),
-            None => check.report(&path, format!("belongs to no data group `{data}`")),
+        for level in &levels {
+            let path = format!("{split}/{}", prediction(level));
+            // ClinicaDL 1.6.1 forgets whose predictions these are where images have one part.
+            let is_image = *level == IMAGE_LEVEL && levels.len() > 1;
+            if is_image && is_nameless(&check.folder.join(&path)) {
+                continue;
+            }
+            let predicted = match facts.columns {
+                None => read_classes(check, &path, facts.n_classes),
+                Some(columns) => read_numbers(check, &path, columns),
+            };
+            let Some(predicted) = predicted else {
+                continue;
+            };
+            match groups.get(&data) {
+                Some(sessions) => check_sessions(check, &path, &predicted, sessions, &data),
+                None => check.report(&path, format!("belongs to no data group `{data}`")),
+            }
         }
     }
 }
@@ -270,7 +294,7 @@ fn check_rows(check: &mut Check, path: &str, table: &PredictionTable, n_classes:
     }
     let is_code = |code: i64| usize::try_from(code).is_ok_and(|code| code < n_classes);
     for row in table.rows() {
-        let sum: f32 = row.probabilities.iter().sum();
+        let sum: f64 = row.probabilities.iter().sum();
         let problem = if !is_code(row.predicted_label) {
             format!("predicted label {} is no code", row.predicted_label)
         } else if row.true_label.is_some_and(|code| !is_code(code)) {

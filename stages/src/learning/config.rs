@@ -119,6 +119,8 @@ const OUTCOMES: &[&str] = &[
     "input_size",
     "std_amp",
     "precision",
+    "voting",
+    "input_sizes",
 ];
 
 /// Keys whose value is a parameter of the same or another name.
@@ -145,6 +147,7 @@ const SAME: &[(&str, &str)] = &[
     ("tolerance", "tolerance"),
     ("accumulation_steps", "accumulation_steps"),
     ("save_all_models", "save_all_models"),
+    ("multi_network", "multi_network"),
     ("precision", "precision"),
 ];
 
@@ -336,6 +339,15 @@ impl Import {
         if self.is_set("label_code") {
             params.insert("label_code".to_owned(), self.values["label_code"].clone());
         }
+        if task == Task::Classification {
+            // There, the votes of parts weigh what their accuracy is.
+            let voting = self.text("voting").unwrap_or("accuracy");
+            params.insert("voting".to_owned(), json!(voting));
+            if self.is_set("selection_threshold") {
+                let threshold = self.values["selection_threshold"].clone();
+                params.insert("selection_threshold".to_owned(), threshold);
+            }
+        }
         if let Some(seed) = self.values.get("seed").filter(|seed| !seed.is_null()) {
             params.insert("weights_seed".to_owned(), seed.clone());
             // There, orders start from 0 whatever the seed is.
@@ -409,10 +421,6 @@ impl Import {
     fn refuse_others(&mut self) {
         for (key, instead) in [
             (
-                "multi_network",
-                "one network per part is not trained here: train on all parts",
-            ),
-            (
                 "ssda_network",
                 "semi-supervised domain adaptation is not trained here",
             ),
@@ -431,10 +439,6 @@ impl Import {
             (
                 "track_exp",
                 "tracking servers are not written to: see the tables and event files",
-            ),
-            (
-                "selection_threshold",
-                "models that predict badly are not left out of votes here",
             ),
         ] {
             if self.is_set(key) {
@@ -481,9 +485,9 @@ mod tests {
     #[test]
     fn the_sections_of_a_task_become_parameters() {
         let config = json!({
-            "Model": { "architecture": "default", "multi_network": false },
+            "Model": { "architecture": "default", "multi_network": true },
             "Architecture": { "dropout": 0.5, "latent_space_size": 64, "normalization": "batch" },
-            "Classification": { "label": "diagnosis", "label_code": {}, "loss": "CrossEntropyLoss" },
+            "Classification": { "label": "diagnosis", "label_code": {}, "loss": "CrossEntropyLoss", "selection_threshold": 0.6 },
             "Regression": { "label": "age", "loss": "L1Loss" },
             "Computational": { "gpu": true, "batch_size": 3, "amp": true },
             "Reproducibility": { "seed": 7, "track_exp": "" },
@@ -503,6 +507,9 @@ mod tests {
         assert_eq!(params.optimizer.name, "SGD");
         assert!((params.optimizer.learning_rate() - 0.1).abs() < 1e-12);
         assert_eq!(params.precision.name(), "float16");
+        assert!(params.multi_network);
+        assert_eq!(params.voting.name(), "accuracy");
+        assert!((params.selection_threshold - 0.6).abs() < 1e-12);
         assert!(params.validation_longitudinal);
         let names = params.data_augmentation.iter().map(|one| one.name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["Noise", "Flip"]);
@@ -528,7 +535,7 @@ mod tests {
     #[test]
     fn what_is_unknown_or_elsewhere_is_told() {
         let told = messages(json!({
-            "Model": { "architecure": "Conv5_FC3", "multi_network": true },
+            "Model": { "architecure": "Conv5_FC3", "ssda_network": true },
             "Optimisation": { "epochs": 3 },
             "Transfer_learning": { "transfer_path": "old_maps" },
             "Cross_validation": { "split": [0, "x"] },
@@ -537,7 +544,7 @@ mod tests {
         let expected = [
             "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
             "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
-            "Model.multi_network: one network",
+            "Model.ssda_network: semi-supervised",
             "Random_Search: this is a random search: give the manifest a `search`",
             "Transfer_learning.transfer_path: connect",
             "Cross_validation.split: expected a list of numbers",

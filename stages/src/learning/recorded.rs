@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::train::TrainParams;
 
 /// Parameters that ClinicaDL 1.6.1 has a key for, of this or another name.
-const OF_CLINICADL: [&str; 22] = [
+const OF_CLINICADL: [&str; 24] = [
     "task",
     "label",
     "label_code",
@@ -31,6 +31,8 @@ const OF_CLINICADL: [&str; 22] = [
     "baseline",
     "validation_longitudinal",
     "deterministic",
+    "multi_network",
+    "selection_threshold",
 ];
 
 /// Parameters whose names are keys of ClinicaDL that tell less, and their keys.

@@ -114,3 +114,73 @@ fn maps_are_computed_again_in_chains_of_layers_only() {
         told[0].message
     );
 }
+
+#[test]
+fn networks_of_parts_and_what_tells_their_votes_are_inputs() {
+    let params = PredictParams::default();
+    for path in [
+        "split-0/best-loss/network-12_model.pth.tar",
+        "best-loss/voting.tsv",
+        "split-0/best-BA/validation/validation_patch_level_prediction.tsv",
+    ] {
+        assert!(Predict::selects(&params, "model", path), "{path}");
+    }
+    for path in [
+        "best-loss/validation/validation_image_level_prediction.tsv",
+        "best-loss/train/train_patch_level_prediction.tsv",
+        "best-loss/network-0_model.safetensors",
+    ] {
+        assert!(!Predict::selects(&params, "model", path), "{path}");
+    }
+    let interpret = InterpretParams::default();
+    assert!(!Interpret::selects(
+        &interpret,
+        "model",
+        "best-loss/voting.tsv"
+    ));
+    let network = "best-loss/network-0_model.pth.tar";
+    assert!(Train::selects(&TrainParams::default(), "source", network));
+    let balanced = PredictParams {
+        selection_metrics: vec!["balanced_accuracy".into()],
+        ..PredictParams::default()
+    };
+    assert!(!Predict::selects(&balanced, "model", network));
+    assert!(Predict::selects(&balanced, "model", "best-BA/voting.tsv"));
+}
+
+#[test]
+fn rules_of_votes_that_mean_nothing_are_refused() {
+    use super::names::{Task, VotingName};
+    let train = |task, voting, selection_threshold| {
+        let params = TrainParams {
+            task,
+            voting,
+            selection_threshold,
+            ..TrainParams::default()
+        };
+        let issues = Train::check(&params);
+        fields(&issues)
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let (balanced, equal) = (VotingName::BalancedAccuracy, VotingName::Equal);
+    assert!(train(Task::Classification, VotingName::Accuracy, 1.0).is_empty());
+    let threshold = ["selection_threshold"];
+    assert_eq!(train(Task::Classification, balanced, 1.5), threshold);
+    assert_eq!(train(Task::Classification, balanced, f64::NAN), threshold);
+    assert_eq!(train(Task::Classification, equal, 0.5), threshold);
+    assert_eq!(train(Task::Regression, balanced, 0.5), threshold);
+    assert_eq!(train(Task::Regression, equal, 0.0), ["voting"]);
+    let predict = |voting, selection_threshold| {
+        let params = PredictParams {
+            voting,
+            selection_threshold,
+            ..PredictParams::default()
+        };
+        Predict::check(&params).len()
+    };
+    assert_eq!(predict(None, Some(0.5)), 0);
+    assert_eq!(predict(Some(equal), Some(0.5)), 1);
+    assert_eq!(predict(None, Some(-0.1)), 1);
+}

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::names::{LossName, Precision, SamplerName, Task};
+use super::names::{LossName, Precision, SamplerName, Task, VotingName};
 use super::networks::torchscript::TORCH_SCRIPT;
 use super::networks::{NETWORKS, NetworkParams, declared};
 use super::optimizers::OptimizerParams;
@@ -111,6 +111,15 @@ engine::params! {
         semantic nb_unfrozen_layer: u32 = 0,
         /// Parameters that are not fitted, by name or by the beginning of it up to a dot. Default none.
         semantic frozen: Vec<String> = Vec::new(),
+        /// A network of its own for each part of the images: patch, region or slice. Default false: one
+        /// network learns all parts.
+        semantic(neutral = false) multi_network: bool = false,
+        /// How parts vote for the class of their image: `balanced_accuracy` (default) or `accuracy`, weighted
+        /// by theirs on the validation set, or `equal`.
+        semantic(neutral = VotingName::BalancedAccuracy) voting: VotingName = VotingName::BalancedAccuracy,
+        /// Parts whose (balanced) accuracy is below do not vote, 0 to 1. Default 0: all vote.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic(neutral = 0.0) selection_threshold: f64 = 0.0,
         /// Why training and validation may share participants; empty (default): they may not.
         semantic(neutral = String::new()) allow_leakage: String = String::new(),
         /// Compute maps a second time for gradients instead of keeping them: less memory, more time, the
@@ -398,6 +407,21 @@ impl TrainParams {
             let message = "only `CrossEntropyLoss` has it".to_owned();
             problems.push(("label_smoothing", message));
         }
+        let votes = [
+            ("voting", self.voting != VotingName::BalancedAccuracy),
+            ("selection_threshold", self.selection_threshold != 0.0),
+        ];
+        for (field, _) in votes
+            .iter()
+            .filter(|(_, given)| *given && !is_classification)
+        {
+            problems.push((*field, format!("parts vote for classes, a {task} has none")));
+        }
+        if is_classification
+            && let Some(message) = threshold_problem(self.voting, self.selection_threshold)
+        {
+            problems.push(("selection_threshold", message));
+        }
         if self.sampler == SamplerName::Weighted && self.task == Task::Reconstruction {
             let message = "a reconstruction has no classes to draw equally often".to_owned();
             problems.push(("sampler", message));
@@ -419,6 +443,15 @@ impl TrainParams {
         };
         (train, validation)
     }
+}
+
+/// What is wrong with the score below which parts do not vote.
+pub(super) fn threshold_problem(voting: VotingName, threshold: f64) -> Option<String> {
+    if !(0.0..=1.0).contains(&threshold) {
+        return Some(format!("expected 0 to 1, got {threshold}"));
+    }
+    let is_idle = voting == VotingName::Equal && threshold > 0.0;
+    is_idle.then(|| "with `voting: equal` parts have no score that could be below".to_owned())
 }
 
 /// Nodes must be 0, 1, … without a gap, and at least two.

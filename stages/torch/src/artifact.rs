@@ -1,19 +1,20 @@
 //! The files of models and predictions, written into the output of a stage.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
 use maps::files::{
-    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, SessionsTable,
-    TrainingRow, TrainingTable,
+    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, NetworkMetrics,
+    SessionsTable, TrainingRow, TrainingTable,
 };
-use maps::layout::{SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
+use maps::layout::{IMAGE_LEVEL, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
 
 use crate::data::{Cohort, Sample};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluated, Prediction};
 use crate::tasks::Objective;
 use crate::trainer::HistoryRow;
 
@@ -78,6 +79,7 @@ pub(crate) fn write_seen(
 /// Writes the history of a training, as a table and for TensorBoard.
 pub(crate) fn write_history(
     output: &Output,
+    network: Option<usize>,
     metrics: &[Column],
     history: &[HistoryRow],
     batches_per_epoch: usize,
@@ -112,19 +114,21 @@ pub(crate) fn write_history(
             }
         }
         let path = SplitPath::Events { group };
-        output.write(&path.in_artifact(), events.to_bytes())?;
+        output.write(&path.of_network(network), events.to_bytes())?;
     }
     let table = TrainingTable::try_new(columns, rows)?;
-    output.write(&SplitPath::Training.in_artifact(), &table.to_bytes())
+    output.write(&SplitPath::Training.of_network(network), &table.to_bytes())
 }
 
 /// Writes the predictions of a model on a data group, and its metrics where labels are used.
+///
+/// Where each part has a network of its own, predictions of all are in one table, and the metrics of each
+/// follow one another.
 pub(crate) fn write_evaluation(
     output: &Output,
     place: Place<'_>,
     objective: &dyn Objective,
-    evaluation: &Evaluation,
-    estimates: Option<&[Estimate]>,
+    evaluated: &[Evaluated],
 ) -> Result<(), StageError> {
     let Place {
         mode,
@@ -133,32 +137,91 @@ pub(crate) fn write_evaluation(
         group,
     } = place;
     let level = mode.name();
+    let predictions = predictions_of(evaluated);
     let path = SplitPath::Prediction {
         metric,
         group,
         level,
     };
-    let table = objective.table(&evaluation.predictions, level, leakage)?;
+    let table = objective.table(&predictions, level, leakage)?;
     output.write(&path.in_artifact(), &table)?;
-    if let Some(estimates) = estimates {
+    let tables = evaluated.iter().filter_map(|one| {
+        let table = metrics_table(one.estimates.as_ref()?, one.evaluation.loss, leakage);
+        Some((one.network, table))
+    });
+    let tables: Vec<(Option<usize>, MetricsTable)> = tables.collect();
+    let bytes = match tables.as_slice() {
+        [] => None,
+        [(None, table)] => Some(table.to_bytes()),
+        _ => {
+            let networks = tables.into_iter();
+            let networks = networks.filter_map(|(network, table)| Some((network?, table)));
+            let networks = networks.collect();
+            Some(NetworkMetrics { networks }.to_bytes())
+        }
+    };
+    if let Some(bytes) = bytes {
         let path = SplitPath::Metrics {
             metric,
             group,
             level,
         };
-        let mut table = metrics_table(estimates, evaluation.loss);
-        table.leakage = leakage.map(str::to_owned);
-        output.write(&path.in_artifact(), &table.to_bytes())?;
+        output.write(&path.in_artifact(), &bytes)?;
     }
     let path = SplitPath::Description { metric, group };
-    let mut text = describe(group, evaluation);
+    let mut text = describe(group, &predictions);
     if let Some(leakage) = leakage {
         text.push_str(&format!("Data leakage, allowed: {leakage}\n"));
     }
     output.write(&path.in_artifact(), text.as_bytes())
 }
 
-fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
+/// Writes what parts say together about their images, and its metrics where labels are used.
+pub(crate) fn write_images(
+    output: &Output,
+    place: Place<'_>,
+    objective: &dyn Objective,
+    images: &[Prediction],
+    estimates: Option<&[Estimate]>,
+) -> Result<(), StageError> {
+    let Place {
+        leakage,
+        metric,
+        group,
+        ..
+    } = place;
+    let level = IMAGE_LEVEL;
+    let path = SplitPath::Prediction {
+        metric,
+        group,
+        level,
+    };
+    let table = objective.table(images, level, leakage)?;
+    output.write(&path.in_artifact(), &table)?;
+    let Some(estimates) = estimates else {
+        return Ok(());
+    };
+    let path = SplitPath::Metrics {
+        metric,
+        group,
+        level,
+    };
+    let table = metrics_table(estimates, None, leakage);
+    output.write(&path.in_artifact(), &table.to_bytes())
+}
+
+/// The predictions of all networks, one network after the other.
+pub(crate) fn predictions_of(evaluated: &[Evaluated]) -> Cow<'_, [Prediction]> {
+    match evaluated {
+        [one] => Cow::Borrowed(&one.evaluation.predictions),
+        several => {
+            let all = several.iter().flat_map(|one| &one.evaluation.predictions);
+            Cow::Owned(all.cloned().collect())
+        }
+    }
+}
+
+fn metrics_table(estimates: &[Estimate], loss: Option<f64>, leakage: Option<&str>) -> MetricsTable {
     let mut columns: Vec<MetricColumn> = estimates
         .iter()
         .map(|estimate| MetricColumn {
@@ -178,12 +241,11 @@ fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
     }));
     MetricsTable {
         columns,
-        leakage: None,
+        leakage: leakage.map(str::to_owned),
     }
 }
 
-fn describe(group: &str, evaluation: &Evaluation) -> String {
-    let rows = &evaluation.predictions;
+fn describe(group: &str, rows: &[Prediction]) -> String {
     let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
     let sessions: BTreeSet<(&str, &str)> = rows
         .iter()

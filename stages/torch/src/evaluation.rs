@@ -14,6 +14,7 @@ use crate::tasks::{Objective, Said, Target};
 /// What a network says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Prediction {
+    pub(crate) cohort: String,
     pub(crate) participant: String,
     pub(crate) session: String,
     /// The number of the part; 0 for a whole image.
@@ -29,6 +30,24 @@ pub(crate) struct Evaluation {
     pub(crate) predictions: Vec<Prediction>,
     /// Mean over images; `None` where labels are not used.
     pub(crate) loss: Option<f64>,
+}
+
+/// What a network found of a cohort, or the network of one part of images.
+#[derive(Debug, Clone)]
+pub(crate) struct Evaluated {
+    /// The number of its part; `None` for one network of all parts.
+    pub(crate) network: Option<usize>,
+    pub(crate) evaluation: Evaluation,
+    /// Its metrics, where labels are used.
+    pub(crate) estimates: Option<Vec<Estimate>>,
+}
+
+/// The random draws of a network, which do not depend on those of other parts.
+pub(crate) fn of_network(stream: Stream, network: Option<usize>) -> Stream {
+    match network {
+        None => stream,
+        Some(network) => stream.child("network").child(network),
+    }
 }
 
 /// What is evaluated, and how.
@@ -73,6 +92,7 @@ impl Evaluator<'_> {
                     .iter()
                     .zip(said)
                     .map(|(sample, said)| Prediction {
+                        cohort: sample.cohort.clone(),
                         participant: sample.participant.clone(),
                         session: sample.session.clone(),
                         part: sample.part,

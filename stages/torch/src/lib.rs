@@ -32,6 +32,7 @@ mod tests;
 mod train;
 mod trainer;
 mod transfer;
+mod voting;
 mod weights;
 
 use engine::registry::{AnyStage, Native};

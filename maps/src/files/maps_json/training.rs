@@ -87,6 +87,16 @@ pub struct TrainingParams {
     pub input_size: Vec<usize>,
     /// Keys of this program; one of ClinicaDL 1.6.1 has this value instead.
     pub more: Map<String, Value>,
+    /// Whether each part of an image has a network of its own.
+    pub multi_network: bool,
+    /// Number of parts of an image; 1 for whole images.
+    pub num_networks: usize,
+    /// Shape of the input of each network, where they differ; empty else.
+    pub input_sizes: Vec<Vec<usize>>,
+    /// How parts vote for a class of their image, where there are parts.
+    pub voting: Option<String>,
+    /// Parts whose score is below count for nothing in votes.
+    pub selection_threshold: f64,
 }
 
 impl Default for TrainingParams {
@@ -132,6 +142,11 @@ impl Default for TrainingParams {
             preprocessing: Map::new(),
             input_size: Vec::new(),
             more: Map::new(),
+            multi_network: false,
+            num_networks: 1,
+            input_sizes: Vec::new(),
+            voting: None,
+            selection_threshold: 0.0,
         }
     }
 }
@@ -145,10 +160,10 @@ impl TrainingParams {
         };
         let label_code = (self.task == "classification").then_some(&self.label_code);
         let is_mixed = self.precision != "float32";
-        let threshold = label_code.map(|_| 0.0);
+        let threshold = label_code.map(|_| self.selection_threshold);
         let fields = [
             ("architecture", json!(self.architecture)),
-            ("multi_network", json!(false)),
+            ("multi_network", json!(self.multi_network)),
             ("ssda_network", json!(false)),
             ("dropout", json!(0.0)),
             ("latent_space_size", json!(128)),
@@ -215,7 +230,7 @@ impl TrainingParams {
             ),
             ("split", json!([])),
             ("validation", json!(validation_scheme(self.n_splits.into()))),
-            ("num_networks", json!(1)),
+            ("num_networks", json!(self.num_networks)),
             ("output_size", json!(self.output_size)),
             ("input_size", json!(self.input_size)),
         ];
@@ -226,6 +241,13 @@ impl TrainingParams {
         if is_mixed {
             // A key of this program: `amp` does not say which numbers.
             fields.insert("precision".to_owned(), json!(self.precision));
+        }
+        // Keys of this program: how parts vote, and sizes of regions that are not all the same.
+        if let Some(voting) = &self.voting {
+            fields.insert("voting".to_owned(), json!(voting));
+        }
+        if !self.input_sizes.is_empty() {
+            fields.insert("input_sizes".to_owned(), json!(self.input_sizes));
         }
         fields.extend(self.options.clone());
         fields.extend(self.more.clone());

@@ -2,7 +2,9 @@
 
 mod apply;
 mod clinicadl;
+mod image_level;
 mod leakage;
+mod multi;
 mod quality;
 mod tasks;
 mod torchscript;

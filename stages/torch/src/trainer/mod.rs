@@ -17,7 +17,9 @@ mod scale;
 mod schedule;
 mod segments;
 mod stopping;
+mod turn;
 
+use engine::seed::Stream;
 use engine::{Context, StageError};
 use stages::augmentation::Augmenter;
 use stages::learning::names::Precision;
@@ -41,10 +43,14 @@ use scale::LossScale;
 pub(crate) use schedule::{Length, Rates};
 use segments::Loss;
 pub(crate) use stopping::EarlyStopping;
+pub(crate) use turn::Turn;
 
 /// What a training is made of.
 pub(crate) struct Trainer<'a> {
     pub(crate) context: &'a Context,
+    /// Of every random draw.
+    pub(crate) stream: Stream,
+    pub(crate) turn: Turn,
     pub(crate) session: &'a Session,
     pub(crate) network: &'a dyn Network,
     pub(crate) objective: &'a dyn Objective,
@@ -128,7 +134,7 @@ impl Trainer<'_> {
         checkpoints: &Checkpoints,
     ) -> Result<(), StageError> {
         let epoch = progress.epochs;
-        let stream = self.context.stream().child("epoch").child(epoch);
+        let stream = self.stream.child("epoch").child(epoch);
         let order = self.sampler.order(&self.train.cohort.strata(), epoch)?;
         let n_batches = order.len().div_ceil(self.batches.size);
         let mut accumulated = Accumulated::default();
@@ -199,8 +205,10 @@ impl Trainer<'_> {
         progress.is_stopped = progress.stopping.should_stop(validation.loss);
         if progress.is_stopped {
             let reached = epoch + 1;
-            self.context
-                .info(format!("stopped early after epoch {reached}"));
+            self.context.info(
+                self.turn
+                    .told(format!("stopped early after epoch {reached}")),
+            );
         }
         progress.epochs += 1;
         progress.batches = 0;
@@ -290,7 +298,8 @@ impl Trainer<'_> {
         let epochs = self.schedule.epochs as usize;
         let done = epoch as usize * n_batches + index + 1;
         let detail = format!("epoch {}/{epochs}, loss {loss:.4}", epoch + 1);
-        self.context.progress(done, epochs * n_batches, detail);
+        self.turn
+            .progress(self.context, done, epochs * n_batches, detail);
     }
 
     fn tell_epoch(&self, row: &HistoryRow, n_batches: usize) {
@@ -303,7 +312,8 @@ impl Trainer<'_> {
         let validation = row.validation().last().copied().unwrap_or(f64::NAN);
         let number = row.epoch + 1;
         let detail = format!("epoch {number}/{epochs}, {train}validation loss {validation:.4}");
-        self.context.progress(done, epochs * n_batches, detail);
+        self.turn
+            .progress(self.context, done, epochs * n_batches, detail);
     }
 }
 

@@ -98,10 +98,10 @@ impl Trainer<'_> {
             weights::load(optimizer.tensors(), &memory, "checkpoint")?;
             optimizer.restore(progress.optimizer.clone());
             let (epochs, batches) = (progress.epochs, progress.batches);
-            self.context.info(match batches {
+            self.context.info(self.turn.told(match batches {
                 0 => format!("going on after epoch {epochs}"),
                 _ => format!("going on after epoch {epochs} and {batches} batches"),
-            });
+            }));
             return Ok(Some(progress));
         }
         Ok(None)
