@@ -269,8 +269,7 @@ impl<'a> TrainedModel<'a> {
             read_pth(&bytes).map_err(|e| StageError::new(format!("`{}`: {e}", file.shown)))?;
         let spec = NetworkSpec {
             input_size: self.input_size(network),
-            options: self.spec.options.clone(),
-            ..self.spec
+            ..self.spec.clone()
         };
         let network = networks::build(&spec, session)?;
         weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
