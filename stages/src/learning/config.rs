@@ -544,8 +544,8 @@ mod tests {
         let expected = [
             "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
             "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
-            "Model.ssda_network: semi-supervised",
             "Random_Search: this is a random search: give the manifest a `search`",
+            "Model.ssda_network: semi-supervised",
             "Transfer_learning.transfer_path: connect",
             "Cross_validation.split: expected a list of numbers",
         ];

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use maps::files::python_repr;
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::{Builder, Layer, Make, Mode};
 
@@ -62,6 +62,8 @@ impl Layer for Dropping {
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
     use crate::session::Session;
 
