@@ -46,8 +46,10 @@ pub enum SplitPath<'a> {
         /// Name of the data group.
         group: &'a str,
     },
-    /// The course of the training.
+    /// The course of the training; of a training on two domains, that of the source.
     Training,
+    /// The course of a training on two domains, of the target.
+    TrainingTarget,
     /// The course of the training for TensorBoard.
     Events {
         /// Name of the data group.
@@ -148,6 +150,7 @@ impl fmt::Display for SplitPath<'_> {
         match self {
             Self::Data { group } => write!(f, "{GROUPS}/{group}/data.tsv"),
             Self::Training => write!(f, "training_logs/training.tsv"),
+            Self::TrainingTarget => write!(f, "training_logs/training_target.tsv"),
             Self::Events { group } => {
                 write!(f, "training_logs/tensorboard/{group}/{EVENT_FILE}")
             }

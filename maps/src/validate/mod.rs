@@ -72,6 +72,8 @@ struct Facts {
     n_classes: usize,
     /// Whether images are used whole, by one network, so that every table is of image level.
     is_image_level: bool,
+    /// Whether there is a course of the training for each of two domains.
+    has_two_domains: bool,
     selection_metrics: Vec<String>,
     architecture: Option<String>,
 }
@@ -134,6 +136,7 @@ impl Check {
             .unwrap_or_default();
         let mode = self.keep(MAPS_JSON, parameters.mode()).unwrap_or_default();
         let several = self.keep(MAPS_JSON, parameters.switch("multi_network"));
+        let domains = self.keep(MAPS_JSON, parameters.switch("ssda_network"));
         self.keep(MAPS_JSON, parameters.label());
         self.keep(MAPS_JSON, parameters.input_size());
         let output_size = self.keep(MAPS_JSON, parameters.output_size());
@@ -146,6 +149,7 @@ impl Check {
             },
             n_classes: 0,
             is_image_level: mode == "image" && several != Some(true),
+            has_two_domains: domains == Some(true),
             selection_metrics: selection_metrics.unwrap_or_default(),
             architecture,
         };

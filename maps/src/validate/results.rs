@@ -44,6 +44,10 @@ pub(super) fn check(
         if facts.is_image_level {
             let path = format!("{split}/{}", SplitPath::Training);
             check.read(&path, TrainingTable::read);
+            if facts.has_two_domains {
+                let path = format!("{split}/{}", SplitPath::TrainingTarget);
+                check.read(&path, TrainingTable::read);
+            }
         }
         for metric in found {
             if facts.is_image_level {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::names::{LossName, Precision, SamplerName, Task};
-use super::networks::{NETWORKS, NetworkParams, declared};
+use super::networks::{NETWORKS, NetworkParams, cnn, declared};
 use super::optimizers::OptimizerParams;
 use super::schedulers::SchedulerParams;
 use super::{
@@ -153,24 +153,49 @@ impl Stage for Train {
         true
     }
 
-    fn ports(_: &TrainParams) -> Ports {
+    fn ports(params: &TrainParams) -> Ports {
+        let mut inputs = vec![
+            InputPort::new("images", &["tensors"], "extracted images"),
+            InputPort::new(
+                "splits",
+                &["splits"],
+                "tables of training and validation sessions with their labels",
+            )
+            .per_split(),
+            InputPort::new(
+                "source",
+                &["model", "maps", "weights"],
+                "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
+            )
+            .per_split()
+            .optional(),
+        ];
+        let of_target = [
+            InputPort::new(
+                "target_images",
+                &["tensors"],
+                "for two domains: extracted images of the target",
+            ),
+            InputPort::new(
+                "target_splits",
+                &["splits"],
+                "for two domains: tables of training (few) and validation sessions of the target",
+            )
+            .per_split(),
+            InputPort::new(
+                "unlabelled",
+                &["table"],
+                "for two domains: sessions of the target whose labels are not used",
+            ),
+        ];
+        inputs.extend(of_target.map(|port| match params.has_two_domains() {
+            true => port,
+            false => port.closed(
+                "it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`",
+            ),
+        }));
         Ports {
-            inputs: vec![
-                InputPort::new("images", &["tensors"], "extracted images"),
-                InputPort::new(
-                    "splits",
-                    &["splits"],
-                    "tables of training and validation sessions with their labels",
-                )
-                .per_split(),
-                InputPort::new(
-                    "source",
-                    &["model", "maps", "weights"],
-                    "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
-                )
-                .per_split()
-                .optional(),
-            ],
+            inputs,
             outputs: vec![OutputPort::new(
                 "model",
                 "model",
@@ -263,7 +288,7 @@ impl Stage for Train {
 
     fn selects(params: &TrainParams, port: &str, path: &str) -> bool {
         match port {
-            "images" => selects_tensor_file(path),
+            "images" | "target_images" => selects_tensor_file(path),
             "source" => {
                 let metrics = [params.transfer_selection_metric.clone()];
                 let is_file = !path.contains('/')
@@ -272,7 +297,7 @@ impl Stage for Train {
                         .any(|end| path.ends_with(end));
                 is_file || selects_model_file(&metrics, path)
             }
-            "splits" => {
+            "splits" | "target_splits" => {
                 let (train, validation) = params.tables();
                 let path = inside_split(path);
                 path == train || path == validation
@@ -291,6 +316,11 @@ impl TrainParams {
             Task::Reconstruction => return None,
         };
         Some(self.label.as_deref().unwrap_or(default))
+    }
+
+    /// Whether the network is one for two domains, a source with many labels and a target with few.
+    pub fn has_two_domains(&self) -> bool {
+        self.network.name == cnn::CONV5_FC3_SSDA.name
     }
 
     /// What is minimised.

@@ -140,7 +140,10 @@ impl<'a> TrainedModel<'a> {
             transforms,
             precision: precision_of(&definition).map_err(named)?,
             diagnoses: definition.diagnoses()?,
-            preprocessing: definition.preprocessing()?.clone(),
+            preprocessing: match definition.preprocessing_target() {
+                Some(target) => target.clone(),
+                None => definition.preprocessing()?.clone(),
+            },
             label,
             objective: objective(task, &code),
             code,

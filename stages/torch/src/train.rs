@@ -16,11 +16,12 @@ use stages::metrics::LabelCode;
 use stages::table::Table;
 use tch::{Device, Tensor};
 
-use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
+use crate::artifact::{Course, Place, write_data, write_evaluation, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
+use crate::domains::{self, DomainPorts, SourceDomain};
 use crate::error::During;
 use crate::evaluation::Evaluation;
 use crate::implemented::Implemented;
@@ -29,7 +30,9 @@ use crate::networks::{self, Network, NetworkSpec};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::objective;
-use crate::trainer::{EarlyStopping, Fitted, Length, Rates, Schedule, Trainer};
+use crate::trainer::{
+    EarlyStopping, Fitted, Length, OneDomain, Rates, Samplers, Schedule, Steps, Trainer,
+};
 use crate::transfer::Source;
 use crate::weights;
 
@@ -84,39 +87,58 @@ impl Run for Implemented<Train> {
             context.info(format!("starting from {count} tensors of another training"));
         }
         freeze(params, source.is_some(), network.as_mut(), context)?;
-        let criterion = criterion(params, &spec, &data, &session)?;
+        let criterion_for = |cohort| criterion(params, &spec, &data.code, cohort, &session);
+        let criterion = criterion_for(&data.train)?;
+        let source_domain = match &data.source_domain {
+            Some(domain) => Some(domain.open(&train, criterion_for(&domain.train)?)?),
+            None => None,
+        };
+        let orders = stream.child("sampler");
+        let (sampler, seed) = (params.sampler, params.sampler_seed);
+        let steps: Box<dyn Steps> = match &source_domain {
+            None => Box::new(OneDomain {
+                network: network.as_ref(),
+                objective,
+                criterion: &criterion,
+                train: &train,
+                sampler: Sampler::new(sampler, seed, &orders),
+                batch_size: params.batch_size as usize,
+            }),
+            Some(domain) => Box::new(domain.steps(
+                network.as_ref(),
+                objective,
+                &criterion,
+                Samplers::new(sampler, seed, &orders),
+                params.batch_size,
+            )?),
+        };
         let trainer = Trainer {
             context,
             session: &session,
             network: network.as_ref(),
             objective,
             criterion: &criterion,
+            steps: steps.as_ref(),
             train: &train,
             validation: &validation,
-            sampler: Sampler::new(
-                params.sampler,
-                params.sampler_seed,
-                &stream.child("sampler"),
-            ),
+            source: match &source_domain {
+                Some(domain) => Some(domain.sets(network.as_ref())?),
+                None => None,
+            },
             augmenter: Augmenter::new(&params.data_augmentation),
             batches: Batches {
                 size: params.batch_size as usize,
                 threads: params.n_proc as usize,
                 device: session.device(),
             },
-            schedule: schedule(params, train.cohort.samples.len())?,
+            schedule: schedule(params, steps.count())?,
         };
         let optimizer = Optimizer::new(&params.optimizer, network.state().parameters())?;
         let checkpoints = Checkpoints::new(context.scratch()?);
         let fitted = trainer.fit(optimizer, &checkpoints)?;
         let output = context.output("model")?;
         write_definition(output, params, &data, &spec, network.as_ref())?;
-        let batches = train
-            .cohort
-            .samples
-            .len()
-            .div_ceil(params.batch_size as usize);
-        write_history(output, &objective.columns(), &fitted.history, batches)?;
+        write_courses(output, &trainer, &fitted)?;
         let leakage = data.certificate.watermark();
         let leakage = leakage.as_deref();
         if params.save_all_models {
@@ -137,6 +159,8 @@ struct Data {
     extraction: serde_json::Map<String, serde_json::Value>,
     /// Whom the weights that it starts from have seen.
     source: Option<Group>,
+    /// The other domain, of a network for two.
+    source_domain: Option<SourceDomain>,
     /// How training and validation were compared.
     certificate: Certificate,
 }
@@ -147,19 +171,51 @@ impl Data {
         source: Option<Group>,
         context: &Context,
     ) -> Result<Self, StageError> {
-        let images = Images::open(context.input("images")?)?;
-        let splits = context.input("splits")?;
+        let mut data = if params.has_two_domains() {
+            Self::of_two_domains(params, context)?
+        } else {
+            Self::of_domain(params, domains::ONLY, None, context)?
+        };
+        data.source = source;
+        data.separate(params, context)?;
+        Ok(data)
+    }
+
+    /// The target, with the source beside it; classes are those of the source.
+    fn of_two_domains(params: &TrainParams, context: &Context) -> Result<Self, StageError> {
+        let source = Self::of_domain(params, domains::SOURCE, None, context)?;
+        let mut data = Self::of_domain(params, domains::TARGET, Some(source.code), context)?;
+        let sets = [source.train, source.validation];
+        let domain = SourceDomain::join(sets, &data.train, &data.code, params, context)?;
+        data.extraction = source.extraction;
+        data.diagnoses.extend(source.diagnoses);
+        data.diagnoses.sort();
+        data.diagnoses.dedup();
+        data.source_domain = Some(domain);
+        Ok(data)
+    }
+
+    /// The sets of one domain, with the code of its labels unless that is known.
+    fn of_domain(
+        params: &TrainParams,
+        ports: DomainPorts,
+        code: Option<LabelCode>,
+        context: &Context,
+    ) -> Result<Self, StageError> {
+        let images = Images::open(context.input(ports.images)?)?;
+        let splits = context.input(ports.splits)?;
         let (train, validation) = params.tables();
         let read = |name: &str| -> Result<Table, StageError> {
             keep_diagnoses(Table::read(splits.require(name)?)?, &params.diagnoses)
         };
         let (train, validation) = (read(train)?, read(validation)?);
-        let code = match params.task {
-            Task::Classification => {
+        let code = match (code, params.task) {
+            (Some(known), _) => known,
+            (None, Task::Classification) => {
                 let column = params.learnt().unwrap_or_default();
                 cohort::label_code(&train, column, &params.label_code)?
             }
-            Task::Regression | Task::Reconstruction => LabelCode::default(),
+            (None, Task::Regression | Task::Reconstruction) => LabelCode::default(),
         };
         let labels = params.learnt().map(|column| Labels {
             column,
@@ -171,31 +227,46 @@ impl Data {
                 diagnoses.extend(texts.into_iter().map(str::to_owned));
             }
         }
-        let mut data = Self {
-            train: Cohort::build(&train, &images, labels, (TRAIN, Origin::Train))?,
-            validation: Cohort::build(
-                &validation,
-                &images,
-                labels,
-                (VALIDATION, Origin::Validation),
-            )?,
+        let of_train = (ports.train, Origin::Train);
+        let of_validation = (ports.validation, Origin::Validation);
+        Ok(Self {
+            train: Cohort::build(&train, &images, labels, of_train)?,
+            validation: Cohort::build(&validation, &images, labels, of_validation)?,
             code,
             diagnoses: diagnoses.into_iter().collect(),
             extraction: images.extraction.record,
-            source,
+            source: None,
+            source_domain: None,
             certificate: Certificate::default(),
-        };
+        })
+    }
+
+    /// Everybody whom the network is fitted to, and everybody whom it is validated on.
+    fn groups(&self) -> [Vec<&Group>; 2] {
+        let mut fitted = vec![&self.train.group];
+        let mut validated = vec![&self.validation.group];
+        if let Some(domain) = &self.source_domain {
+            fitted.extend([&domain.unlabelled, &domain.train.group]);
+            validated.push(&domain.validation.group);
+        }
+        fitted.extend(&self.source);
+        [fitted, validated]
+    }
+
+    /// Compares the former with the latter.
+    fn separate(&mut self, params: &TrainParams, context: &Context) -> Result<(), StageError> {
         let allowed = Allowed {
             reason: &params.allow_leakage,
         };
-        let (train, validation) = (&data.train.group, &data.validation.group);
         let mut certificate = Certificate::default();
-        separate(train, validation, allowed, &mut certificate, context)?;
-        if let Some(source) = &data.source {
-            separate(source, validation, allowed, &mut certificate, context)?;
+        let [fitted, validated] = self.groups();
+        for validation in validated {
+            for group in &fitted {
+                separate(group, validation, allowed, &mut certificate, context)?;
+            }
         }
-        data.certificate = certificate;
-        Ok(data)
+        self.certificate = certificate;
+        Ok(())
     }
 }
 
@@ -244,12 +315,13 @@ fn is_below(name: &str, above: &str) -> bool {
 fn criterion(
     params: &TrainParams,
     spec: &NetworkSpec,
-    data: &Data,
+    code: &LabelCode,
+    train: &Cohort,
     session: &Session,
 ) -> Result<Criterion, StageError> {
     let option = |name: &str| spec.options.get(name).and_then(serde_json::Value::as_f64);
     let classes = match params.task {
-        Task::Classification => class_weights(params, data, session)?,
+        Task::Classification => class_weights(params, code, train, session)?,
         Task::Regression | Task::Reconstruction => None,
     };
     Ok(Criterion {
@@ -266,23 +338,24 @@ fn criterion(
 /// The weight of each class in the loss: as given, or such that every class weighs the same.
 fn class_weights(
     params: &TrainParams,
-    data: &Data,
+    code: &LabelCode,
+    train: &Cohort,
     session: &Session,
 ) -> Result<Option<Tensor>, StageError> {
-    let mut weights = vec![1.0_f32; data.code.classes()];
+    let mut weights = vec![1.0_f32; code.classes()];
     match &params.class_weights {
         ClassWeights::Named(ClassWeighting::None) => return Ok(None),
         ClassWeights::Named(ClassWeighting::Balanced) => {
-            let strata = data.train.strata();
+            let strata = train.strata();
             for (class, weight) in weights.iter_mut().enumerate() {
                 let count = strata.iter().filter(|&&stratum| stratum == class).count();
-                *weight = strata.len() as f32 / (data.code.classes() * count.max(1)) as f32;
+                *weight = strata.len() as f32 / (code.classes() * count.max(1)) as f32;
             }
         }
         ClassWeights::Given(given) => {
             for (label, weight) in given {
-                let class = data.code.code(label).ok_or_else(|| {
-                    let known = data.code.iter().map(|(label, _)| format!("`{label}`"));
+                let class = code.code(label).ok_or_else(|| {
+                    let known = code.iter().map(|(label, _)| format!("`{label}`"));
                     let known = known.collect::<Vec<_>>().join(", ");
                     StageError::new(format!(
                         "`class_weights` has label `{label}`, expected labels of {known}"
@@ -298,12 +371,12 @@ fn class_weights(
         .during("weigh classes")
 }
 
-fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError> {
-    let per_update = params.batch_size as usize * params.accumulation_steps.max(1) as usize;
+fn schedule(params: &TrainParams, batches: usize) -> Result<Schedule, StageError> {
+    let per_update = params.accumulation_steps.max(1) as usize;
     let length = Length {
         epochs: params.epochs,
         warmup_epochs: params.warmup_epochs,
-        updates_per_epoch: u32::try_from(images.div_ceil(per_update)).unwrap_or(u32::MAX),
+        updates_per_epoch: u32::try_from(batches.div_ceil(per_update)).unwrap_or(u32::MAX),
     };
     let plateau = SchedulerParams::new("plateau", serde_json::Map::new());
     let scheduler = match params.adaptive_learning_rate {
@@ -350,6 +423,7 @@ fn write_definition(
         .map(|(label, node)| (label.to_owned(), node as i64));
     let definition = MapsJson::of_training(&TrainingParams {
         architecture: params.network.name.clone(),
+        ssda_network: data.source_domain.is_some(),
         options: spec.options.clone(),
         selection_metrics: selection(params),
         task: params.task.name().to_owned(),
@@ -383,20 +457,42 @@ fn write_definition(
         accumulation_steps: params.accumulation_steps,
         save_all_models: params.save_all_models,
         preprocessing: data.extraction.clone(),
+        preprocessing_target: {
+            let domain = data.source_domain.as_ref();
+            domain.map(|domain| domain.target_extraction.clone())
+        },
         input_size: spec.input_size.iter().map(|&axis| axis as usize).collect(),
         ..TrainingParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;
     let information = format!("- Model :\t{}\n", network.describe());
     output.write(INFORMATION_LOG, information.as_bytes())?;
-    write_seen(output, &data.train, &data.validation)?;
-    let mut groups = vec![&data.train.group, &data.validation.group];
-    groups.extend(&data.source);
-    let seen = Group::seen(&groups)?;
+    let mut cohorts = vec![&data.train, &data.validation];
+    if let Some(domain) = &data.source_domain {
+        cohorts.extend([&domain.images, &domain.validation]);
+    }
+    write_seen(output, &cohorts)?;
+    let seen = Group::seen(&data.groups().concat())?;
     output.write(SEEN, &seen)?;
     data.certificate.write(output, "training")?;
     write_data(output, TRAIN, &data.train, params.learnt())?;
     write_data(output, VALIDATION, &data.validation, params.learnt())
+}
+
+/// Writes the history of the training; of two domains, that of each.
+fn write_courses(
+    output: &Output,
+    trainer: &Trainer<'_>,
+    fitted: &Fitted,
+) -> Result<(), StageError> {
+    let (columns, batches) = (trainer.objective.columns(), trainer.steps.count());
+    let history = fitted.history.iter();
+    if trainer.source.is_none() {
+        return write_history(output, Course::ONE_DOMAIN, &columns, history, batches);
+    }
+    let of_source = history.clone().filter_map(|row| row.source.as_deref());
+    write_history(output, Course::SOURCE, &columns, of_source, batches)?;
+    write_history(output, Course::TARGET, &columns, history, batches)
 }
 
 /// Writes the weights of every epoch.

@@ -52,6 +52,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &vae::CVAE_3D_HALF,
     &cnn::CONV4_FC3,
     &cnn::CONV5_FC3,
+    &cnn::CONV5_FC3_SSDA,
     &densenet::DENSENET121,
     &densenet::DENSENET169,
     &densenet::DENSENET201,

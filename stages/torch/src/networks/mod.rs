@@ -9,8 +9,10 @@ mod autoencoder;
 mod cnn;
 mod configurable;
 mod conv5_fc3;
+mod conv5_fc3_ssda;
 mod cvae;
 mod densenet;
+pub(crate) mod domains;
 mod generator_unet;
 mod layered;
 pub(crate) mod layers;
@@ -34,6 +36,7 @@ use serde_json::{Map, Value};
 use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{Kind, TchError, Tensor};
 
+pub(crate) use domains::TwoDomains;
 pub(crate) use layers::Mode;
 
 use crate::session::Session;
@@ -121,6 +124,11 @@ pub(crate) trait Network {
         Ok(self.outputs(images, mode)?.prediction)
     }
 
+    /// Its other heads, where it is a network for two domains.
+    fn two_domains(&self) -> Option<&dyn TwoDomains> {
+        None
+    }
+
     /// Its tensors.
     fn state(&self) -> &State;
 
@@ -154,6 +162,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &cvae::HALF,
     &conv5_fc3::KIND4,
     &conv5_fc3::KIND5,
+    &conv5_fc3_ssda::KIND,
     &densenet::KIND121,
     &densenet::KIND169,
     &densenet::KIND201,
@@ -276,4 +285,4 @@ impl NetworkSpec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
