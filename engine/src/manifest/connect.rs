@@ -62,7 +62,10 @@ impl Cell<'_, '_> {
             let found = match declared {
                 Some(InputPort {
                     closed: Some(why), ..
-                }) => Err((format!("input `{port}` has no use here"), Some((*why).to_owned()))),
+                }) => Err((
+                    format!("input `{port}` has no use here"),
+                    Some((*why).to_owned()),
+                )),
                 Some(declared) => self.source(declared, reference),
                 None => {
                     let names = this.ports.inputs.iter().map(|p| &*p.name);

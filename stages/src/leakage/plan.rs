@@ -218,7 +218,9 @@ impl<'a> Checker<'a> {
             return Vec::new();
         }
         let folder = |port: &&str| self.external(self.stage.inputs.get(*port)?);
-        let folders = SPLITS.into_iter().filter_map(|port| Some((port, folder(&port)?)));
+        let folders = SPLITS
+            .into_iter()
+            .filter_map(|port| Some((port, folder(&port)?)));
         let splits = folders.flat_map(|(port, folder)| {
             let splits = self.splits(&folder).into_iter();
             splits.map(move |split| (port, split))
@@ -230,9 +232,8 @@ impl<'a> Checker<'a> {
                 shared.len(),
                 listed(&shared, LISTED, ", ")
             );
-            (!shared.is_empty()).then(|| {
-                self.issue(&format!("inputs.{port}"), Scenario::BiasedSplit, &what)
-            })
+            (!shared.is_empty())
+                .then(|| self.issue(&format!("inputs.{port}"), Scenario::BiasedSplit, &what))
         });
         found.collect()
     }

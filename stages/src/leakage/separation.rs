@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, StageError};
 
+use super::SOURCE_VALIDATION;
 use super::certificate::{Certificate, Check};
 use super::group::{Group, Origin, Seen};
-use super::SOURCE_VALIDATION;
 use super::scenario::Scenario;
 
 /// Names a message lists.

@@ -190,9 +190,9 @@ impl Stage for Train {
         ];
         inputs.extend(of_target.map(|port| match params.has_two_domains() {
             true => port,
-            false => port.closed(
-                "it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`",
-            ),
+            false => {
+                port.closed("it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`")
+            }
         }));
         Ports {
             inputs,

@@ -138,9 +138,8 @@ impl SourceDomain {
             ))
             .hint("register or crop both domains to one grid"));
         }
-        let of = |cohort: &'a Cohort| {
-            Dataset::new(cohort, target.transforms, target.input_size.clone())
-        };
+        let of =
+            |cohort: &'a Cohort| Dataset::new(cohort, target.transforms, target.input_size.clone());
         let mut images = of(&self.images);
         images.share(0, &train);
         images.share(self.counts.source, target);
@@ -229,13 +228,16 @@ fn has_every_class(target: &Cohort, code: &LabelCode) -> Result<(), StageError> 
         target.shown,
         absent.join(" or ")
     ))
-    .hint("the target needs a labelled image of each class, or leave the class out with `diagnoses`"))
+    .hint(
+        "the target needs a labelled image of each class, or leave the class out with `diagnoses`",
+    ))
 }
 
 /// Names without a cohort would be compared with names of a cohort: nobody could tell who is who.
 fn tell_cohorts_alike(cohorts: &[&Cohort]) -> Result<(), StageError> {
-    let (with, without): (Vec<&Cohort>, Vec<&Cohort>) =
-        cohorts.iter().partition(|cohort| cohort.group.has_cohorts());
+    let (with, without): (Vec<&Cohort>, Vec<&Cohort>) = cohorts
+        .iter()
+        .partition(|cohort| cohort.group.has_cohorts());
     match (with.first(), without.first()) {
         (Some(with), Some(without)) => Err(StageError::new(format!(
             "`{}` names the cohorts of its participants and `{}` does not",

@@ -75,8 +75,7 @@ impl Evaluator<'_> {
         let mut total = 0.0;
         dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
-            let outputs =
-                tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
+            let outputs = tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
             if let Some(criterion) = self.criterion {
                 let target = self.objective.target(&batch)?;
                 let mean = tch::no_grad(|| criterion.mean(&outputs, &target)?.f_double_value(&[]))

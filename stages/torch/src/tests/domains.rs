@@ -58,7 +58,11 @@ fn write_target(world: &World, rows: &[Row], shape: [usize; 3]) {
         let voxel = |i: usize| {
             let noise = ((i * 4871 + number * 15_485_863) % 997) as f32 / 997.0;
             let is_dark = label == "AD" && i >= count / 2;
-            10.0 + if is_dark { 0.2 * noise * noise } else { noise * noise }
+            10.0 + if is_dark {
+                0.2 * noise * noise
+            } else {
+                noise * noise
+            }
         };
         let path = world.path(&format!("target_tensors/{file}"));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -141,7 +145,11 @@ fn a_target_with_four_labels_is_learnt() {
     let (source, target) = (course("training"), course("training_target"));
     assert_eq!((source.rows().len(), target.rows().len()), (12, 12));
     assert_ne!(source.rows(), target.rows());
-    let losses: Vec<f64> = target.rows().iter().map(|row| *row.validation.last().unwrap()).collect();
+    let losses: Vec<f64> = target
+        .rows()
+        .iter()
+        .map(|row| *row.validation.last().unwrap())
+        .collect();
     let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
     let epoch = losses.iter().position(|&loss| loss <= best).unwrap();
     let archive = read_pth(&model.bytes("best-loss/model.pth.tar")).unwrap();
@@ -155,10 +163,16 @@ fn a_target_with_four_labels_is_learnt() {
 
     // Groups are those of the target; everybody is in the list of who was seen.
     assert_eq!(model.text("groups/train/data.tsv").lines().count(), 1 + 4);
-    assert_eq!(model.text("groups/validation/data.tsv").lines().count(), 1 + 6);
+    assert_eq!(
+        model.text("groups/validation/data.tsv").lines().count(),
+        1 + 6
+    );
     let seen = model.text("groups/train+validation.tsv");
     assert_eq!(seen.lines().count(), 1 + 16 + 4 + 4 + 6 + 12);
-    assert_eq!(model.text("leakage/seen.tsv").lines().count(), 1 + 16 + 4 + 4 + 6 + 12);
+    assert_eq!(
+        model.text("leakage/seen.tsv").lines().count(),
+        1 + 16 + 4 + 4 + 6 + 12
+    );
     let certificate: Value = serde_json::from_str(&model.text("leakage/training.json")).unwrap();
     // Three groups that are fitted to, two validations, three ways to be the same.
     assert_eq!(certificate["checks"].as_array().unwrap().len(), 3 * 2 * 3);
@@ -181,7 +195,10 @@ fn a_target_with_four_labels_is_learnt() {
     let again = apply("predict", params).unwrap();
     let rows = |done: &Done, group: &str| {
         let path = format!("best-loss/{group}/{group}_image_level_prediction.tsv");
-        PredictionTable::read(&done.bytes(&path), &path).unwrap().rows().to_vec()
+        PredictionTable::read(&done.bytes(&path), &path)
+            .unwrap()
+            .rows()
+            .to_vec()
     };
     assert_eq!(rows(&again, "again"), rows(&model, "validation"));
 }
@@ -250,35 +267,74 @@ fn nobody_of_a_validation_is_fitted_to_in_any_domain() {
         rows
     };
     // In the labelled and the unlabelled target, and in the source whose images are others.
-    let error = leak("target/train.tsv", &table(&with(of(LABELLED, 4), VALIDATION)));
-    assert!(error.message.starts_with("data leakage (biased split): train ("), "{error}");
-    assert!(error.message.ends_with("share 1 participant: `sub-50`"), "{error}");
-    let error = leak("unlabelled.tsv", &without_labels(&with(of(UNLABELLED, 12), VALIDATION)));
+    let error = leak(
+        "target/train.tsv",
+        &table(&with(of(LABELLED, 4), VALIDATION)),
+    );
     assert!(
-        error.message.contains("unlabelled (`unlabelled.tsv`) and validation (`target/"),
+        error
+            .message
+            .starts_with("data leakage (biased split): train ("),
+        "{error}"
+    );
+    assert!(
+        error.message.ends_with("share 1 participant: `sub-50`"),
+        "{error}"
+    );
+    let error = leak(
+        "unlabelled.tsv",
+        &without_labels(&with(of(UNLABELLED, 12), VALIDATION)),
+    );
+    assert!(
+        error
+            .message
+            .contains("unlabelled (`unlabelled.tsv`) and validation (`target/"),
         "{error}"
     );
     let validation = table(&with(of(VALIDATION, 6), LABELLED));
     let error = leak("target/validation_baseline.tsv", &validation);
-    assert!(error.message.ends_with("share 1 participant: `sub-40`"), "{error}");
+    assert!(
+        error.message.ends_with("share 1 participant: `sub-40`"),
+        "{error}"
+    );
     // The same people in both domains are welcome; on both sides they are not.
     let world = world();
-    let both = [of(LABELLED, 4), of(UNLABELLED, 12), of(VALIDATION, 6), of(0, 1), of(12, 1)].concat();
+    let both = [
+        of(LABELLED, 4),
+        of(UNLABELLED, 12),
+        of(VALIDATION, 6),
+        of(0, 1),
+        of(12, 1),
+    ]
+    .concat();
     write_target(&world, &both, [SIZE; 3]);
-    world.write("unlabelled.tsv", &without_labels(&with(of(UNLABELLED, 12), 0)));
+    world.write(
+        "unlabelled.tsv",
+        &without_labels(&with(of(UNLABELLED, 12), 0)),
+    );
     train(&world, "main", json!({ "epochs": 1 })).unwrap();
-    world.write("target/validation_baseline.tsv", &table(&with(of(VALIDATION, 6), 0)));
+    world.write(
+        "target/validation_baseline.tsv",
+        &table(&with(of(VALIDATION, 6), 0)),
+    );
     world.write("unlabelled.tsv", &without_labels(&of(UNLABELLED, 12)));
     let error = refused(&world, json!({}));
     assert!(
-        error.message.contains("biased split): source train (`splits/train.tsv`) and validation (`target/"),
+        error
+            .message
+            .contains("biased split): source train (`splits/train.tsv`) and validation (`target/"),
         "{error}"
     );
     world.write("target/validation_baseline.tsv", &table(&of(VALIDATION, 6)));
-    world.write("unlabelled.tsv", &without_labels(&with(of(UNLABELLED, 12), 12)));
+    world.write(
+        "unlabelled.tsv",
+        &without_labels(&with(of(UNLABELLED, 12), 12)),
+    );
     let error = refused(&world, json!({}));
     assert!(
-        error.message.contains("biased split): unlabelled (`unlabelled.tsv`) and source validation ("),
+        error
+            .message
+            .contains("biased split): unlabelled (`unlabelled.tsv`) and source validation ("),
         "{error}"
     );
     // Who was seen without a label is refused in a later test.
@@ -290,8 +346,13 @@ fn nobody_of_a_validation_is_fitted_to_in_any_domain() {
         ("images", world.input("target_tensors", "tensors")),
         ("participants", world.input("test.tsv", "table")),
     ]);
-    let error = world.run("main", "predict", json!({}), inputs, &|_| false).unwrap_err();
-    assert!(error.message.contains("(no independent test set)"), "{error}");
+    let error = world
+        .run("main", "predict", json!({}), inputs, &|_| false)
+        .unwrap_err();
+    assert!(
+        error.message.contains("(no independent test set)"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -300,12 +361,20 @@ fn domains_that_do_not_fit_together_are_told() {
     let mut without = inputs(&world);
     without.remove("target_images");
     let params = json!({ "network": { "name": "Conv5_FC3_SSDA" } });
-    let error = world.run("main", "train", params, without, &|_| false).unwrap_err();
-    assert_eq!(error.message, "nothing is connected to input `target_images`");
+    let error = world
+        .run("main", "train", params, without, &|_| false)
+        .unwrap_err();
+    assert_eq!(
+        error.message,
+        "nothing is connected to input `target_images`"
+    );
 
     world.write("unlabelled.tsv", "participant_id\tsession_id\n");
     let error = refused(&world, json!({}));
-    assert_eq!(error.message, "`unlabelled.tsv` has no row, expected at least one");
+    assert_eq!(
+        error.message,
+        "`unlabelled.tsv` has no row, expected at least one"
+    );
     world.write("unlabelled.tsv", &without_labels(&of(UNLABELLED, 3)));
     let error = refused(&world, json!({}));
     assert_eq!(
@@ -313,7 +382,10 @@ fn domains_that_do_not_fit_together_are_told() {
         "`unlabelled.tsv` has 3 images, expected at least the 4 of a batch"
     );
     let text = without_labels(&of(UNLABELLED, 12)).replace("\tses-M000", "\tses-M000\tB");
-    world.write("unlabelled.tsv", &text.replacen("session_id", "session_id\tcohort", 1));
+    world.write(
+        "unlabelled.tsv",
+        &text.replacen("session_id", "session_id\tcohort", 1),
+    );
     let error = refused(&world, json!({}));
     assert_eq!(
         error.message,
@@ -326,7 +398,9 @@ fn domains_that_do_not_fit_together_are_told() {
     world.write("target/train.tsv", &table(&labelled));
     let error = refused(&world, json!({}));
     assert!(
-        error.message.contains("label `MCI` is not one of the model's: `AD`, `CN`"),
+        error
+            .message
+            .contains("label `MCI` is not one of the model's: `AD`, `CN`"),
         "{error}"
     );
     let alike: Vec<Row> = of(LABELLED, 4).into_iter().step_by(2).collect();

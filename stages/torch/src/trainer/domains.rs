@@ -143,8 +143,14 @@ impl Steps for DomainSteps<'_> {
             self.objective.target(&labelled)?,
         ];
         let images = [source.images, labelled.images, unlabelled.images];
-        total(self.network, images.each_ref(), truth.each_ref(), self.criteria, alpha(epoch))
-            .during("train the network")
+        total(
+            self.network,
+            images.each_ref(),
+            truth.each_ref(),
+            self.criteria,
+            alpha(epoch),
+        )
+        .during("train the network")
     }
 }
 
@@ -247,7 +253,8 @@ mod tests {
             let network = networks::build(&spec, &session).unwrap();
             network.state().require_gradients().unwrap();
             let batch = numbered_images(5, &spec.input_size);
-            let images = [(0, 2), (2, 1), (3, 2)].map(|(first, count)| batch.narrow(0, first, count));
+            let images =
+                [(0, 2), (2, 1), (3, 2)].map(|(first, count)| batch.narrow(0, first, count));
             let labels = |domain: &Value| {
                 let labels: Vec<i64> = serde_json::from_value(domain.clone()).unwrap();
                 Tensor::from_slice(&labels)
@@ -294,6 +301,11 @@ mod tests {
     fn domains_are_heeded_more_from_epoch_to_epoch() {
         assert_eq!(alpha(0).to_bits(), 0.0_f64.to_bits());
         // 2 / (1 + e⁻³) − 1 and 2 / (1 + e⁻¹⁰) − 1.
-        assert_close(&[alpha(3), alpha(10)], &[0.905_148_253_6, 0.999_909_204_3], 1e-9, "alpha");
+        assert_close(
+            &[alpha(3), alpha(10)],
+            &[0.905_148_253_6, 0.999_909_204_3],
+            1e-9,
+            "alpha",
+        );
     }
 }

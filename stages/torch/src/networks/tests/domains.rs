@@ -1,6 +1,5 @@
 //! The heads of a network for two domains, and the gradient that is turned round.
 
-use serde_json::Value;
 
 use super::cases::{OF_STATISTICS, TOLERANCE, assert_gradients};
 use super::*;
