@@ -203,6 +203,8 @@ pub struct InputPort {
     pub optional: bool,
     /// Whether the stage runs once per split of what is connected here.
     pub per_split: bool,
+    /// Why nothing can be connected with these parameters; `None` where something can.
+    pub closed: Option<&'static str>,
     /// One sentence for listings.
     pub summary: &'static str,
 }
@@ -219,6 +221,7 @@ impl InputPort {
             kinds,
             optional: false,
             per_split: false,
+            closed: None,
             summary,
         }
     }
@@ -234,6 +237,14 @@ impl InputPort {
     #[must_use]
     pub fn per_split(mut self) -> Self {
         self.per_split = true;
+        self
+    }
+
+    /// With these parameters nothing can be connected, for a reason such as `only a … takes it`.
+    #[must_use]
+    pub fn closed(mut self, why: &'static str) -> Self {
+        self.optional = true;
+        self.closed = Some(why);
         self
     }
 

@@ -54,8 +54,10 @@ pub enum SplitPath<'a> {
         /// Name of the data group.
         group: &'a str,
     },
-    /// The course of the training.
+    /// The course of the training; of a training on two domains, that of the source.
     Training,
+    /// The course of a training on two domains, of the target.
+    TrainingTarget,
     /// The course of the training for TensorBoard.
     Events {
         /// Name of the data group.
@@ -181,6 +183,7 @@ impl fmt::Display for SplitPath<'_> {
         match self {
             Self::Data { group } => write!(f, "{GROUPS}/{group}/data.tsv"),
             Self::Training => write!(f, "{TRAINING_LOGS}/training.tsv"),
+            Self::TrainingTarget => write!(f, "{TRAINING_LOGS}/training_target.tsv"),
             Self::Events { group } => {
                 write!(f, "{TRAINING_LOGS}/tensorboard/{group}/{EVENT_FILE}")
             }

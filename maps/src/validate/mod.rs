@@ -72,6 +72,8 @@ struct Facts {
     n_classes: usize,
     /// The networks: one without a number, or one for each part of images; none where that is not known.
     networks: Vec<Option<usize>>,
+    /// Whether there is a course of the training for each of two domains.
+    has_two_domains: bool,
     selection_metrics: Vec<String>,
     architecture: Option<String>,
 }
@@ -138,6 +140,7 @@ impl Check {
             Some(None) => vec![None],
             Some(Some(count)) => (0..count).map(Some).collect(),
         };
+        let domains = self.keep(MAPS_JSON, parameters.switch("ssda_network"));
         self.keep(MAPS_JSON, parameters.label());
         self.keep(MAPS_JSON, parameters.input_size());
         let output_size = self.keep(MAPS_JSON, parameters.output_size());
@@ -150,6 +153,7 @@ impl Check {
             },
             n_classes: 0,
             networks,
+            has_two_domains: domains == Some(true),
             selection_metrics: selection_metrics.unwrap_or_default(),
             architecture,
         };

@@ -47,6 +47,10 @@ pub(super) fn check(
         for network in &facts.networks {
             let path = format!("{split}/{}", SplitPath::Training.of_network(*network));
             check.read(&path, TrainingTable::read);
+            if facts.has_two_domains {
+                let path = format!("{split}/{}", SplitPath::TrainingTarget);
+                check.read(&path, TrainingTable::read);
+            }
         }
         for metric in found {
             for network in &facts.networks {

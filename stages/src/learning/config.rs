@@ -151,6 +151,17 @@ const SAME: &[(&str, &str)] = &[
     ("precision", "precision"),
 ];
 
+/// The network for two domains.
+const TWO_DOMAINS: &str = super::networks::cnn::CONV5_FC3_SSDA.name;
+/// Keys about the second domain.
+const OF_DOMAINS: [&str; 5] = [
+    "ssda_network",
+    "caps_target",
+    "tsv_target_lab",
+    "tsv_target_unlab",
+    "preprocessing_dict_target",
+];
+
 /// Networks that ClinicaDL builds with a dropout of its own, whatever is asked for.
 const FIXED_DROPOUT: [&str; 2] = ["ResNet3D", "SqueezeExcitationCNN"];
 
@@ -356,7 +367,12 @@ impl Import {
         if self.is_set("amp") && !self.values.contains_key("precision") {
             params.insert("precision".to_owned(), json!("float16"));
         }
-        params.insert("network".to_owned(), self.network(task, network));
+        let network = self.network(task, network);
+        // Their paths are inputs of the stage, which a network for two domains asks for.
+        if network["name"] != TWO_DOMAINS {
+            self.refuse_domains();
+        }
+        params.insert("network".to_owned(), network);
         let mut optimizer = Map::new();
         for (key, option) in [
             ("optimizer", "name"),
@@ -417,17 +433,22 @@ impl Import {
         Value::Object(network)
     }
 
+    /// A second domain beside a network for one.
+    fn refuse_domains(&mut self) {
+        let message = format!(
+            "two domains are learnt by `network: {{ name: {TWO_DOMAINS} }}` with inputs `target_images`, `target_splits` and `unlabelled`"
+        );
+        for key in OF_DOMAINS {
+            if self.is_set(key) {
+                let path = self.paths[key].clone();
+                self.refuse(&path, message.clone());
+            }
+        }
+    }
+
     /// What would change the result and is elsewhere, or nowhere.
     fn refuse_others(&mut self) {
         for (key, instead) in [
-            (
-                "ssda_network",
-                "semi-supervised domain adaptation is not trained here",
-            ),
-            (
-                "caps_target",
-                "semi-supervised domain adaptation is not trained here",
-            ),
             (
                 "fully_sharded_data_parallel",
                 "trainings run on one device here: set it to false",
@@ -553,6 +574,28 @@ mod tests {
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.starts_with(expected), "{told}");
         }
+    }
+
+    #[test]
+    fn two_domains_are_those_of_their_network_and_inputs() {
+        let of = |architecture: &str| {
+            json!({
+                "Model": { "architecture": architecture, "ssda_network": true },
+                "Data": { "caps_target": "caps", "tsv_target_lab": "split", "tsv_target_unlab": "" },
+            })
+        };
+        let told = messages(of("Conv5_FC3"));
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(told[0].starts_with(
+            "Model.ssda_network: two domains are learnt by `network: { name: Conv5_FC3_SSDA }`"
+        ));
+        assert!(told[1].starts_with("Data.caps_target: "), "{told:#?}");
+        assert!(told[2].starts_with("Data.tsv_target_lab: "), "{told:#?}");
+        let params = imported(&of("Conv5_FC3_SSDA"), json!({}));
+        assert!(params.has_two_domains());
+        // A file of the network for one, beside which the other is chosen.
+        let with = json!({ "network": { "name": "Conv5_FC3_SSDA" } });
+        assert!(imported(&of("default"), with).has_two_domains());
     }
 
     #[test]

@@ -128,6 +128,9 @@ pub(super) fn space(file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIs
     }
 }
 
+/// What takes the place of a value, and the params that it needs.
+type Replaced = (Value, Vec<(String, DrawnFrom)>);
+
 /// What was found so far.
 #[derive(Default)]
 struct Found {
@@ -162,7 +165,7 @@ impl Found {
         law: Law,
         value: &Value,
         own: &Map<String, Value>,
-    ) -> Result<Option<(Value, Vec<(String, DrawnFrom)>)>, String> {
+    ) -> Result<Option<Replaced>, String> {
         let Some(items) = value.as_array() else {
             one_of(key, value)?;
             in_bounds(key, value)?;

@@ -184,3 +184,64 @@ fn rules_of_votes_that_mean_nothing_are_refused() {
     assert_eq!(predict(Some(equal), Some(0.5)), 1);
     assert_eq!(predict(None, Some(-0.1)), 1);
 }
+
+/// What is told of a manifest with these inputs and parameters of its training.
+fn told(inputs: &str, with: &str) -> Vec<String> {
+    let text = format!(
+        "clinicadl: 1
+name: x
+inputs: {{ caps: caps, target: target, given: given, other: other, table: table.tsv }}
+stages:
+  extract: {{ uses: prepare-data, inputs: {{ caps: caps }} }}
+  more: {{ uses: prepare-data, inputs: {{ caps: target }} }}
+  train: {{ uses: train, inputs: {{ images: extract, splits: given{inputs} }}, with: {{ {with} }} }}
+"
+    );
+    let registry = engine::registry::Registry::new(crate::STAGES);
+    let path = std::path::Path::new("m.yaml");
+    let manifest = engine::manifest::Manifest::parse(path, text, registry);
+    let issues = manifest.err().map_or(Vec::new(), |issues| issues.0);
+    let all = issues.into_iter().map(|issue| {
+        let hint = issue.hint.unwrap_or_default();
+        format!("{}: {} [{hint}]", issue.key, issue.message)
+    });
+    all.collect()
+}
+
+#[test]
+fn a_second_domain_is_for_its_network_and_its_network_is_for_two() {
+    let target = ", target_images: more, target_splits: other, unlabelled: table";
+    let two = "network: { name: Conv5_FC3_SSDA }";
+    assert_eq!(told(target, two), [] as [String; 0]);
+    assert_eq!(told("", ""), [] as [String; 0]);
+    let missing = told("", two);
+    assert_eq!(missing.len(), 3, "{missing:#?}");
+    assert!(
+        missing[0].starts_with("stages.train: input `target_images` (tensors) is not connected"),
+        "{missing:#?}"
+    );
+    let useless = told(target, "network: { name: Conv5_FC3 }");
+    assert_eq!(useless.len(), 3, "{useless:#?}");
+    assert_eq!(
+        useless[0],
+        "stages.train.inputs.target_images: input `target_images` has no use here \
+         [it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`]"
+    );
+    let regression = told(target, &format!("task: regression, {two}"));
+    assert!(
+        regression[0].contains("`Conv5_FC3_SSDA` cannot learn a regression"),
+        "{regression:#?}"
+    );
+    let params = TrainParams {
+        network: NetworkParams::new("Conv5_FC3_SSDA", serde_json::Map::new()),
+        ..TrainParams::default()
+    };
+    for (port, path, is_used) in [
+        ("target_images", "images/a.safetensors", true),
+        ("target_images", "notes.txt", false),
+        ("target_splits", "split-1/train.tsv", true),
+        ("target_splits", "split-1/validation.tsv", false),
+    ] {
+        assert_eq!(Train::selects(&params, port, path), is_used, "{path}");
+    }
+}

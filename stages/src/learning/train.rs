@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::names::{LossName, Precision, SamplerName, Task, VotingName};
 use super::networks::torchscript::TORCH_SCRIPT;
-use super::networks::{NETWORKS, NetworkParams, declared};
+use super::networks::{NETWORKS, NetworkParams, cnn, declared};
 use super::optimizers::OptimizerParams;
 use super::schedulers::SchedulerParams;
 use super::{
@@ -167,23 +167,48 @@ impl Stage for Train {
     }
 
     fn ports(params: &TrainParams) -> Ports {
+        let mut inputs = vec![
+            InputPort::new("images", &["tensors"], "extracted images"),
+            InputPort::new(
+                "splits",
+                &["splits"],
+                "tables of training and validation sessions with their labels",
+            )
+            .per_split(),
+            InputPort::new(
+                "source",
+                &["model", "maps", "weights"],
+                "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
+            )
+            .per_split()
+            .optional(),
+        ];
+        let of_target = [
+            InputPort::new(
+                "target_images",
+                &["tensors"],
+                "for two domains: extracted images of the target",
+            ),
+            InputPort::new(
+                "target_splits",
+                &["splits"],
+                "for two domains: tables of training (few) and validation sessions of the target",
+            )
+            .per_split(),
+            InputPort::new(
+                "unlabelled",
+                &["table"],
+                "for two domains: sessions of the target whose labels are not used",
+            ),
+        ];
+        inputs.extend(of_target.map(|port| match params.has_two_domains() {
+            true => port,
+            false => {
+                port.closed("it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`")
+            }
+        }));
         let mut ports = Ports {
-            inputs: vec![
-                InputPort::new("images", &["tensors"], "extracted images"),
-                InputPort::new(
-                    "splits",
-                    &["splits"],
-                    "tables of training and validation sessions with their labels",
-                )
-                .per_split(),
-                InputPort::new(
-                    "source",
-                    &["model", "maps", "weights"],
-                    "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
-                )
-                .per_split()
-                .optional(),
-            ],
+            inputs,
             outputs: vec![OutputPort::new(
                 "model",
                 "model",
@@ -298,7 +323,7 @@ impl Stage for Train {
 
     fn selects(params: &TrainParams, port: &str, path: &str) -> bool {
         match port {
-            "images" => selects_tensor_file(path),
+            "images" | "target_images" => selects_tensor_file(path),
             "source" => {
                 let metrics = [params.transfer_selection_metric.clone()];
                 let is_file = !path.contains('/')
@@ -307,7 +332,7 @@ impl Stage for Train {
                         .any(|end| path.ends_with(end));
                 is_file || selects_model_file(&metrics, path)
             }
-            "splits" => {
+            "splits" | "target_splits" => {
                 let (train, validation) = params.tables();
                 let path = inside_split(path);
                 path == train || path == validation
@@ -328,6 +353,11 @@ impl TrainParams {
         Some(self.label.as_deref().unwrap_or(default))
     }
 
+    /// Whether the network is one for two domains, a source with many labels and a target with few.
+    pub fn has_two_domains(&self) -> bool {
+        self.network.name == cnn::CONV5_FC3_SSDA.name
+    }
+
     /// What is minimised.
     pub fn loss(&self) -> LossName {
         self.loss.unwrap_or(LossName::default_of(self.task))
@@ -342,6 +372,10 @@ impl TrainParams {
     /// What does not suit the task.
     fn task_problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
+        if self.multi_network && self.has_two_domains() {
+            let message = "expected false: of two domains one network learns all parts".to_owned();
+            problems.push(("multi_network", message));
+        }
         let task = self.task.name();
         let is_classification = self.task == Task::Classification;
         match self.label.as_deref() {

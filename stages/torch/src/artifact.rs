@@ -56,15 +56,10 @@ pub(crate) fn write_data(
 }
 
 /// Writes every session that a training sees, sorted.
-pub(crate) fn write_seen(
-    output: &Output,
-    train: &Cohort,
-    validation: &Cohort,
-) -> Result<(), StageError> {
-    let sessions: BTreeSet<maps::files::Session> = train
-        .samples
+pub(crate) fn write_seen(output: &Output, cohorts: &[&Cohort]) -> Result<(), StageError> {
+    let sessions: BTreeSet<maps::files::Session> = cohorts
         .iter()
-        .chain(&validation.samples)
+        .flat_map(|cohort| &cohort.samples)
         .map(|sample| maps::files::Session {
             participant: sample.participant.clone(),
             session: sample.session.clone(),
@@ -76,12 +71,41 @@ pub(crate) fn write_seen(
     output.write(TRAIN_VALIDATION, &table.to_bytes())
 }
 
+/// Where the history of a training goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    table: SplitPath<'static>,
+    train: &'static str,
+    validation: &'static str,
+}
+
+impl Course {
+    /// Of a training on one domain.
+    pub(crate) const ONE_DOMAIN: Self = Self {
+        table: SplitPath::Training,
+        train: TRAIN,
+        validation: VALIDATION,
+    };
+    /// Of a training on two, of the one that it is made for.
+    pub(crate) const TARGET: Self = Self {
+        table: SplitPath::TrainingTarget,
+        ..Self::ONE_DOMAIN
+    };
+    /// Of a training on two, of the other one.
+    pub(crate) const SOURCE: Self = Self {
+        table: SplitPath::Training,
+        train: "train-source",
+        validation: "validation-source",
+    };
+}
+
 /// Writes the history of a training, as a table and for TensorBoard.
-pub(crate) fn write_history(
+pub(crate) fn write_history<'h>(
     output: &Output,
+    course: Course,
     network: Option<usize>,
     metrics: &[Column],
-    history: &[HistoryRow],
+    history: impl Iterator<Item = &'h HistoryRow>,
     batches_per_epoch: usize,
 ) -> Result<(), StageError> {
     let mut columns: Vec<String> = metrics
@@ -90,7 +114,7 @@ pub(crate) fn write_history(
         .collect();
     columns.push(LOSS.to_owned());
     let not_evaluated = vec![f64::NAN; columns.len()];
-    let rows = history.iter().map(|row| TrainingRow {
+    let rows = history.map(|row| TrainingRow {
         epoch: row.epoch.into(),
         iteration: row.iteration as u64,
         // The column exists for readers of ClinicaDL; a duration would make equal trainings differ.
@@ -101,10 +125,10 @@ pub(crate) fn write_history(
     let rows: Vec<TrainingRow> = rows.collect();
     for (group, of) in [
         (
-            TRAIN,
+            course.train,
             (|row: &TrainingRow| &row.train) as fn(&TrainingRow) -> &Vec<f64>,
         ),
-        (VALIDATION, |row: &TrainingRow| &row.validation),
+        (course.validation, |row: &TrainingRow| &row.validation),
     ] {
         let mut events = EventFile::default();
         for row in &rows {
@@ -117,7 +141,7 @@ pub(crate) fn write_history(
         output.write(&path.of_network(network), events.to_bytes())?;
     }
     let table = TrainingTable::try_new(columns, rows)?;
-    output.write(&SplitPath::Training.of_network(network), &table.to_bytes())
+    output.write(&course.table.of_network(network), &table.to_bytes())
 }
 
 /// Writes the predictions of a model on a data group, and its metrics where labels are used.

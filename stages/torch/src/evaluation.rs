@@ -4,11 +4,12 @@ use engine::StageError;
 use engine::seed::Stream;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
+use tch::{TchError, Tensor};
 
 use crate::data::{Batches, Dataset};
 use crate::error::During;
 use crate::losses::Criterion;
-use crate::networks::{Mode, Network};
+use crate::networks::{Mode, Network, Outputs};
 use crate::tasks::{Objective, Said, Target};
 
 /// What a network says about one image.
@@ -72,13 +73,28 @@ impl Evaluator<'_> {
         dataset: &Dataset<'_>,
         proceed: &dyn Fn() -> Result<(), StageError>,
     ) -> Result<Evaluation, StageError> {
+        let network = self.network;
+        self.evaluate_with(dataset, proceed, &|images| {
+            network.outputs(images, Mode::Evaluate)
+        })
+    }
+
+    /// The same for other outputs than those of the whole network.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    pub(crate) fn evaluate_with(
+        self,
+        dataset: &Dataset<'_>,
+        proceed: &dyn Fn() -> Result<(), StageError>,
+        outputs: &dyn Fn(&Tensor) -> Result<Outputs, TchError>,
+    ) -> Result<Evaluation, StageError> {
         let order = dataset.natural_order();
         let mut predictions = Vec::with_capacity(order.len());
         let mut total = 0.0;
         dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
-            let outputs = tch::no_grad(|| self.network.outputs(&batch.images, Mode::Evaluate))
-                .during("evaluate the network")?;
+            let outputs = tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
             if let Some(criterion) = self.criterion {
                 let target = self.objective.target(&batch)?;
                 let mean = tch::no_grad(|| criterion.mean(&outputs, &target)?.f_double_value(&[]))

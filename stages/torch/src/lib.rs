@@ -12,6 +12,7 @@
 mod artifact;
 mod checkpoint;
 mod data;
+mod domains;
 mod error;
 mod evaluation;
 mod implemented;

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::MapsJson;
-use maps::layout::{
-    LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, model_of,
-};
+use maps::layout::{LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, model_of};
 use maps::weights::read_pth;
 use serde_json::Value;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
@@ -153,7 +151,10 @@ impl<'a> TrainedModel<'a> {
             transforms,
             precision: precision_of(&definition).map_err(named)?,
             diagnoses: definition.diagnoses()?,
-            preprocessing: definition.preprocessing()?.clone(),
+            preprocessing: match definition.preprocessing_target() {
+                Some(target) => target.clone(),
+                None => definition.preprocessing()?.clone(),
+            },
             label,
             objective: objective(task, &code),
             code,

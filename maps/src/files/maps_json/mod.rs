@@ -216,6 +216,11 @@ impl MapsJson {
         }
     }
 
+    /// The extraction that prepared the images of the target, where there are two domains.
+    pub fn preprocessing_target(&self) -> Option<&Map<String, Value>> {
+        self.fields.get("preprocessing_dict_target")?.as_object()
+    }
+
     /// A number, such as `dropout`.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 pub struct TrainingParams {
     /// Name of the network.
     pub architecture: String,
+    /// Whether the network is one for two domains.
+    pub ssda_network: bool,
     /// Options of the network, which are keys of their own.
     pub options: Map<String, Value>,
     /// The metrics that select models.
@@ -81,8 +83,10 @@ pub struct TrainingParams {
     pub caps_directory: String,
     /// The folder of splits as typed; we write none.
     pub tsv_path: String,
-    /// The extraction that prepared the images.
+    /// The extraction that prepared the images; of two domains, those of the source.
     pub preprocessing: Map<String, Value>,
+    /// The extraction that prepared the images of the target, where there are two domains.
+    pub preprocessing_target: Option<Map<String, Value>>,
     /// Shape of one input, channel first.
     pub input_size: Vec<usize>,
     /// Keys of this program; one of ClinicaDL 1.6.1 has this value instead.
@@ -104,6 +108,7 @@ impl Default for TrainingParams {
     fn default() -> Self {
         Self {
             architecture: "Conv5_FC3".to_owned(),
+            ssda_network: false,
             options: Map::new(),
             selection_metrics: vec!["loss".to_owned()],
             label: Some("diagnosis".to_owned()),
@@ -140,6 +145,7 @@ impl Default for TrainingParams {
             caps_directory: String::new(),
             tsv_path: String::new(),
             preprocessing: Map::new(),
+            preprocessing_target: None,
             input_size: Vec::new(),
             more: Map::new(),
             multi_network: false,
@@ -164,7 +170,7 @@ impl TrainingParams {
         let fields = [
             ("architecture", json!(self.architecture)),
             ("multi_network", json!(self.multi_network)),
-            ("ssda_network", json!(false)),
+            ("ssda_network", json!(self.ssda_network)),
             ("dropout", json!(0.0)),
             ("latent_space_size", json!(128)),
             ("feature_size", json!(1024)),
@@ -204,7 +210,12 @@ impl TrainingParams {
             ("caps_target", json!("")),
             ("tsv_target_lab", json!("")),
             ("tsv_target_unlab", json!("")),
-            ("preprocessing_dict_target", json!("")),
+            (
+                "preprocessing_dict_target",
+                self.preprocessing_target
+                    .clone()
+                    .map_or(json!(""), Value::Object),
+            ),
             ("n_splits", json!(self.n_splits)),
             ("optimizer", json!(self.optimizer)),
             ("epochs", json!(self.epochs)),

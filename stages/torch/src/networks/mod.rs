@@ -9,8 +9,10 @@ mod autoencoder;
 mod cnn;
 mod configurable;
 mod conv5_fc3;
+mod conv5_fc3_ssda;
 mod cvae;
 mod densenet;
+pub(crate) mod domains;
 mod generator_unet;
 mod layered;
 pub(crate) mod layers;
@@ -35,8 +37,8 @@ use serde_json::{Map, Value};
 use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{Kind, TchError, Tensor};
 
+pub(crate) use domains::TwoDomains;
 pub(crate) use layers::{Layer, Mode, forward_all};
-
 pub(crate) use torchscript::ModuleFile;
 
 use crate::session::Session;
@@ -131,6 +133,11 @@ pub(crate) trait Network {
         Ok(self.outputs(images, mode)?.prediction)
     }
 
+    /// Its other heads, where it is a network for two domains.
+    fn two_domains(&self) -> Option<&dyn TwoDomains> {
+        None
+    }
+
     /// Its tensors.
     fn state(&self) -> &State;
 
@@ -164,6 +171,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &cvae::HALF,
     &conv5_fc3::KIND4,
     &conv5_fc3::KIND5,
+    &conv5_fc3_ssda::KIND,
     &densenet::KIND121,
     &densenet::KIND169,
     &densenet::KIND201,
@@ -287,4 +295,4 @@ impl NetworkSpec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -2,6 +2,7 @@
 
 mod apply;
 mod clinicadl;
+mod domains;
 mod image_level;
 mod leakage;
 mod multi;

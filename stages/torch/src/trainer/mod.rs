@@ -9,13 +9,17 @@
 //! images instead of a sum over batches; gradients of accumulated batches are averaged over images
 //! instead of summed; every epoch is in the history; the training set is evaluated in the order of its
 //! table; any metric selects models; what is resumed equals what was never interrupted.
+//!
+//! What a batch is and what is minimised is a matter of [`Steps`].
 
 mod best;
+mod domains;
 mod exact;
 mod progress;
 mod scale;
 mod schedule;
 mod segments;
+mod steps;
 mod stopping;
 mod turn;
 
@@ -27,21 +31,20 @@ use stages::listed::listed;
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
-use crate::data::sampler::Sampler;
 use crate::data::{Batch, Batches, Changes, Dataset};
 use crate::error::During;
 use crate::evaluation::{Evaluator, Values};
 use crate::losses::Criterion;
-use crate::networks::{Mode, Network, Outputs};
+use crate::networks::Network;
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::Objective;
 
+pub(crate) use domains::{Counts, DomainSteps, Samplers, SourceSets};
 pub(crate) use progress::HistoryRow;
 use progress::Progress;
-use scale::LossScale;
 pub(crate) use schedule::{Length, Rates};
-use segments::Loss;
+pub(crate) use steps::{OneDomain, Steps};
 pub(crate) use stopping::EarlyStopping;
 pub(crate) use turn::Turn;
 
@@ -55,9 +58,13 @@ pub(crate) struct Trainer<'a> {
     pub(crate) network: &'a dyn Network,
     pub(crate) objective: &'a dyn Objective,
     pub(crate) criterion: &'a Criterion,
+    /// What batches are made of, and what is minimised.
+    pub(crate) steps: &'a dyn Steps,
+    /// The sets that are evaluated; models are selected by the validation.
     pub(crate) train: &'a Dataset<'a>,
     pub(crate) validation: &'a Dataset<'a>,
-    pub(crate) sampler: Sampler,
+    /// Those of another domain, which are evaluated beside them.
+    pub(crate) source: Option<SourceSets<'a>>,
     /// Random changes of training images.
     pub(crate) augmenter: Augmenter,
     pub(crate) batches: Batches,
@@ -81,8 +88,6 @@ pub(crate) struct Schedule {
     pub(crate) clipping: f64,
     /// Keep the weights of every epoch.
     pub(crate) save_all: bool,
-    /// Compute maps again for gradients instead of keeping them.
-    pub(crate) gradient_checkpointing: bool,
 }
 
 /// What a training found.
@@ -135,8 +140,9 @@ impl Trainer<'_> {
     ) -> Result<(), StageError> {
         let epoch = progress.epochs;
         let stream = self.stream.child("epoch").child(epoch);
-        let order = self.sampler.order(&self.train.cohort.strata(), epoch)?;
-        let n_batches = order.len().div_ceil(self.batches.size);
+        let order = self.steps.order(epoch)?;
+        let size = self.steps.batch_size();
+        let n_batches = order.len().div_ceil(size);
         let mut accumulated = Accumulated::default();
         if std::mem::take(&mut progress.is_evaluating) {
             progress
@@ -144,15 +150,19 @@ impl Trainer<'_> {
                 .push(self.look(epoch, progress.batches - 1)?.0);
         }
         let done = progress.batches;
-        let rest = &order[(done * self.batches.size).min(order.len())..];
+        let rest = &order[(done * size).min(order.len())..];
         let changes = Changes {
             augmenter: &self.augmenter,
             stream: stream.child("augmentation"),
-            first: done * self.batches.size,
+            first: done * size,
         };
         let changes = Some(&changes);
-        let (train, batches) = (self.train, self.batches);
-        train.for_each_batch(rest, batches, changes, |mut batch| {
+        let batches = Batches {
+            size,
+            ..self.batches
+        };
+        let images = self.steps.dataset();
+        images.for_each_batch(rest, batches, changes, |mut batch| {
             batch.index += done;
             let index = batch.index;
             // What is left of a group of accumulated batches is small.
@@ -166,8 +176,9 @@ impl Trainer<'_> {
             // Dropout of a batch depends on nothing that was drawn before it.
             self.session.seed(stream.child("batch").child(index).seed());
             let steps = self.schedule.accumulation_steps;
-            let group = group_size(index, order.len(), self.batches.size, steps);
-            let loss = self.accumulate(&batch, group, &progress.scale, &mut accumulated)?;
+            let group = group_size(index, order.len(), size, steps);
+            let factor = progress.scale.factor() * batch.samples.len() as f64 / group as f64;
+            let loss = self.accumulate(&batch, epoch, factor, &mut accumulated)?;
             let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
             let is_last = index + 1 == n_batches;
             if is_update || is_last {
@@ -215,37 +226,16 @@ impl Trainer<'_> {
         Ok(())
     }
 
-    /// Adds the gradients of a batch, weighted by its share of the group; returns its mean loss.
+    /// Adds the gradients of a batch, times a factor; returns its mean loss.
     fn accumulate(
         &self,
         batch: &Batch<'_>,
-        group: usize,
-        scale: &LossScale,
+        epoch: u32,
+        factor: f64,
         accumulated: &mut Accumulated,
     ) -> Result<f64, StageError> {
-        let target = self.objective.target(batch)?;
-        let factor = scale.factor() * batch.samples.len() as f64 / group as f64;
         let parameters = self.network.state().parameters();
-        let compute = || {
-            let loss_of = |outputs: &Outputs| {
-                let mean = self.criterion.mean(outputs, &target)?;
-                let scaled = mean.f_multiply_scalar(factor)?;
-                Ok(Loss { mean, scaled })
-            };
-            let chain = self.network.chain();
-            let chain = chain.filter(|_| self.schedule.gradient_checkpointing);
-            let (mean, gradients) = match chain {
-                Some(chain) => segments::gradients(chain, &batch.images, &parameters, loss_of)?,
-                None => {
-                    let Loss { mean, scaled } =
-                        loss_of(&self.network.outputs(&batch.images, Mode::Train)?)?;
-                    let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
-                    (mean, gradients)
-                }
-            };
-            Ok((mean.f_double_value(&[])?, gradients))
-        };
-        let (loss, gradients) = compute().during("train the network")?;
+        let (loss, gradients) = self.steps.gradients(batch, epoch, factor, &parameters)?;
         if !loss.is_finite() {
             return Err(not_a_number(loss, batch));
         }
@@ -279,8 +269,8 @@ impl Trainer<'_> {
 
     /// Evaluates both sets: a row of the history, and the values on the validation set.
     fn look(&self, epoch: u32, iteration: usize) -> Result<(HistoryRow, Values), StageError> {
+        let proceed = || self.context.check_cancelled();
         let values = |dataset| -> Result<Values, StageError> {
-            let proceed = || self.context.check_cancelled();
             let evaluation = self.evaluator().evaluate(dataset, &proceed)?;
             Ok(evaluation.values(self.objective))
         };
@@ -290,7 +280,17 @@ impl Trainer<'_> {
             None
         };
         let validation = values(self.validation)?;
-        let row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+        let mut row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+        if let Some(source) = &self.source {
+            let values = |dataset| -> Result<Values, StageError> {
+                let evaluation = source.evaluate(self.evaluator(), dataset, &proceed)?;
+                Ok(evaluation.values(self.objective))
+            };
+            let train = train.map(|_| values(source.train)).transpose()?;
+            let validation = values(source.validation)?;
+            let of_source = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+            row.source = Some(Box::new(of_source));
+        }
         Ok((row, validation))
     }
 

@@ -25,6 +25,9 @@ pub(crate) struct HistoryRow {
     pub(crate) iteration: usize,
     train: Option<Vec<Exact>>,
     validation: Vec<Exact>,
+    /// The same of another domain, where there is one.
+    #[serde(default)]
+    pub(crate) source: Option<Box<Self>>,
 }
 
 /// Everything but tensors that a checkpoint holds.
@@ -161,6 +164,7 @@ impl HistoryRow {
             iteration,
             train: train.map(exact),
             validation: exact(validation),
+            source: None,
         }
     }
 

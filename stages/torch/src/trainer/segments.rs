@@ -12,25 +12,20 @@ use tch::{TchError, Tensor};
 
 use crate::networks::{Layer, Mode, Outputs, forward_all};
 
-/// The loss of outputs, and what gradients are computed of.
-pub(super) struct Loss {
-    pub(super) mean: Tensor,
-    pub(super) scaled: Tensor,
-}
-
 /// Layers that are computed together.
 struct Segment<'l> {
     layers: Vec<&'l dyn Layer>,
     input: Tensor,
 }
 
-/// The mean loss of a batch and the gradients of parameters, in their order.
+/// The mean loss of a batch and the gradients of parameters, in their order, times a factor.
 pub(super) fn gradients(
     chain: Vec<&dyn Layer>,
     images: &Tensor,
+    factor: f64,
     parameters: &[Tensor],
-    loss_of: impl Fn(&Outputs) -> Result<Loss, TchError>,
-) -> Result<(Tensor, Vec<Tensor>), TchError> {
+    mean_of: impl Fn(&Outputs) -> Result<Tensor, TchError>,
+) -> Result<(f64, Vec<Tensor>), TchError> {
     let mut segments = tch::no_grad(|| first_pass(chain, images))?;
     let mut gradients: Vec<Option<Tensor>> = parameters.iter().map(|_| None).collect();
     let mut mean = None;
@@ -45,9 +40,9 @@ pub(super) fn gradients(
         let output = forward_all(layers.into_iter(), &input, Mode::TrainAgain)?;
         let root = match of_output.take() {
             None => {
-                let loss = loss_of(&Outputs::of(output).in_float()?)?;
-                mean = Some(loss.mean);
-                loss.scaled
+                let loss = mean_of(&Outputs::of(output).in_float()?)?;
+                mean = Some(loss.f_double_value(&[])?);
+                loss.f_multiply_scalar(factor)?
             }
             // Its gradient with respect to the output is the given one.
             Some(gradient) => output.f_mul(&gradient)?.f_sum(None)?,
@@ -110,6 +105,7 @@ mod tests {
     use stages::learning::networks::{NETWORKS, declared};
     use tch::Kind;
 
+    use super::super::steps::backward;
     use super::*;
     use crate::networks::{NetworkSpec, build};
     use crate::session::Session;
@@ -125,10 +121,8 @@ mod tests {
         "networks_monai.json",
     ];
 
-    fn loss_of(outputs: &Outputs) -> Result<Loss, TchError> {
-        let mean = outputs.prediction.f_square()?.f_mean(Kind::Float)?;
-        let scaled = mean.f_mul_scalar(3.0)?;
-        Ok(Loss { mean, scaled })
+    fn mean_of(outputs: &Outputs) -> Result<Tensor, TchError> {
+        outputs.prediction.f_square()?.f_mean(Kind::Float)
     }
 
     /// Loss, gradients and buffers after two batches, with everything kept or in segments.
@@ -143,14 +137,12 @@ mod tests {
             session.seed(11 + batch);
             let (mean, gradients) = if in_segments {
                 let chain = network.chain().unwrap();
-                gradients(chain, &images, &parameters, loss_of).unwrap()
+                gradients(chain, &images, 3.0, &parameters, mean_of).unwrap()
             } else {
                 let outputs = network.outputs(&images, Mode::Train).unwrap();
-                let Loss { mean, scaled } = loss_of(&outputs).unwrap();
-                let found = Tensor::f_run_backward(&[scaled], &parameters, false, false);
-                (mean, found.unwrap())
+                backward(&mean_of(&outputs).unwrap(), 3.0, &parameters).unwrap()
             };
-            found.push(mean.detach());
+            found.push(Tensor::from(mean));
             found.extend(gradients);
         }
         let buffers = network.state().entries().iter();

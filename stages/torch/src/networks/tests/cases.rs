@@ -6,17 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use stages::learning::names::Precision;
 
 use super::*;
+use crate::testing::{KEPT, Summary};
 
 /// Files that hold cases.
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "networks_1_6_cnn.json",
     "networks_1_6_autoencoder.json",
     "networks_1_6_vae.json",
     "networks_2_0.json",
     "networks_monai.json",
+    "networks_ssda.json",
 ];
 /// Other vector instructions add in another order; layers add up.
-const TOLERANCE: f64 = 1e-4;
+pub(super) const TOLERANCE: f64 = 1e-4;
 /// Gradients pass through twice as many layers; where two voxels of a pooling window are equal but for
 /// rounding, one or the other gets all. With two threads instead of one PyTorch differs from itself by 4e-4.
 const OF_GRADIENTS: f64 = 1e-3;
@@ -25,8 +27,6 @@ const OF_GRADIENTS: f64 = 1e-3;
 pub(super) const OF_STATISTICS: f64 = 2e-4;
 /// A gradient that is a smaller part of the longest one is none.
 const NOISE: f64 = 1e-5;
-/// Numbers that are kept of each tensor.
-const KEPT: usize = 3;
 
 fn for_each_case(check: impl Fn(&str, &Value, &dyn Network, &Session)) {
     for_each_spec(|what, case, spec, session| {
@@ -56,57 +56,6 @@ fn for_each_spec(check: impl Fn(&str, &Value, &NetworkSpec, &mut Session)) {
         let fails = |one: &&Value| catch_unwind(AssertUnwindSafe(|| case(one))).is_err();
         let failed = cases.iter().filter(fails).count();
         assert_eq!(failed, 0, "`{file}`: cases that failed");
-    }
-}
-
-/// What the script keeps of a tensor.
-struct Summary {
-    head: Vec<f64>,
-    /// Product with numbered weights: other numbers or another order give another one.
-    product: f64,
-    length: f64,
-    /// Of its numbers.
-    count: usize,
-}
-
-impl Summary {
-    fn of(tensor: &Tensor) -> Self {
-        let flat = tensor.detach().to_kind(Kind::Double).flatten(0, -1);
-        let numbers = Tensor::arange(flat.size()[0], (Kind::Int64, tch::Device::Cpu));
-        let weights = (numbers * 7919).remainder(1009).to_kind(Kind::Double) / 1009.0;
-        Self {
-            head: head(&flat.narrow(0, 0, flat.size()[0].min(KEPT as i64)), KEPT),
-            product: flat.dot(&weights).double_value(&[]),
-            length: flat.norm().double_value(&[]),
-            count: flat.numel(),
-        }
-    }
-
-    /// Fails where a number differs by more than a part of the tensor's size; errors smaller than `noise`
-    /// per number are none.
-    #[track_caller]
-    fn assert_close(&self, expected: &Value, tolerance: f64, noise: f64, what: &str) {
-        let mut kept = floats(expected);
-        let (length, product) = (kept.pop().unwrap(), kept.pop().unwrap());
-        assert_eq!(self.head.len(), kept.len(), "{what}: count");
-        let root = (self.count as f64).sqrt();
-        // The errors of many numbers are their length; those of one number are relative to it too.
-        let whole = tolerance * length + noise * root;
-        let rounding = tolerance * product.abs();
-        let pairs = [
-            (self.product, product, whole + rounding),
-            (self.length, length, whole),
-        ];
-        let heads = self.head.iter().zip(&kept).map(|(&got, &expected)| {
-            let size = length / root;
-            (got, expected, tolerance * expected.abs().max(size) + noise)
-        });
-        for (i, (got, expected, allowed)) in heads.chain(pairs).enumerate() {
-            assert!(
-                (got - expected).abs() <= allowed,
-                "{what}[{i}]: got {got}, expected {expected}, allowed {allowed}"
-            );
-        }
     }
 }
 
@@ -252,7 +201,8 @@ fn outputs(network: &dyn Network, images: &Tensor) -> (Named, Named) {
     (vec![("prediction", outputs.prediction)], latent)
 }
 
-fn assert_gradients(what: &str, case: &Value, network: &dyn Network, loss: &Tensor) {
+/// Fails where a gradient is not that of the `gradients` of a case.
+pub(crate) fn assert_gradients(what: &str, case: &Value, network: &dyn Network, loss: &Tensor) {
     let parameters = network.state().parameters();
     let gradients = Tensor::f_run_backward(&[loss], &parameters, false, false).unwrap();
     let entries = network.state().entries().iter();

@@ -1,4 +1,5 @@
-mod cases;
+pub(crate) mod cases;
+mod domains;
 
 use super::*;
 use crate::losses;

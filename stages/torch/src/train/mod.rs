@@ -20,11 +20,12 @@ use stages::metrics::LabelCode;
 use stages::table::Table;
 use tch::{Device, Tensor};
 
-use crate::artifact::{write_data, write_history, write_seen};
+use crate::artifact::{Course, write_data, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
+use crate::domains::{self, DomainPorts, SourceDomain};
 use crate::error::During;
 use crate::evaluation::{Evaluated, of_network};
 use crate::implemented::Implemented;
@@ -33,7 +34,9 @@ use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::{Objective, objective};
-use crate::trainer::{EarlyStopping, Fitted, Length, Rates, Schedule, Trainer, Turn};
+use crate::trainer::{
+    EarlyStopping, Fitted, Length, OneDomain, Rates, Samplers, Schedule, Steps, Trainer, Turn,
+};
 use crate::transfer::Source;
 use crate::weights;
 use outcome::Outcome;
@@ -156,7 +159,33 @@ impl Training<'_> {
             context.info(format!("starting from {count} tensors of another training"));
         }
         freeze(params, self.source.is_some(), network.as_mut(), context)?;
-        let criterion = criterion(params, &spec, &train.cohort.strata(), &data.code, session)?;
+        let criterion_for =
+            |cohort: &Cohort| criterion(params, &spec, &cohort.strata(), &data.code, session);
+        let criterion = criterion_for(train.cohort)?;
+        let source_domain = match &data.source_domain {
+            Some(domain) => Some(domain.open(&train, criterion_for(&domain.train)?)?),
+            None => None,
+        };
+        let orders = stream.child("sampler");
+        let (sampler, seed) = (params.sampler, params.sampler_seed);
+        let steps: Box<dyn Steps> = match &source_domain {
+            None => Box::new(OneDomain {
+                network: network.as_ref(),
+                objective,
+                criterion: &criterion,
+                train: &train,
+                sampler: Sampler::new(sampler, seed, &orders),
+                batch_size: params.batch_size as usize,
+                gradient_checkpointing: params.gradient_checkpointing,
+            }),
+            Some(domain) => Box::new(domain.steps(
+                network.as_ref(),
+                objective,
+                &criterion,
+                Samplers::new(sampler, seed, &orders),
+                params.batch_size,
+            )?),
+        };
         let trainer = Trainer {
             context,
             stream,
@@ -165,31 +194,25 @@ impl Training<'_> {
             network: network.as_ref(),
             objective,
             criterion: &criterion,
+            steps: steps.as_ref(),
             train: &train,
             validation: &validation,
-            sampler: Sampler::new(
-                params.sampler,
-                params.sampler_seed,
-                &stream.child("sampler"),
-            ),
+            source: match &source_domain {
+                Some(domain) => Some(domain.sets(network.as_ref())?),
+                None => None,
+            },
             augmenter: Augmenter::new(&params.data_augmentation),
             batches: Batches {
                 size: params.batch_size as usize,
                 threads: params.n_proc as usize,
                 device: session.device(),
             },
-            schedule: schedule(params, train.cohort.samples.len())?,
+            schedule: schedule(params, steps.count())?,
         };
         let optimizer = Optimizer::new(&params.optimizer, network.state().parameters())?;
         let checkpoints = Checkpoints::of_network(context.scratch()?, turn.part)?;
         let fitted = trainer.fit(optimizer, &checkpoints)?;
-        let batches = train
-            .cohort
-            .samples
-            .len()
-            .div_ceil(params.batch_size as usize);
-        let columns = objective.columns();
-        write_history(output, turn.part, &columns, &fitted.history, batches)?;
+        write_courses(output, &trainer, &fitted)?;
         if params.save_all_models {
             write_all(output, &trainer, params, &fitted, &checkpoints)?;
         }
@@ -211,6 +234,8 @@ struct Data {
     extraction: serde_json::Map<String, serde_json::Value>,
     /// Whom the weights that it starts from have seen.
     source: Option<Group>,
+    /// The other domain, of a network for two.
+    source_domain: Option<SourceDomain>,
     /// How training and validation were compared.
     certificate: Certificate,
 }
@@ -221,19 +246,51 @@ impl Data {
         source: Option<Group>,
         context: &Context,
     ) -> Result<Self, StageError> {
-        let images = Images::open(context.input("images")?)?;
-        let splits = context.input("splits")?;
+        let mut data = if params.has_two_domains() {
+            Self::of_two_domains(params, context)?
+        } else {
+            Self::of_domain(params, domains::ONLY, None, context)?
+        };
+        data.source = source;
+        data.separate(params, context)?;
+        Ok(data)
+    }
+
+    /// The target, with the source beside it; classes are those of the source.
+    fn of_two_domains(params: &TrainParams, context: &Context) -> Result<Self, StageError> {
+        let source = Self::of_domain(params, domains::SOURCE, None, context)?;
+        let mut data = Self::of_domain(params, domains::TARGET, Some(source.code), context)?;
+        let sets = [source.train, source.validation];
+        let domain = SourceDomain::join(sets, &data.train, &data.code, params, context)?;
+        data.extraction = source.extraction;
+        data.diagnoses.extend(source.diagnoses);
+        data.diagnoses.sort();
+        data.diagnoses.dedup();
+        data.source_domain = Some(domain);
+        Ok(data)
+    }
+
+    /// The sets of one domain, with the code of its labels unless that is known.
+    fn of_domain(
+        params: &TrainParams,
+        ports: DomainPorts,
+        code: Option<LabelCode>,
+        context: &Context,
+    ) -> Result<Self, StageError> {
+        let images = Images::open(context.input(ports.images)?)?;
+        let splits = context.input(ports.splits)?;
         let (train, validation) = params.tables();
         let read = |name: &str| -> Result<Table, StageError> {
             keep_diagnoses(Table::read(splits.require(name)?)?, &params.diagnoses)
         };
         let (train, validation) = (read(train)?, read(validation)?);
-        let code = match params.task {
-            Task::Classification => {
+        let code = match (code, params.task) {
+            (Some(known), _) => known,
+            (None, Task::Classification) => {
                 let column = params.learnt().unwrap_or_default();
                 cohort::label_code(&train, column, &params.label_code)?
             }
-            Task::Regression | Task::Reconstruction => LabelCode::default(),
+            (None, Task::Regression | Task::Reconstruction) => LabelCode::default(),
         };
         let labels = params.learnt().map(|column| Labels {
             column,
@@ -245,31 +302,46 @@ impl Data {
                 diagnoses.extend(texts.into_iter().map(str::to_owned));
             }
         }
-        let mut data = Self {
-            train: Cohort::build(&train, &images, labels, (TRAIN, Origin::Train))?,
-            validation: Cohort::build(
-                &validation,
-                &images,
-                labels,
-                (VALIDATION, Origin::Validation),
-            )?,
+        let of_train = (ports.train, Origin::Train);
+        let of_validation = (ports.validation, Origin::Validation);
+        Ok(Self {
+            train: Cohort::build(&train, &images, labels, of_train)?,
+            validation: Cohort::build(&validation, &images, labels, of_validation)?,
             code,
             diagnoses: diagnoses.into_iter().collect(),
             extraction: images.extraction.record,
-            source,
+            source: None,
+            source_domain: None,
             certificate: Certificate::default(),
-        };
+        })
+    }
+
+    /// Everybody whom the network is fitted to, and everybody whom it is validated on.
+    fn groups(&self) -> [Vec<&Group>; 2] {
+        let mut fitted = vec![&self.train.group];
+        let mut validated = vec![&self.validation.group];
+        if let Some(domain) = &self.source_domain {
+            fitted.extend([&domain.unlabelled, &domain.train.group]);
+            validated.push(&domain.validation.group);
+        }
+        fitted.extend(&self.source);
+        [fitted, validated]
+    }
+
+    /// Compares the former with the latter.
+    fn separate(&mut self, params: &TrainParams, context: &Context) -> Result<(), StageError> {
         let allowed = Allowed {
             reason: &params.allow_leakage,
         };
-        let (train, validation) = (&data.train.group, &data.validation.group);
         let mut certificate = Certificate::default();
-        separate(train, validation, allowed, &mut certificate, context)?;
-        if let Some(source) = &data.source {
-            separate(source, validation, allowed, &mut certificate, context)?;
+        let [fitted, validated] = self.groups();
+        for validation in validated {
+            for group in &fitted {
+                separate(group, validation, allowed, &mut certificate, context)?;
+            }
         }
-        data.certificate = certificate;
-        Ok(data)
+        self.certificate = certificate;
+        Ok(())
     }
 
     /// The parts of images, each of which is to have a network of its own.
@@ -400,12 +472,12 @@ fn class_weights(
         .during("weigh classes")
 }
 
-fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError> {
-    let per_update = params.batch_size as usize * params.accumulation_steps.max(1) as usize;
+fn schedule(params: &TrainParams, batches: usize) -> Result<Schedule, StageError> {
+    let per_update = params.accumulation_steps.max(1) as usize;
     let length = Length {
         epochs: params.epochs,
         warmup_epochs: params.warmup_epochs,
-        updates_per_epoch: u32::try_from(images.div_ceil(per_update)).unwrap_or(u32::MAX),
+        updates_per_epoch: u32::try_from(batches.div_ceil(per_update)).unwrap_or(u32::MAX),
     };
     let plateau = SchedulerParams::new("plateau", serde_json::Map::new());
     let scheduler = match params.adaptive_learning_rate {
@@ -424,7 +496,6 @@ fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError>
         precision: params.precision,
         clipping: params.gradient_clipping,
         save_all: params.save_all_models,
-        gradient_checkpointing: params.gradient_checkpointing,
     })
 }
 
@@ -460,6 +531,7 @@ fn write_definition(training: &Training<'_>, outcome: &Outcome) -> Result<(), St
         .map(|(label, node)| (label.to_owned(), node as i64));
     let definition = MapsJson::of_training(&TrainingParams {
         architecture: params.network.name.clone(),
+        ssda_network: data.source_domain.is_some(),
         options: spec.options.clone(),
         selection_metrics: selection(params),
         task: params.task.name().to_owned(),
@@ -493,6 +565,10 @@ fn write_definition(training: &Training<'_>, outcome: &Outcome) -> Result<(), St
         accumulation_steps: params.accumulation_steps,
         save_all_models: params.save_all_models,
         preprocessing: data.extraction.clone(),
+        preprocessing_target: {
+            let domain = data.source_domain.as_ref();
+            domain.map(|domain| domain.target_extraction.clone())
+        },
         input_size: size(spec),
         multi_network: params.multi_network,
         num_networks: data.train.parts_per_image,
@@ -508,14 +584,32 @@ fn write_definition(training: &Training<'_>, outcome: &Outcome) -> Result<(), St
     }
     let information = format!("- Model :\t{}\n", outcome.description);
     output.write(INFORMATION_LOG, information.as_bytes())?;
-    write_seen(output, &data.train, &data.validation)?;
-    let mut groups = vec![&data.train.group, &data.validation.group];
-    groups.extend(&data.source);
-    let seen = Group::seen(&groups)?;
+    let mut cohorts = vec![&data.train, &data.validation];
+    if let Some(domain) = &data.source_domain {
+        cohorts.extend([&domain.images, &domain.validation]);
+    }
+    write_seen(output, &cohorts)?;
+    let seen = Group::seen(&data.groups().concat())?;
     output.write(SEEN, &seen)?;
     data.certificate.write(output, "training")?;
     write_data(output, TRAIN, &data.train, params.learnt())?;
     write_data(output, VALIDATION, &data.validation, params.learnt())
+}
+
+/// Writes the history of the training; of two domains, that of each.
+fn write_courses(
+    output: &Output,
+    trainer: &Trainer<'_>,
+    fitted: &Fitted,
+) -> Result<(), StageError> {
+    let (columns, batches) = (trainer.objective.columns(), trainer.steps.count());
+    let (history, part) = (fitted.history.iter(), trainer.turn.part);
+    if trainer.source.is_none() {
+        return write_history(output, Course::ONE_DOMAIN, part, &columns, history, batches);
+    }
+    let of_source = history.clone().filter_map(|row| row.source.as_deref());
+    write_history(output, Course::SOURCE, part, &columns, of_source, batches)?;
+    write_history(output, Course::TARGET, part, &columns, history, batches)
 }
 
 /// Writes the weights of every epoch.
