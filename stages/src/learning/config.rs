@@ -566,7 +566,7 @@ mod tests {
             "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
             "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
             "Random_Search: this is a random search: give the manifest a `search`",
-            "Model.ssda_network: semi-supervised",
+            "Model.ssda_network: two domains",
             "Transfer_learning.transfer_path: connect",
             "Cross_validation.split: expected a list of numbers",
         ];

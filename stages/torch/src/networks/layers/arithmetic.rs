@@ -1,7 +1,10 @@
 //! Arithmetic of mixed precision.
 
 use stages::learning::names::Precision;
-use tch::{Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
+
+/// Axes of fewer voxels are short: with kernels of up to 7, only maps of up to 7 go wrong.
+const SHORT: i64 = 8;
 
 /// The numbers that convolutions and fully connected layers compute with.
 ///
@@ -28,6 +31,17 @@ impl Arithmetic {
             Ok(x.shallow_clone())
         } else {
             x.f_to_kind(self.0)
+        }
+    }
+
+    /// What a convolution of maps `[B, C, X, Y(, Z)]` computes with: 32 bits on a processor, where an axis
+    /// is short. oneDNN (PyTorch 2.13) writes beyond gradients of weights there on processors with
+    /// AVX512_BF16 but without AMX: numbers are wrong, or the process ends. Such maps take no time.
+    pub(super) fn of_convolution(self, x: &Tensor) -> Self {
+        let is_short = x.size().iter().skip(2).any(|&axis| axis < SHORT);
+        match is_short && x.device() == Device::Cpu {
+            true => Self(Kind::Float),
+            false => self,
         }
     }
 

@@ -111,16 +111,18 @@ impl Layer for Convolution {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         let conv = &self.conv;
         let none = on_each(0, conv.kernel.len());
-        self.arithmetic.round(x)?.f_convolution(
-            &self.arithmetic.round(&self.weight)?,
-            self.arithmetic.round_any(self.bias.as_ref())?,
+        let arithmetic = self.arithmetic.of_convolution(x);
+        let y = arithmetic.round(x)?.f_convolution(
+            &arithmetic.round(&self.weight)?,
+            arithmetic.round_any(self.bias.as_ref())?,
             &conv.stride,
             &conv.padding,
             &conv.dilation,
             conv.output_padding.is_some(),
             conv.output_padding.as_deref().unwrap_or(&none),
             conv.groups,
-        )
+        )?;
+        self.arithmetic.round(&y)
     }
 
     fn is_fresh(&self) -> bool {
