@@ -3,7 +3,7 @@
 use maps::files::{MeasuredTable, MetricsTable, PredictionTable, REGRESSION_COLUMNS, VotingTable};
 use serde_json::{Value, json};
 
-use super::tasks::{TEST, TRAIN, modes, parameters, tested, world};
+use super::tasks::{TEST, TRAIN, modes, parameters, world};
 use super::world::{Done, World};
 
 fn predictions(done: &Done, group: &str, level: &str) -> PredictionTable {
@@ -171,6 +171,7 @@ fn numbers_of_parts_are_averaged_and_have_no_votes() {
     let world = world(modes()[1].clone(), &|number| number);
     for is_multi in [false, true] {
         let mut params = parameters("regression");
+        params["epochs"] = json!(1);
         params["multi_network"] = json!(is_multi);
         let model = world.train("main", params).unwrap();
         assert!(!model.paths().contains(&"best-loss/voting.tsv"));
@@ -192,8 +193,6 @@ fn numbers_of_parts_are_averaged_and_have_no_votes() {
             assert_eq!(of_image.len(), 2);
             assert!((image.values[1] - (of_image[0] + of_image[1]) / 2.0).abs() < 1e-12);
         }
-        let explained = tested(&world, &model, &json!({ "mode": "image" }), "R2_score");
-        assert!(explained >= 0.7, "{explained}");
         let error = world
             .apply("predict", &model, json!({ "voting": "equal" }))
             .unwrap_err();
