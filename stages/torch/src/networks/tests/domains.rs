@@ -1,5 +1,7 @@
 //! The heads of a network for two domains, and the gradient that is turned round.
 
+use stages::learning::names::Precision;
+
 use super::cases::{OF_STATISTICS, TOLERANCE, assert_gradients};
 use super::*;
 use crate::networks::domains::{Head, reversed};
@@ -86,4 +88,24 @@ fn a_gradient_that_is_turned_round_leaves_the_numbers_as_they_are() {
     assert_eq!(head(&same, 3), head(&x, 3));
     let gradient = Tensor::f_run_backward(&[same.sum(Kind::Float)], &[&x], false, false).unwrap();
     assert_eq!(head(&gradient[0], 3), [-0.25; 3]);
+}
+
+#[test]
+fn heads_of_sixteen_bits_say_nearly_the_same_in_thirty_two() {
+    let spec = spec_of("Conv5_FC3_SSDA", &[1, 20, 18, 19], serde_json::json!({}));
+    let images = numbered_images(2, &spec.input_size);
+    let mut session = Session::for_test();
+    let mut all = |precision| {
+        session.compute_in(precision);
+        session.seed(5);
+        let network = build(&spec, &session).unwrap();
+        tch::no_grad(|| said(network.as_ref(), &images, Mode::Evaluate, 0.5))
+    };
+    let whole = all(Precision::Float32);
+    for (whole, rounded) in whole.iter().zip(all(Precision::Bfloat16)) {
+        assert_eq!(rounded.kind(), Kind::Float);
+        let error = (&rounded - whole).norm() / whole.norm();
+        let error = error.double_value(&[]);
+        assert!(error > 0.0 && error < 0.1, "{error}");
+    }
 }
