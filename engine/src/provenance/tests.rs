@@ -110,6 +110,7 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
         conditions: crate::plan::Conditions::default(),
         worker: "none".into(),
         guard: None,
+        power: crate::exec::Power::UNKNOWN,
         interrupt: crate::exec::Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,
