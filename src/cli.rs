@@ -139,6 +139,22 @@ pub(crate) struct RunArgs {
     /// Take results from the remote and put none there.
     #[arg(long, requires = "remote")]
     pub(crate) no_push: bool,
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrackingArgs {
+    /// Tell an MLflow server of finished trainings: `http://host:port`, or without an address that of
+    /// `MLFLOW_TRACKING_URI`. It changes no result, and a server that fails stops nothing.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) mlflow: Option<String>,
+    /// The experiment there. Default: the manifest's name.
+    #[arg(long, value_name = "NAME", requires = "mlflow")]
+    pub(crate) mlflow_experiment: Option<String>,
+    /// Give each run there its `training.tsv` and `maps.json`.
+    #[arg(long, requires = "mlflow")]
+    pub(crate) mlflow_files: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,4 +21,5 @@ mod remote;
 mod settled;
 mod store;
 mod support;
+mod tracking;
 mod verify;

@@ -14,23 +14,23 @@ const SHORT: i64 = 8;
 /// # Source
 /// Micikevicius et al. 2018, arXiv:1710.03740; `torch.autocast` of PyTorch 2.13 rounds at the same layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Arithmetic(Kind);
+pub(crate) struct Arithmetic(Option<Kind>);
 
 impl Arithmetic {
     pub(crate) fn of(precision: Precision) -> Self {
         Self(match precision {
-            Precision::Float32 => Kind::Float,
-            Precision::Bfloat16 => Kind::BFloat16,
-            Precision::Float16 => Kind::Half,
+            // As weights are, so that tests can compute in 64 bits.
+            Precision::Float32 => None,
+            Precision::Bfloat16 => Some(Kind::BFloat16),
+            Precision::Float16 => Some(Kind::Half),
         })
     }
 
     /// The numbers as they enter a product.
     pub(super) fn round(self, x: &Tensor) -> Result<Tensor, TchError> {
-        if x.kind() == self.0 {
-            Ok(x.shallow_clone())
-        } else {
-            x.f_to_kind(self.0)
+        match self.0 {
+            Some(kind) if x.kind() != kind => x.f_to_kind(kind),
+            _ => Ok(x.shallow_clone()),
         }
     }
 
@@ -39,14 +39,22 @@ impl Arithmetic {
     /// AVX512_BF16 but without AMX: numbers are wrong, or the process ends. Such maps take no time.
     pub(super) fn of_convolution(self, x: &Tensor) -> Self {
         let is_short = x.size().iter().skip(2).any(|&axis| axis < SHORT);
-        match is_short && x.device() == Device::Cpu {
-            true => Self(Kind::Float),
-            false => self,
+        match self.0 {
+            Some(_) if is_short && x.device() == Device::Cpu => Self(Some(Kind::Float)),
+            _ => self,
         }
     }
 
     /// The same of a tensor that may be missing.
     pub(super) fn round_any(self, x: Option<&Tensor>) -> Result<Option<Tensor>, TchError> {
         x.map(|x| self.round(x)).transpose()
+    }
+}
+
+/// The tensor in 32 bits if it has 16.
+pub(crate) fn widen(x: &Tensor) -> Result<Tensor, TchError> {
+    match x.kind() {
+        Kind::Half | Kind::BFloat16 => x.f_to_kind(Kind::Float),
+        _ => Ok(x.shallow_clone()),
     }
 }

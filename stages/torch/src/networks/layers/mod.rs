@@ -20,7 +20,7 @@ mod shown;
 use tch::{TchError, Tensor};
 
 pub(crate) use activation::{Activation, PRelu};
-pub(crate) use arithmetic::Arithmetic;
+pub(crate) use arithmetic::{Arithmetic, widen};
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
 pub(crate) use dropout::Dropout;

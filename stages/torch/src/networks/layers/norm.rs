@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Builder, Layer, Make, Mode, widen};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -175,7 +175,7 @@ struct NormOfLast {
 impl Layer for NormOfLast {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         // Sums over many features need 32 bits.
-        let x = x.f_to_kind(Kind::Float)?;
+        let x = widen(x)?;
         x.f_layer_norm(
             self.weight.size(),
             Some(&self.weight),

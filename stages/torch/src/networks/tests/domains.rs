@@ -2,7 +2,8 @@
 
 use stages::learning::names::Precision;
 
-use super::cases::{OF_STATISTICS, TOLERANCE, assert_gradients};
+use super::cases::{TOLERANCE, buffers, gradients, images};
+use super::sketch::{Bits, assert_all};
 use super::*;
 use crate::networks::domains::{Head, reversed};
 use crate::testing::Summary;
@@ -47,7 +48,7 @@ fn heads_gradients_and_statistics_are_those_of_the_python_class() {
         let network = build(&spec, &session).unwrap();
         let network = network.as_ref();
         network.state().require_gradients().unwrap();
-        let images = numbered_images(2, &spec.input_size);
+        let images = images(case, 2);
         let alpha = expected["alpha"].as_f64().unwrap();
         session.seed(11);
         let outputs = said(network, &images, Mode::Train, alpha);
@@ -64,13 +65,10 @@ fn heads_gradients_and_statistics_are_those_of_the_python_class() {
             .sum();
         let sum = expected["loss"].as_f64().unwrap();
         assert_close(&[loss.double_value(&[])], &[sum], TOLERANCE, "loss");
-        assert_gradients(&what, expected, network, &loss);
-        let buffers = network.state().entries().iter();
-        for entry in buffers.filter(|entry| entry.role == Role::Buffer) {
-            let expected = &expected["buffers"][&entry.name];
-            let what = format!("{what}: {}", entry.name);
-            Summary::of(&entry.tensor).assert_close(expected, TOLERANCE, OF_STATISTICS, &what);
-        }
+        let found = gradients(network, &loss);
+        assert_all(&what, &found, &expected["gradients"], Bits::ThirtyTwo);
+        let found = buffers(network);
+        assert_all(&what, &found, &expected["buffers"], Bits::ThirtyTwo);
         let evaluated = tch::no_grad(|| said(network, &images, Mode::Evaluate, alpha));
         close(&evaluated, &expected["evaluated"], "evaluated");
         // What the network predicts is what the head of the target says.
