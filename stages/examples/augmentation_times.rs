@@ -3,6 +3,7 @@
 //! `tests/reference/learning/augmentation_times.py` asks it, and TorchIO in turn.
 
 #![expect(clippy::print_stdout, reason = "it answers there")]
+#![expect(clippy::disallowed_methods, reason = "it measures")]
 
 use std::io::BufRead;
 use std::time::Instant;

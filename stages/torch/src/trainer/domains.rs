@@ -241,7 +241,7 @@ mod tests {
     use crate::networks::tests::sketch::{Bits, assert_all};
     use crate::networks::{self, NetworkSpec};
     use crate::session::Session;
-    use crate::testing::{assert_close, numbered_images, reference};
+    use crate::testing::{assert_close, reference};
 
     #[test]
     fn the_loss_of_a_batch_and_its_gradients_are_those_of_clinicadl() {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use stages::learning::names::Precision;
 
 use super::*;
-use crate::testing::{KEPT, Summary};
+use crate::testing::Summary;
 
 /// Files that hold cases.
 const FILES: [&str; 6] = [

@@ -3,7 +3,7 @@
 use stages::learning::names::Precision;
 
 use super::cases::{TOLERANCE, buffers, gradients, images};
-use super::sketch::{Bits, assert_all};
+use super::sketch::assert_all;
 use super::*;
 use crate::networks::domains::{Head, reversed};
 use crate::testing::Summary;

@@ -108,8 +108,7 @@ pub(crate) fn assert_all(what: &str, tensors: &[(String, Tensor)], expected: &Va
             Bits::ThirtyTwo => (TIMES * kept.error).max(OF_FLOATS * kept.length),
             Bits::SixtyFour => (OF_DOUBLES * kept.length).max(ZERO * longest),
         };
-        // Written so that a number that is none fails too.
-        if !(distance <= allowed) {
+        if distance.is_nan() || distance > allowed {
             let length = kept.length;
             wrong.push(format!(
                 "{name}: {distance:.3e} of {length:.3e}, allowed {allowed:.3e}"
