@@ -6,6 +6,7 @@
 pub mod data_tsv;
 pub mod events;
 pub mod group_json;
+pub mod leakage_json;
 pub mod maps_json;
 pub mod measured_tsv;
 pub mod metrics_tsv;
@@ -20,6 +21,7 @@ mod tsv;
 pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
 pub use events::{EVENT_FILE, EventFile};
 pub use group_json::GroupJson;
+pub use leakage_json::LeakageJson;
 pub use maps_json::{MapsJson, TrainingParams};
 pub use measured_tsv::{
     Identity, MeasuredRow, MeasuredTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
@@ -30,3 +32,4 @@ pub(crate) use python::python_json;
 pub use python::python_repr;
 pub use sessions_tsv::{Session, SessionsTable};
 pub use training_tsv::{TrainingRow, TrainingTable};
+pub(crate) use tsv::Numbers;

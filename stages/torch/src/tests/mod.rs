@@ -2,6 +2,7 @@
 
 mod apply;
 mod clinicadl;
+mod import;
 mod leakage;
 mod quality;
 mod tasks;
