@@ -111,7 +111,10 @@ fn changed(check: &mut Check, path: &str, message: &str) {
 fn checksums(check: &mut Check, list: &str, digest: fn(&FileSums) -> String) {
     let text = match fs::read_to_string(check.folder.join(list)) {
         Ok(text) => text,
-        Err(error) => return check.report(list, format!("cannot be read: {error}")),
+        Err(error) => {
+            check.report(list, format!("cannot be read: {error}"));
+            return;
+        }
     };
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (number, line) in (1..).zip(text.lines()) {

@@ -289,7 +289,7 @@ fn read_numbers(
     let is_number = columns == REGRESSION_COLUMNS;
     let truth = table.rows.iter().map(|row| {
         let truth = row.values.first().copied().filter(|_| is_number);
-        truth.filter(|&number| number > -1.0 || number < -1.0)
+        truth.filter(|number| (number + 1.0).abs() >= f64::EPSILON)
     });
     let truth = truth.collect();
     let rows = table.rows.into_iter().map(|row| {

@@ -59,10 +59,10 @@ fn must_be_known(what: &str, name: &str, known: &[String]) -> Result<(), Failure
     }
     let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
     let failure = Failure::new(Code::Invalid, format!("the MAPS has no {what} `{name}`"));
-    Err(match known.is_empty() {
-        true => failure,
-        false => failure.hint(format!("known: {}", known.join(", "))),
-    })
+    if known.is_empty() {
+        return Err(failure);
+    }
+    Err(failure.hint(format!("known: {}", known.join(", "))))
 }
 
 fn heading(maps: &Maps) -> String {
@@ -76,9 +76,10 @@ fn heading(maps: &Maps) -> String {
         .iter()
         .map(|(l, code)| format!("{l} {code}"))
         .collect();
-    let codes = match codes.is_empty() {
-        true => String::new(),
-        false => format!(": {}", codes.join(", ")),
+    let codes = if codes.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", codes.join(", "))
     };
     let sizes = parameters.input_size().unwrap_or_default();
     let sizes: Vec<String> = sizes.iter().map(usize::to_string).collect();

@@ -105,10 +105,10 @@ pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, Map
         .filter(|name| filter.has_group(name))
     {
         let is_of_split = [TRAIN, VALIDATION].contains(&name.as_str());
-        let splits = match is_of_split {
-            true => maps.splits(),
-            false => maps.splits().into_iter().take(1).collect(),
-        };
+        let mut splits = maps.splits();
+        if !is_of_split {
+            splits.truncate(1);
+        }
         for split in splits {
             if is_of_split && !(filter.has_split(split) && maps.has_group(&name, split)) {
                 continue;
@@ -149,9 +149,10 @@ pub(super) fn models(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Model>, Map
         for selected_by in maps.selection_metrics(split)? {
             // A model for each part has files of other names.
             let is_one = maps.weights_path(split, &selected_by).is_file();
-            let epoch = match is_one {
-                true => maps.best_epoch(split, &selected_by)?,
-                false => None,
+            let epoch = if is_one {
+                maps.best_epoch(split, &selected_by)?
+            } else {
+                None
             };
             models.push(Model {
                 split,

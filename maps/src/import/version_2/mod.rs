@@ -65,8 +65,8 @@ pub(super) fn fill(draft: &mut Draft) -> Result<MapsJson, ImportError> {
         .filter_map(|name| Some((split_of(&name)?, format!("training/{name}"))))
         .filter(|(_, folder)| draft.exists(&format!("{folder}/models")))
         .collect();
-    let (mut params, mut facts) = parameters::read(draft, splits)?;
-    params.selection_metrics = splits::write(draft, &mut facts)?;
+    let (mut params, facts) = parameters::read(draft, splits)?;
+    params.selection_metrics = splits::write(draft, &facts)?;
     data::write(draft, &facts)?;
     for file in KEPT_FILES {
         if draft.exists(file) {

@@ -18,7 +18,7 @@ const NETWORK: &str = "network.";
 const FINAL: &str = "final";
 
 /// Adds what every split has; gives the metrics that selected models.
-pub(super) fn write(draft: &mut Draft, facts: &mut Facts) -> Result<Vec<String>, ImportError> {
+pub(super) fn write(draft: &mut Draft, facts: &Facts) -> Result<Vec<String>, ImportError> {
     let mut selected = BTreeSet::new();
     for (split, folder) in facts.splits.clone() {
         let models = format!("{folder}/models");
@@ -231,9 +231,10 @@ fn every_epoch(
 /// Adds the course of the training: what was measured after epochs, and the mean loss of their batches.
 fn history(draft: &mut Draft, facts: &Facts, split: usize, folder: &str) -> Result<(), MapsError> {
     let path = format!("{folder}/validation_metrics/aggregated.tsv");
-    let table = match draft.exists(&path) {
-        true => draft.read(&path, Numbers::read)?,
-        false => Numbers::default(),
+    let table = if draft.exists(&path) {
+        draft.read(&path, Numbers::read)?
+    } else {
+        Numbers::default()
     };
     let epochs = table.column("epoch").unwrap_or_default();
     let mut columns: Vec<(String, Vec<f64>)> = Vec::new();
