@@ -16,7 +16,7 @@ pub(super) struct Group {
     pub(super) split: Option<usize>,
     pub(super) participants: usize,
     pub(super) sessions: usize,
-    /// Sessions of each label, where there are few labels.
+    /// Sessions of each label, in a classification.
     pub(super) labels: BTreeMap<String, usize>,
 }
 
@@ -64,9 +64,6 @@ impl Row {
     }
 }
 
-/// Labels are counted if there are not more of them than this: ages are not.
-const MOST_LABELS: usize = 10;
-
 /// What to show.
 pub(super) struct Filter<'a> {
     pub(super) splits: &'a [usize],
@@ -98,6 +95,8 @@ impl Filter<'_> {
 }
 
 pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, MapsError> {
+    let task = maps.parameters().network_task();
+    let has_classes = task.is_ok_and(|task| task == "classification");
     let mut groups = Vec::new();
     for name in maps
         .groups()?
@@ -120,11 +119,9 @@ pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, Map
                 .map(|row| (row.cohort.as_str(), row.participant.as_str()))
                 .collect();
             let mut labels: BTreeMap<String, usize> = BTreeMap::new();
-            for label in table.rows.iter().filter_map(|row| row.label.clone()) {
+            let each = table.rows.iter().filter_map(|row| row.label.clone());
+            for label in each.filter(|_| has_classes) {
                 *labels.entry(label).or_default() += 1;
-            }
-            if labels.len() > MOST_LABELS {
-                labels.clear();
             }
             groups.push(Group {
                 participants: participants.len(),

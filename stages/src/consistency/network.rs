@@ -72,23 +72,38 @@ pub(super) fn check(maps: &Maps, split: usize, metric: &str) -> Vec<MapsIssue> {
         return Vec::new();
     };
     let file = relative(maps, &path);
-    let mut issues = Vec::new();
-    let mut report = |message: String| issues.push(MapsIssue::new(&file, message));
     let expected: BTreeMap<String, Vec<usize>> = expected.into_iter().collect();
-    for (name, shape) in &expected {
-        match weights.get(name) {
-            None => report(format!("has no tensor `{name}`, which `{network}` needs")),
-            Some(array) if array.shape() != shape => report(format!(
-                "tensor `{name}` has shape {:?}, expected {shape:?} in `{network}`",
-                array.shape()
-            )),
-            Some(_) => {}
+    let missing = expected.keys().filter(|name| !weights.contains_key(*name));
+    let others = weights.keys().filter(|name| !expected.contains_key(*name));
+    let mut messages = Vec::new();
+    for (names, what) in [
+        (
+            missing.collect::<Vec<_>>(),
+            format!("is missing in weights of `{network}`"),
+        ),
+        (others.collect(), format!("is none of `{network}`")),
+    ] {
+        let others = names.len().saturating_sub(1);
+        if let Some(first) = names.first() {
+            let more = match others {
+                0 => String::new(),
+                others => format!(", and {others} more"),
+            };
+            messages.push(format!("tensor `{first}` {what}{more}"));
         }
     }
-    for name in weights.keys().filter(|name| !expected.contains_key(*name)) {
-        report(format!("has a tensor `{name}`, which `{network}` has not"));
+    for (name, shape) in &expected {
+        if let Some(array) = weights.get(name).filter(|array| array.shape() != shape) {
+            messages.push(format!(
+                "tensor `{name}` has shape {:?}, expected {shape:?} in `{network}`",
+                array.shape()
+            ));
+        }
     }
+    let issues = messages.into_iter();
     issues
+        .map(|message| MapsIssue::new(&file, message))
+        .collect()
 }
 
 #[cfg(test)]
@@ -128,17 +143,14 @@ mod tests {
         let issues = check(&Maps::open(folder.path()).unwrap(), 0, "loss");
         let messages: Vec<&str> = issues.iter().map(|issue| issue.message.as_str()).collect();
         assert_eq!(messages.len(), 3, "{messages:?}");
+        assert_eq!(
+            messages[0],
+            "tensor `fc.6.bias` is missing in weights of `Conv5_FC3`"
+        );
+        assert_eq!(messages[1], "tensor `fc.8.bias` is none of `Conv5_FC3`");
         assert!(
-            messages[0].starts_with("tensor `fc.4.weight` has shape"),
+            messages[2].starts_with("tensor `fc.4.weight` has shape"),
             "{messages:?}"
-        );
-        assert_eq!(
-            messages[1],
-            "has no tensor `fc.6.bias`, which `Conv5_FC3` needs"
-        );
-        assert_eq!(
-            messages[2],
-            "has a tensor `fc.8.bias`, which `Conv5_FC3` has not"
         );
     }
 }
