@@ -417,7 +417,7 @@ fn a_training_of_2_0_without_selection_has_its_last_model() {
 #[test]
 fn a_segmentation_and_a_model_of_its_own_are_refused() {
     let source = changed("model.json", |model| {
-        model["network"]["name_"] = "UNet".into()
+        model["network"]["name_"] = "UNet".into();
     });
     assert!(
         refused(source.path())

@@ -28,16 +28,16 @@ pub(super) fn show_maps(session: &Session, args: &MapsShowArgs) -> Result<(), Fa
     for group in &args.group {
         must_be_known("data group", group, &known)?;
     }
-    let groups = summary::groups(&maps, &filter).map_err(unreadable)?;
-    let models = summary::models(&maps, &filter).map_err(unreadable)?;
-    let rows = summary::rows(&maps, &filter).map_err(unreadable)?;
+    let groups = summary::groups(&maps, &filter)?;
+    let models = summary::models(&maps, &filter)?;
+    let rows = summary::rows(&maps, &filter)?;
     if rows.is_empty() && !args.metric.is_empty() {
         let all = Filter {
             metrics: Vec::new(),
             ..filter
         };
         let mut known: Vec<String> = Vec::new();
-        for row in summary::rows(&maps, &all).map_err(unreadable)? {
+        for row in summary::rows(&maps, &all)? {
             if !known.contains(&row.metric) {
                 known.push(row.metric);
             }

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use maps::Maps;
 use maps::files::Interval;
 use maps::layout::{TRAIN, VALIDATION};
-use maps::{Maps, MapsError};
 use serde_json::{Value, json};
 
+use super::unreadable;
 use crate::commands::trials::mean_and_deviation;
+use crate::failure::Failure;
 
 /// A data group.
 pub(super) struct Group {
@@ -94,12 +96,13 @@ impl Filter<'_> {
     }
 }
 
-pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, MapsError> {
+pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, Failure> {
     let task = maps.parameters().network_task();
     let has_classes = task.is_ok_and(|task| task == "classification");
     let mut groups = Vec::new();
     for name in maps
-        .groups()?
+        .groups()
+        .map_err(unreadable)?
         .into_iter()
         .filter(|name| filter.has_group(name))
     {
@@ -112,7 +115,7 @@ pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, Map
             if is_of_split && !(filter.has_split(split) && maps.has_group(&name, split)) {
                 continue;
             }
-            let table = maps.data(&name, split)?;
+            let table = maps.data(&name, split).map_err(unreadable)?;
             let participants: BTreeSet<(&str, &str)> = table
                 .rows
                 .iter()
@@ -135,7 +138,7 @@ pub(super) fn groups(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Group>, Map
     Ok(groups)
 }
 
-pub(super) fn models(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Model>, MapsError> {
+pub(super) fn models(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Model>, Failure> {
     let mut models = Vec::new();
     for split in maps
         .splits()
@@ -143,11 +146,11 @@ pub(super) fn models(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Model>, Map
         .filter(|&split| filter.has_split(split))
     {
         let evaluations = maps.training(split).ok().map(|table| table.rows().len());
-        for selected_by in maps.selection_metrics(split)? {
+        for selected_by in maps.selection_metrics(split).map_err(unreadable)? {
             // A model for each part has files of other names.
             let is_one = maps.weights_path(split, &selected_by).is_file();
             let epoch = if is_one {
-                maps.best_epoch(split, &selected_by)?
+                maps.best_epoch(split, &selected_by).map_err(unreadable)?
             } else {
                 None
             };
@@ -163,20 +166,24 @@ pub(super) fn models(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Model>, Map
 }
 
 /// Every metric, in the order of its tables.
-pub(super) fn rows(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Row>, MapsError> {
+pub(super) fn rows(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Row>, Failure> {
     let mut rows: Vec<Row> = Vec::new();
     for split in maps
         .splits()
         .into_iter()
         .filter(|&split| filter.has_split(split))
     {
-        for selected_by in maps.selection_metrics(split)? {
+        for selected_by in maps.selection_metrics(split).map_err(unreadable)? {
             for group in maps
-                .groups()?
+                .groups()
+                .map_err(unreadable)?
                 .into_iter()
                 .filter(|name| filter.has_group(name))
             {
-                for (level, table) in maps.all_metrics(split, &selected_by, &group)? {
+                for (level, table) in maps
+                    .all_metrics(split, &selected_by, &group)
+                    .map_err(unreadable)?
+                {
                     for column in table
                         .columns
                         .into_iter()

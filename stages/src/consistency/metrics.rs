@@ -156,7 +156,8 @@ fn compare(
         };
         let scale = value.abs().max(1.0);
         let is_near = (column.value - value).abs() <= tolerance * scale;
-        if !is_near && !(column.value.is_nan() && value.is_nan()) {
+        let is_undefined = column.value.is_nan() && value.is_nan();
+        if !is_near && !is_undefined {
             let message = format!(
                 "is {}, but {value} follows from the predictions",
                 column.value
