@@ -15,6 +15,7 @@ mod interruption;
 mod items;
 mod leakage;
 mod manifest;
+mod maps;
 mod peer;
 mod provenance;
 mod remote;

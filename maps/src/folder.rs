@@ -16,6 +16,23 @@ use crate::layout::{
 use crate::weights::{Checkpoint, read_pth};
 
 /// A MAPS folder whose `maps.json` was read; everything else is read when asked for.
+///
+/// ```
+/// use maps::Maps;
+///
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reference/maps/peer");
+/// let maps = Maps::open(folder.as_ref())?;
+/// assert_eq!(maps.parameters().architecture()?, "Conv5_FC3");
+/// for split in maps.splits() {
+///     for metric in maps.selection_metrics(split)? {
+///         let epoch = maps.best_epoch(split, &metric)?;
+///         let table = maps.metrics(split, &metric, "test")?;
+///         let accuracy = table.get("BA").map(|column| column.value);
+///         println!("split {split}, best-{metric}, epoch {epoch:?}: {accuracy:?}");
+///     }
+/// }
+/// # Ok::<(), maps::MapsError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Maps {
     folder: PathBuf,
@@ -30,6 +47,9 @@ impl Maps {
     /// It has no `maps.json`, or one that cannot be read.
     pub fn open(folder: &Path) -> Result<Self, MapsError> {
         let path = folder.join(MAPS_JSON);
+        if is_version_2(folder) {
+            return Err(MapsError::Version2(folder.to_owned()));
+        }
         if !path.is_file() {
             return Err(MapsError::NotAMaps(folder.to_owned()));
         }
@@ -166,10 +186,10 @@ impl Maps {
     }
 
     /// The predictions of a model of a classification: of images, or of their parts where only those are
-    /// there.
+    /// there. [`Self::measures`] has those of other tasks.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// The file cannot be read, or has no probabilities.
     pub fn predictions(
         &self,
         split: usize,
@@ -211,7 +231,7 @@ impl Maps {
     }
 
     /// The level at which a file is there: that of images if there are several or none.
-    fn level<'a>(
+    pub(crate) fn level<'a>(
         &self,
         split: usize,
         path: impl Fn(&'static str) -> SplitPath<'a>,
@@ -260,11 +280,19 @@ impl Maps {
                 folder.join(self.split_name(split)).join("data.tsv")
             }
             SplitPath::Data { .. } => self.folder.join(path.in_maps(split)),
+            SplitPath::Training if !self.has_training(split) => {
+                self.folder.join(path.in_maps(split))
+            }
             _ => self.split_folder(split).join(path.in_artifact()),
         }
     }
 
-    fn read<T>(
+    fn has_training(&self, split: usize) -> bool {
+        let file = SplitPath::Training.in_artifact();
+        self.split_folder(split).join(file).is_file()
+    }
+
+    pub(crate) fn read<T>(
         &self,
         split: usize,
         path: SplitPath<'_>,
@@ -291,17 +319,16 @@ impl Maps {
         known.unwrap_or_else(|| crate::layout::split_folder(split))
     }
 
-    fn split_folder(&self, split: usize) -> PathBuf {
+    pub(crate) fn split_folder(&self, split: usize) -> PathBuf {
         self.folder.join(self.split_name(split))
     }
 }
 
-/// The trained splits of a folder with the names of their folders.
-pub(crate) fn splits(folder: &Path) -> Result<BTreeMap<usize, String>, MapsError> {
-    let names = subfolders(folder)?.into_iter();
-    Ok(names
-        .filter_map(|name| Some((split_of(&name)?, name)))
-        .collect())
+/// Whether a folder is a MAPS of ClinicaDL 2.0.
+pub(crate) fn is_version_2(folder: &Path) -> bool {
+    !folder.join(MAPS_JSON).exists()
+        && folder.join("model.json").is_file()
+        && folder.join("training").is_dir()
 }
 
 /// Whether a table has no column of participants.
@@ -312,7 +339,19 @@ pub(crate) fn is_nameless(path: &Path) -> bool {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, MapsError> {
+/// The trained splits of a folder with the names of their folders.
+pub(crate) fn splits(folder: &Path) -> Result<BTreeMap<usize, String>, MapsError> {
+    let mut splits = BTreeMap::new();
+    for name in subfolders(folder)? {
+        if let Some(split) = split_of(&name) {
+            // ClinicaDL 1.6.1 writes logs to `split-<i>` where the rest is in `fold-<i>`.
+            splits.entry(split).or_insert(name);
+        }
+    }
+    Ok(splits)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, MapsError> {
     fs::read(path).map_err(|source| MapsError::Io {
         act: "read",
         path: path.to_owned(),

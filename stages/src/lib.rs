@@ -6,6 +6,7 @@ pub mod augmentation;
 pub mod caps;
 pub mod clinical;
 pub mod command;
+pub mod consistency;
 pub mod extraction;
 pub mod generate;
 pub mod io;

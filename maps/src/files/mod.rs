@@ -6,6 +6,7 @@
 pub mod data_tsv;
 pub mod events;
 pub mod group_json;
+pub mod leakage_json;
 pub mod maps_json;
 pub mod measured_tsv;
 pub mod metrics_tsv;
@@ -22,6 +23,7 @@ pub mod voting_tsv;
 pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
 pub use events::{EVENT_FILE, EventFile};
 pub use group_json::GroupJson;
+pub use leakage_json::LeakageJson;
 pub use maps_json::{MapsJson, TrainingParams};
 pub use measured_tsv::{
     Identity, MeasuredRow, MeasuredTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
@@ -33,4 +35,5 @@ pub(crate) use python::python_json;
 pub use python::python_repr;
 pub use sessions_tsv::{Session, SessionsTable};
 pub use training_tsv::{TrainingRow, TrainingTable};
+pub(crate) use tsv::Numbers;
 pub use voting_tsv::{VotingRow, VotingTable};

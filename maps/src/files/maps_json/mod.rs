@@ -284,6 +284,8 @@ pub(super) fn parse_object(bytes: &[u8], file: &str) -> Result<Map<String, Value
     let value = serde_json::from_slice(bytes).map_err(|error| MapsError::Json {
         file: file.to_owned(),
         reason: error.to_string(),
+        line: error.line() as u64,
+        column: error.column() as u64,
     })?;
     match value {
         Value::Object(fields) => Ok(fields),

@@ -4,6 +4,7 @@ mod apply;
 mod clinicadl;
 mod domains;
 mod image_level;
+mod import;
 mod leakage;
 mod multi;
 mod quality;
