@@ -49,7 +49,7 @@ pub(super) fn check(
         for metric in found {
             let folder = format!("{split}/best-{metric}");
             check_models(check, &folder, facts);
-            let voting = format!("{split}/{}", SplitPath::Voting { metric: &metric });
+            let voting = format!("{split}/{}", SplitPath::Voting { metric });
             if check.exists(&voting) {
                 check.read(&voting, VotingTable::read);
             }
