@@ -115,7 +115,7 @@ fn of_classes(table: &PredictionTable) -> Option<Vec<(String, f64)>> {
     for row in table.rows() {
         truth.push(code(row.true_label?)?);
         predicted.push(code(row.predicted_label)?);
-        probabilities.extend(row.probabilities.iter().map(|&p| f64::from(p)));
+        probabilities.extend(row.probabilities.iter().copied());
     }
     if truth.is_empty() {
         return None;
