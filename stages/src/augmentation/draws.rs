@@ -245,7 +245,7 @@ fn images_change_as_much_as_those_of_torchio() {
         let augmenter = Augmenter::new(&[AugmentationParams::new(name, options)]);
         let mut seed = 0;
         let names = names(&["mean", "deviation", "change"]);
-        let columns = columns(&names, reference.images, |_| {
+        let mut columns = columns(&names, reference.images, |_| {
             seed += 1;
             let mut picture = Picture {
                 channels: 1,
@@ -265,7 +265,16 @@ fn images_change_as_much_as_those_of_torchio() {
             let change = pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>() / count;
             vec![mean, variance.sqrt(), change.sqrt()]
         });
-        assert_alike(name, columns, &reference.changed[name], reference.images);
+        let mut expected = reference.changed[name].clone();
+        if name == "RandomSwap" {
+            // Blocks of TorchIO may overlap, so that some voxels are there twice and others are lost.
+            let mean = before.iter().sum::<f64>() / count;
+            let is_mean = |found: &f64| (found - mean).abs() < 1e-12;
+            assert!(columns[0].1.iter().all(is_mean));
+            columns.retain(|(column, _)| column == "change");
+            expected.retain(|column, _| column == "change");
+        }
+        assert_alike(name, columns, &expected, reference.images);
     }
 }
 
