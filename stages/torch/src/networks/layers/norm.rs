@@ -137,7 +137,7 @@ struct GroupNorm {
 impl Layer for GroupNorm {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         // Sums over many voxels need 32 bits.
-        let x = x.f_to_kind(Kind::Float)?;
+        let x = widen(x)?;
         x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPS, true)
     }
 
