@@ -162,8 +162,8 @@ struct Facts {
     label: Option<String>,
     /// What images are cut into, one of [`crate::layout::LEVELS`].
     mode: String,
-    /// Whether every part of images has a network of its own.
-    is_multi_network: bool,
+    /// The networks: one without a number, or one for each part of images; none where that is not known.
+    networks: Vec<Option<usize>>,
     /// Whether there is a course of the training for each of two domains.
     has_two_domains: bool,
     /// Whether images of the training are drawn with replacement, so that some are there twice.

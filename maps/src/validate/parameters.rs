@@ -187,6 +187,11 @@ fn facts(keys: &mut Keys<'_>, parameters: &MapsJson) -> Facts {
         keys.report("network_task", message);
     }
     let mode = keys.keep(parameters.mode()).unwrap_or_default();
+    let networks = match keys.keep(parameters.networks()) {
+        None => Vec::new(),
+        Some(None) => vec![None],
+        Some(Some(count)) => (0..count).map(Some).collect(),
+    };
     if !mode.is_empty() && !LEVELS.contains(&mode) {
         let known = LEVELS.join("` or `");
         keys.report(
@@ -224,7 +229,7 @@ fn facts(keys: &mut Keys<'_>, parameters: &MapsJson) -> Facts {
         },
         label,
         mode: mode.to_owned(),
-        is_multi_network: switch("multi_network"),
+        networks,
         has_two_domains: switch("ssda_network"),
         is_drawn: parameters
             .text("sampler")

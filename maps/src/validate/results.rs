@@ -65,36 +65,34 @@ fn check_histories(check: &mut Check, split: &str, facts: &Facts) {
         // ClinicaDL 1.6.1 writes logs to `split-<i>` where the rest is in `fold-<i>`.
         path = SplitPath::Training.in_maps(number);
     }
-    if !facts.is_multi_network {
-        if facts.is_known {
-            check.read(&path, TrainingTable::read);
-        }
-        if facts.has_two_domains {
-            let target = format!("{split}/{}", SplitPath::TrainingTarget);
-            check.read(&target, TrainingTable::read);
-        }
-        return;
+    for network in &facts.networks {
+        let of_network = format!("{split}/{}", SplitPath::Training.of_network(*network));
+        let path = network.map_or(&path, |_| &of_network);
+        check.read(path, TrainingTable::read);
     }
-    let logs = format!("{split}/training_logs");
-    let folders = check.subfolders(&logs);
-    let networks = folders.iter().filter(|name| name.starts_with("network-"));
-    for network in networks {
-        check.read(
-            &format!("{logs}/{network}/training.tsv"),
-            TrainingTable::read,
-        );
+    if facts.has_two_domains {
+        let target = format!("{split}/{}", SplitPath::TrainingTarget);
+        check.read(&target, TrainingTable::read);
     }
 }
 
-/// The model of a folder, or those of the networks of parts.
+/// The model of a folder, or those of the networks of parts; where it is not known how many there are,
+/// those that are found.
 fn check_models(check: &mut Check, folder: &str, facts: &Facts) {
-    let entries = std::fs::read_dir(check.folder.join(folder));
-    let names = entries.into_iter().flatten();
-    let mut names: Vec<String> = names
-        .filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned))
-        .filter(|name| name.ends_with(MODEL))
-        .collect();
-    names.sort();
+    let known = facts.networks.iter().map(|network| match network {
+        None => MODEL.to_owned(),
+        Some(number) => format!("network-{number}_{MODEL}"),
+    });
+    let mut names: Vec<String> = known.collect();
+    if names.is_empty() {
+        let entries = std::fs::read_dir(check.folder.join(folder));
+        let found = entries.into_iter().flatten();
+        names = found
+            .filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned))
+            .filter(|name| name.ends_with(MODEL))
+            .collect();
+        names.sort();
+    }
     if names.is_empty() {
         check.report(folder, format!("has no weights `{MODEL}`"));
     }

@@ -265,16 +265,25 @@ fn images_change_as_much_as_those_of_torchio() {
             let change = pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>() / count;
             vec![mean, variance.sqrt(), change.sqrt()]
         });
-        let mut expected = reference.changed[name].clone();
+        let expected = &reference.changed[name];
         if name == "RandomSwap" {
-            // Blocks of TorchIO may overlap, so that some voxels are there twice and others are lost.
+            // Blocks of TorchIO may overlap, so that some voxels are there twice and others are lost, and
+            // images change a little less; ours have all of their voxels.
             let mean = before.iter().sum::<f64>() / count;
-            let is_mean = |found: &f64| (found - mean).abs() < 1e-12;
-            assert!(columns[0].1.iter().all(is_mean));
-            columns.retain(|(column, _)| column == "change");
-            expected.retain(|column, _| column == "change");
+            assert!(
+                columns[0]
+                    .1
+                    .iter()
+                    .all(|found| (found - mean).abs() < 1e-12)
+            );
+            let (_, changes) = &mut columns[2];
+            changes.sort_by(f64::total_cmp);
+            let (got, theirs) = (changes[changes.len() / 2], &expected["change"]);
+            let theirs = theirs[theirs.len() / 2];
+            assert!((got / theirs - 1.0).abs() < 0.05, "{got} {theirs}");
+            continue;
         }
-        assert_alike(name, columns, &expected, reference.images);
+        assert_alike(name, columns, expected, reference.images);
     }
 }
 
