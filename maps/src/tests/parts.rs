@@ -95,7 +95,7 @@ fn what_is_wrong_with_any_network_or_table_is_reported() {
     let expected = [
         "network-1_model.pth.tar: cannot be read",
         "test_patch_level_prediction.tsv: predicts a part of an image twice",
-        "voting.tsv:",
+        "voting.tsv, line 2",
         "network-0/training.tsv: cannot be read",
     ];
     assert_eq!(found.len(), expected.len(), "{found:#?}");
