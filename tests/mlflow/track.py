@@ -30,8 +30,8 @@ inputs: {{ caps: caps, labels: labels.tsv }}
   holdout:
     uses: split
     inputs: {{ labels: labels }}
-    with: {{ n_test: 4, balance: [] }}
-  folds: {{ uses: kfold, inputs: {{ labels: holdout.train }}, with: {{ n_splits: 2{stratify} }} }}
+    with: {{ n_test: {n_test}, balance: []{by} }}
+  folds: {{ uses: kfold, inputs: {{ labels: holdout.train }}, with: {{ n_splits: 2{by} }} }}
   train:
     uses: train
     inputs: {{ images: extract, splits: folds }}
@@ -45,14 +45,14 @@ maps: {maps}
 CLASSES = "name: Conv5_FC3, dropout: 0.1"
 CASES = {
     "two-classes": {"network": CLASSES, "task": "label: diagnosis"},
-    "three-classes": {"network": CLASSES, "task": "label: site", "stratify": ", stratification: none"},
-    "regression": {"network": CLASSES, "task": "task: regression, label: age", "stratify": ", stratification: none"},
+    "three-classes": {"network": CLASSES, "task": "label: site", "by": ", label: site", "n_test": 3},
+    "regression": {"network": CLASSES, "task": "task: regression, label: age"},
     "reconstruction": {"network": "name: AE_Conv5_FC3", "task": "task: reconstruction"},
 }
 
 
 def write(folder, name, **changes):
-    filled = {"name": name, "more": "", "stratify": "", "group": "test", "maps": f"maps-{name}", **CASES.get(name, {}), **changes}
+    filled = {"name": name, "more": "", "by": "", "n_test": 4, "group": "test", "maps": f"maps-{name}", **CASES.get(name, {}), **changes}
     (folder / f"{name}.yaml").write_text(EXPERIMENT.format(**filled))
 
 
@@ -72,15 +72,16 @@ def server(folder):
     process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
+        # A busy machine takes minutes.
+        for _ in range(1200):
             if process.poll() is not None:
                 sys.exit("error: the server ended:\n" + (folder / "server.log").read_text())
             with contextlib.suppress(OSError):
-                urllib.request.urlopen(address + "/health", timeout=1).close()
+                urllib.request.urlopen(address + "/health", timeout=10).close()
                 break
             time.sleep(0.5)
         else:
-            sys.exit("error: the server does not answer")
+            sys.exit("error: the server does not answer:\n" + (folder / "server.log").read_text())
         yield address
     finally:
         os.killpg(process.pid, 15)
@@ -173,7 +174,7 @@ def main():
             print("  new results update the run of their training, and files are there")
             more = "params: { rate: 0.1 }\nmatrix: { rate: [0.001, 0.01] }\n"
             task = "label: diagnosis, optimizer: { name: Adam, learning_rate: \"${params.rate}\" }"
-            write(folder, "grid", more=more, network=CLASSES, task=task, maps="maps-grid/${cell}")
+            write(folder, "grid", more=more, network=CLASSES, task=task, maps="maps-grid-${params.rate}")
             out, err = run(program, folder, "grid", "--mlflow", address, "--mlflow-experiment", "elsewhere")
             assert "4 runs new" in out, out + err
             runs = runs_of(client, "elsewhere")
