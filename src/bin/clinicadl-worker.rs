@@ -16,11 +16,14 @@ fn main() -> ExitCode {
             };
             engine::exec::print_numerics(Slots { cpus, gpus }, stages_torch::numerics)
         }
-        [verb, spec] if verb == "run" => engine::exec::worker_main(
-            Path::new(spec),
-            Registry::new(stages_torch::WORKER_STAGES),
-            stages_torch::numerics,
-        ),
+        [verb, spec] if verb == "run" => {
+            stages_torch::keep_memory();
+            engine::exec::worker_main(
+                Path::new(spec),
+                Registry::new(stages_torch::WORKER_STAGES),
+                stages_torch::numerics,
+            )
+        }
         _ => usage(),
     }
 }

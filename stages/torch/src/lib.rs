@@ -42,6 +42,7 @@ use stages::quality_check::QualityCheckT1Linear;
 
 use implemented::Implemented;
 
+pub use kernels::keep_memory;
 pub use session::numerics;
 
 /// The stages that run in the worker, sorted by ID.

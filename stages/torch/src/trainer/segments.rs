@@ -26,7 +26,7 @@ pub(super) fn gradients(
     parameters: &[Tensor],
     mean_of: impl Fn(&Outputs) -> Result<Tensor, TchError>,
 ) -> Result<(f64, Vec<Tensor>), TchError> {
-    let mut segments = tch::no_grad(|| first_pass(chain, images))?;
+    let mut segments = tch::no_grad(|| first_pass(&chain, images))?;
     let mut gradients: Vec<Option<Tensor>> = parameters.iter().map(|_| None).collect();
     let mut mean = None;
     // The gradient of what the segment gives; the loss has none yet.
@@ -37,7 +37,7 @@ pub(super) fn gradients(
             true => input,
             false => input.f_detach()?.f_set_requires_grad(true)?,
         };
-        let output = forward_all(layers.into_iter(), &input, Mode::TrainAgain)?;
+        let output = forward_all(&layers, &input, Mode::TrainAgain)?;
         let root = match of_output.take() {
             None => {
                 let loss = mean_of(&Outputs::of(output).in_float()?)?;
@@ -69,31 +69,28 @@ pub(super) fn gradients(
 }
 
 /// Cuts the chain where maps become larger, and before each block.
-fn first_pass<'l>(
-    chain: Vec<&'l dyn Layer>,
-    images: &Tensor,
-) -> Result<Vec<Segment<'l>>, TchError> {
+fn first_pass<'l>(chain: &[&'l dyn Layer], images: &Tensor) -> Result<Vec<Segment<'l>>, TchError> {
     let mut segments: Vec<Segment<'l>> = Vec::new();
     let mut x = images.shallow_clone();
-    let mut before: Option<&dyn Layer> = None;
-    for layer in chain {
+    let (mut done, mut is_fresh) = (0, false);
+    while let Some(&layer) = chain.get(done) {
         let input = x.shallow_clone();
         // Nobody else has it: an activation may write over it, and gives no larger map.
-        let is_free = !layer.is_block() && before.is_some_and(|before| before.is_fresh());
-        x = match is_free {
-            true => layer.forward_owned(x, Mode::TrainFirst)?,
-            false => layer.forward(&x, Mode::TrainFirst)?,
-        };
+        let is_free = is_fresh && !layer.is_block();
+        let next = &chain[done + 1..];
+        let (y, more) = layer.forward_with(x, is_free, next, Mode::TrainFirst)?;
+        let layers = &chain[done..=done + more];
         match segments.last_mut() {
-            Some(segment) if !layer.is_block() && x.numel() <= input.numel() => {
-                segment.layers.push(layer);
+            Some(segment) if !layer.is_block() && y.numel() <= input.numel() => {
+                segment.layers.extend(layers);
             }
             _ => segments.push(Segment {
-                layers: vec![layer],
+                layers: layers.to_vec(),
                 input,
             }),
         }
-        before = Some(layer);
+        done += layers.len();
+        (x, is_fresh) = (y, chain[done - 1].is_fresh());
     }
     Ok(segments)
 }

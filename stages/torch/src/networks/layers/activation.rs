@@ -3,7 +3,7 @@
 use maps::files::python_repr;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Builder, Layer, Make, Mode, Passing};
 
 /// An activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,6 +68,10 @@ impl Layer for Activation {
             }
             _ => self.forward(&x, mode),
         }
+    }
+
+    fn passing(&self) -> Option<Passing<'_>> {
+        (*self == Self::Relu).then_some(Passing::Rectify)
     }
 
     fn describe(&self) -> Vec<String> {

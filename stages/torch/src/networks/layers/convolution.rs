@@ -1,6 +1,6 @@
 //! Convolutions, also transposed ones.
 
-use tch::{TchError, Tensor};
+use tch::{Device, TchError, Tensor};
 
 use super::{Arithmetic, Builder, Layer, Make, Mode, on_each, tuple};
 
@@ -112,7 +112,13 @@ impl Layer for Convolution {
         let conv = &self.conv;
         let none = on_each(0, conv.kernel.len());
         let arithmetic = self.arithmetic.of_convolution(x);
-        let y = arithmetic.round(x)?.f_convolution(
+        let x = arithmetic.round(x)?;
+        // oneDNN is quicker with channels next to each other; other devices choose by themselves.
+        let x = match x.device() {
+            Device::Cpu if matches!(x.dim(), 4 | 5) => kernels::channels_last(&x)?,
+            _ => x,
+        };
+        let y = x.f_convolution(
             &arithmetic.round(&self.weight)?,
             arithmetic.round_any(self.bias.as_ref())?,
             &conv.stride,

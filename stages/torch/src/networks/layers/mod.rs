@@ -62,6 +62,28 @@ pub(crate) trait Layer: std::fmt::Debug {
         self.forward(&x, mode)
     }
 
+    /// The value after it and the first of `next`, as many as it does the work of in the same pass over
+    /// the map, and how many these are. `is_free` if nobody else needs `x`.
+    fn forward_with(
+        &self,
+        x: Tensor,
+        is_free: bool,
+        next: &[&dyn Layer],
+        mode: Mode,
+    ) -> Result<(Tensor, usize), TchError> {
+        let _ = next;
+        let y = match is_free {
+            true => self.forward_owned(x, mode)?,
+            false => self.forward(&x, mode)?,
+        };
+        Ok((y, 0))
+    }
+
+    /// What it is for a layer before it that can do its work in the same pass.
+    fn passing(&self) -> Option<Passing<'_>> {
+        None
+    }
+
     /// Whether its value is memory of its own that no backward pass reads.
     fn is_fresh(&self) -> bool {
         false
@@ -79,6 +101,15 @@ pub(crate) trait Layer: std::fmt::Debug {
 
     /// PyTorch's textual representation, by line.
     fn describe(&self) -> Vec<String>;
+}
+
+/// A layer whose work may be done in the pass of the one before it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Passing<'l> {
+    /// max(0, x).
+    Rectify,
+    /// Pooling by two.
+    Pool(&'l PadMaxPool),
 }
 
 /// What a layer is made from.

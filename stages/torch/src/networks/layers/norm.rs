@@ -1,8 +1,9 @@
 //! Normalisation of feature maps.
 
+use kernels::After;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, widen};
+use super::{Builder, Layer, Make, Mode, Passing, widen};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -64,21 +65,90 @@ struct BatchNorm {
     axes: usize,
 }
 
-impl Layer for BatchNorm {
-    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let accumulates = matches!(mode, Mode::Train | Mode::TrainFirst);
-        if accumulates {
+impl BatchNorm {
+    /// Running statistics, unless this pass does not ask for them: those of the batch are not accumulated
+    /// twice.
+    fn running(&self, mode: Mode) -> Option<[&Tensor; 2]> {
+        match mode {
+            Mode::TrainAgain => None,
+            _ => Some([&self.running_mean, &self.running_variance]),
+        }
+    }
+
+    /// Counts the batch, which must have what can be normalised.
+    fn count(&self, x: &Tensor, mode: Mode) -> Result<(), TchError> {
+        if matches!(mode, Mode::Train | Mode::TrainFirst) {
             if x.numel() as i64 == self.channels {
                 return Err(TchError::Shape(ONE_NUMBER.to_owned()));
             }
             drop(self.batches.shallow_clone().f_add_scalar_(1)?);
         }
-        // Statistics of the batch are not asked for where they were accumulated before.
-        let (mean, variance) = match mode {
-            Mode::TrainAgain => (None, None),
-            _ => (Some(&self.running_mean), Some(&self.running_variance)),
+        Ok(())
+    }
+
+    /// In one pass with what follows; `None` if libtorch has to do it.
+    fn in_one_pass(
+        &self,
+        x: &Tensor,
+        is_free: bool,
+        next: &[&dyn Layer],
+        mode: Mode,
+    ) -> Result<Option<(Tensor, usize)>, TchError> {
+        let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
+        if x.device() != Device::Cpu || !is_known || !matches!(x.dim(), 4 | 5) {
+            return Ok(None);
+        }
+        let norm = kernels::Norm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running: self.running(mode),
+            of_batch: mode.is_training(),
+            momentum: MOMENTUM,
+            epsilon: EPS,
         };
-        x.f_batch_norm(
+        let mut following = next.iter().map(|layer| layer.passing());
+        let after = |rectify| After {
+            rectify,
+            added: None,
+            may_overwrite: is_free && mode.is_training(),
+        };
+        let (rectifies, pool) = match (following.next().flatten(), following.next().flatten()) {
+            (Some(Passing::Rectify), Some(Passing::Pool(pool))) => (true, Some(pool)),
+            (Some(Passing::Rectify), _) => (true, None),
+            _ => (false, None),
+        };
+        let Some(pool) = pool else {
+            let y = norm.forward(x, after(rectifies))?;
+            return Ok(Some((y, usize::from(rectifies))));
+        };
+        let [y, places] = norm.forward_pooled(x, after(true).may_overwrite)?;
+        pool.note(x, places);
+        Ok(Some((y, 2)))
+    }
+}
+
+impl Layer for BatchNorm {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let (y, _) = self.forward_with(x.shallow_clone(), false, &[], mode)?;
+        Ok(y)
+    }
+
+    fn forward_with(
+        &self,
+        x: Tensor,
+        is_free: bool,
+        next: &[&dyn Layer],
+        mode: Mode,
+    ) -> Result<(Tensor, usize), TchError> {
+        self.count(&x, mode)?;
+        if let Some(done) = self.in_one_pass(&x, is_free, next, mode)? {
+            return Ok(done);
+        }
+        let [mean, variance] = match self.running(mode) {
+            Some(running) => running.map(Some),
+            None => [None; 2],
+        };
+        let y = x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
             mean,
@@ -87,7 +157,8 @@ impl Layer for BatchNorm {
             MOMENTUM,
             EPS,
             true,
-        )
+        )?;
+        Ok((y, 0))
     }
 
     /// The backward pass needs the input, not the output.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, on_each, tuple, widen};
+use super::{Builder, Layer, Make, Mode, Passing, on_each, tuple, widen};
 
 /// Pooling with equal edges on every axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +126,11 @@ pub(crate) struct PadMaxPool {
 type Kept = Rc<RefCell<Option<Places>>>;
 
 #[derive(Debug)]
-struct Places {
-    indices: Tensor,
-    /// Axes that had a zero before them.
-    is_padded: Vec<bool>,
+enum Places {
+    /// Those of libtorch, with the axes that had a zero before them.
+    Indices(Tensor, Vec<bool>),
+    /// Those found in the pass of the norm, with the shape of the map.
+    InWindows(Tensor, Vec<i64>),
 }
 
 impl PadMaxPool {
@@ -169,7 +170,7 @@ impl PadMaxPool {
         } else {
             x.f_max_pool3d_with_indices(&two, &two, &none, &one, false)?
         };
-        kept.replace(Some(Places { indices, is_padded }));
+        kept.replace(Some(Places::Indices(indices, is_padded)));
         Ok(pooled)
     }
 }
@@ -180,16 +181,32 @@ impl Make for PadMaxPool {
     }
 }
 
+impl PadMaxPool {
+    /// Takes down what was pooled in the pass of another layer.
+    pub(super) fn note(&self, x: &Tensor, places: Tensor) {
+        let (_, padding) = paddings(x);
+        self.padding.replace(padding);
+        if let Some(kept) = &self.kept {
+            kept.replace(Some(Places::InWindows(places, x.size())));
+        }
+    }
+}
+
+/// Axes of odd length, which get a zero before them; and that in libtorch's order: last axis first, before
+/// and after.
+fn paddings(x: &Tensor) -> (Vec<bool>, Vec<i64>) {
+    let is_padded: Vec<bool> = x.size()[2..].iter().map(|axis| axis % 2 == 1).collect();
+    let padding = is_padded
+        .iter()
+        .rev()
+        .flat_map(|&is_padded| [i64::from(is_padded), 0])
+        .collect();
+    (is_padded, padding)
+}
+
 impl Layer for PadMaxPool {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let sizes = x.size();
-        let is_padded: Vec<bool> = sizes[2..].iter().map(|axis| axis % 2 == 1).collect();
-        // In libtorch's order, last axis first, before and after.
-        let padding: Vec<i64> = is_padded
-            .iter()
-            .rev()
-            .flat_map(|&is_padded| [i64::from(is_padded), 0])
-            .collect();
+        let (is_padded, padding) = paddings(x);
         let padded = if is_padded.contains(&true) {
             &x.f_constant_pad_nd(&padding)?
         } else {
@@ -197,6 +214,10 @@ impl Layer for PadMaxPool {
         };
         self.padding.replace(padding);
         self.pooled(padded, mode, is_padded)
+    }
+
+    fn passing(&self) -> Option<Passing<'_>> {
+        Some(Passing::Pool(self))
     }
 
     fn describe(&self) -> Vec<String> {
@@ -233,8 +254,14 @@ impl Make for CropMaxUnpool {
 impl Layer for CropMaxUnpool {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         let kept = self.kept.borrow();
-        let Some(Places { indices, is_padded }) = kept.as_ref() else {
-            return Err(TchError::Shape("nothing was pooled before".to_owned()));
+        let (indices, is_padded) = match kept.as_ref() {
+            Some(Places::Indices(indices, is_padded)) => (indices, is_padded),
+            Some(Places::InWindows(places, shape)) => {
+                let mut shape = shape.clone();
+                shape[..2].copy_from_slice(&x.size()[..2]);
+                return kernels::unpool(x, places, &shape);
+            }
+            None => return Err(TchError::Shape("nothing was pooled before".to_owned())),
         };
         let sizes: Vec<i64> = x.size()[2..].iter().map(|size| 2 * size).collect();
         let mut whole = if self.axes == 2 {

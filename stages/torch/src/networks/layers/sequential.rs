@@ -83,7 +83,8 @@ impl Stack<'_, '_> {
 
 impl Layer for Sequential {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        forward_all(self.layers().map(|(_, layer)| layer), x, mode)
+        let layers: Vec<&dyn Layer> = self.layers().map(|(_, layer)| layer).collect();
+        forward_all(&layers, x, mode)
     }
 
     fn parts(&self) -> Option<Vec<&dyn Layer>> {
@@ -108,22 +109,17 @@ impl Layer for Sequential {
 }
 
 /// The value of layers, each taking what the one before gives.
-pub(crate) fn forward_all<'l>(
-    mut layers: impl Iterator<Item = &'l dyn Layer>,
+pub(crate) fn forward_all(
+    layers: &[&dyn Layer],
     x: &Tensor,
     mode: Mode,
 ) -> Result<Tensor, TchError> {
-    let Some(first) = layers.next() else {
-        return Ok(x.shallow_clone());
-    };
-    let (mut x, mut before) = (first.forward(x, mode)?, first);
-    for layer in layers {
-        x = if before.is_fresh() {
-            layer.forward_owned(x, mode)?
-        } else {
-            layer.forward(&x, mode)?
-        };
-        before = layer;
+    let (mut x, mut done, mut is_free) = (x.shallow_clone(), 0, false);
+    while let Some(layer) = layers.get(done) {
+        let next = &layers[done + 1..];
+        let (y, more) = layer.forward_with(x, is_free, next, mode)?;
+        done += 1 + more;
+        (x, is_free) = (y, layers[done - 1].is_fresh());
     }
     Ok(x)
 }

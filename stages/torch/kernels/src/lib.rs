@@ -1,0 +1,208 @@
+//! Passes over feature maps for which libtorch makes several: batch norm, ReLU and pooling in one.
+//!
+//! Maps `[B, C, X, Y(, Z)]` have their channels next to each other in memory, as oneDNN likes them, and
+//! numbers of 32 bits or bfloat16. Sums are added up in an order that does not depend on the number of
+//! threads. The loops are written once, in C++, and compiled for several kinds of processors; which one
+//! is taken is told by libtorch's own `cpu_capability`, as they ask for the same instructions.
+//!
+//! # Source
+//! The operators equal `batch_norm`, `relu`, `constant_pad_nd` and `max_pool3d` of PyTorch 2.13 one after
+//! the other, but for rounding.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use tch::{TchError, Tensor};
+use torch_sys::C_tensor;
+
+// The C++ side sees `at::Tensor`, which is what torch-sys hides behind `C_tensor`.
+unsafe extern "C" {
+    fn kernels_message() -> *const c_char;
+    fn kernels_norm(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        added: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_variance: *const C_tensor,
+        of_batch: bool,
+        momentum: f64,
+        epsilon: f64,
+        rectify: bool,
+        pools: bool,
+        may_overwrite: bool,
+        y: *mut *mut C_tensor,
+        places: *mut *mut C_tensor,
+    ) -> bool;
+    fn kernels_unpool(
+        x: *const C_tensor,
+        places: *const C_tensor,
+        sizes: *const i64,
+        axes: c_int,
+        y: *mut *mut C_tensor,
+    ) -> bool;
+    fn kernels_channels_last(x: *const C_tensor, y: *mut *mut C_tensor) -> bool;
+    fn kernels_keep_memory();
+}
+
+/// A batch norm: (x − mean) / √(variance + epsilon) · weight + bias, by channel.
+#[derive(Debug, Clone, Copy)]
+pub struct Norm<'t> {
+    /// `[C]`, float32.
+    pub weight: &'t Tensor,
+    /// `[C]`, float32.
+    pub bias: &'t Tensor,
+    /// Running mean and variance, `[C]`, float32: they move on if statistics are those of the batch.
+    pub running: Option<[&'t Tensor; 2]>,
+    /// Whether the statistics are those of the batch; else they are the running ones.
+    pub of_batch: bool,
+    /// Share of the batch in the new running statistics.
+    pub momentum: f64,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+/// What follows a norm in the same pass.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct After<'t> {
+    /// A map of the same shape that is added to what is normalised.
+    pub added: Option<&'t Tensor>,
+    /// At least zero.
+    pub rectify: bool,
+    /// The backward pass may write the gradient of `x` over `x`: nobody else needs its numbers.
+    pub may_overwrite: bool,
+}
+
+impl Norm<'_> {
+    /// A map of the shape of `x`.
+    ///
+    /// # Errors
+    /// Tensors do not fit, memory runs out, or the statistics are running ones that are missing.
+    pub fn forward(&self, x: &Tensor, after: After<'_>) -> Result<Tensor, TchError> {
+        let [y, _] = self.call(x, after, false)?;
+        Ok(y)
+    }
+
+    /// The greatest voxel in windows of two per axis, at least zero, and the places where they were, for
+    /// [`unpool`]. An odd axis has a zero before its first voxel: `[B, C, ⌈X/2⌉, ⌈Y/2⌉(, ⌈Z/2⌉)]`.
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub fn forward_pooled(&self, x: &Tensor, may_overwrite: bool) -> Result<[Tensor; 2], TchError> {
+        let after = After {
+            may_overwrite,
+            rectify: true,
+            added: None,
+        };
+        self.call(x, after, true)
+    }
+
+    fn call(&self, x: &Tensor, after: After<'_>, pools: bool) -> Result<[Tensor; 2], TchError> {
+        let channels = x.size().get(1).copied().unwrap_or_default();
+        let of_channels = [Some(self.weight), Some(self.bias)];
+        let running = self.running.unwrap_or([self.weight; 2]).map(Some);
+        for tensor in of_channels.into_iter().chain(running).flatten() {
+            if tensor.size() != [channels] || tensor.kind() != tch::Kind::Float {
+                let message = format!("a norm of {channels} channels has {tensor:?}");
+                return Err(TchError::Shape(message));
+            }
+        }
+        if !matches!(x.dim(), 4 | 5) || after.added.is_some_and(|other| other.size() != x.size()) {
+            let message = format!("{x:?} cannot be normalised with {:?}", after.added);
+            return Err(TchError::Shape(message));
+        }
+        if self.running.is_none() && !self.of_batch {
+            let message = "there are no running statistics".to_owned();
+            return Err(TchError::Shape(message));
+        }
+        let null = std::ptr::null();
+        let [mean, variance] = match self.running {
+            Some(running) => running.map(Tensor::as_ptr),
+            None => [null; 2],
+        };
+        let mut made = [std::ptr::null_mut(); 2];
+        let [y, places] = &mut made;
+        // SAFETY: the pointers are those of tensors that live until the call returns, or null where that
+        // is allowed; their shapes and kinds were looked at; what it makes is ours.
+        let is_made = unsafe {
+            kernels_norm(
+                x.as_ptr(),
+                self.weight.as_ptr(),
+                self.bias.as_ptr(),
+                after.added.map_or(null, Tensor::as_ptr),
+                mean,
+                variance,
+                self.of_batch,
+                self.momentum,
+                self.epsilon,
+                after.rectify,
+                pools,
+                after.may_overwrite,
+                y,
+                if pools { places } else { std::ptr::null_mut() },
+            )
+        };
+        if !is_made {
+            return Err(error());
+        }
+        Ok(made.map(taken))
+    }
+}
+
+/// Puts the voxels of a pooled map back to their places in a map of `sizes`, with zeros elsewhere.
+///
+/// # Errors
+/// Pooling a map of `sizes` does not give one of the shape of `x`.
+pub fn unpool(x: &Tensor, places: &Tensor, sizes: &[i64]) -> Result<Tensor, TchError> {
+    let axes = c_int::try_from(sizes.len()).unwrap_or(c_int::MAX);
+    if sizes.len() != x.dim() || places.kind() != tch::Kind::Uint8 {
+        let message = format!("{x:?} cannot be put back to {sizes:?}");
+        return Err(TchError::Shape(message));
+    }
+    // SAFETY: the pointers are those of living tensors and of `axes` numbers; what it makes is ours.
+    made_by(|y| unsafe { kernels_unpool(x.as_ptr(), places.as_ptr(), sizes.as_ptr(), axes, y) })
+}
+
+/// The same map with its channels next to each other in memory; a copy only where they are not.
+///
+/// # Errors
+/// `x` has neither two nor three spatial axes, or memory runs out.
+pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
+    if !matches!(x.dim(), 4 | 5) {
+        return Err(TchError::Shape(format!("{x:?} is no map")));
+    }
+    // SAFETY: the pointer is that of a living tensor; what it makes is ours.
+    made_by(|y| unsafe { kernels_channels_last(x.as_ptr(), y) })
+}
+
+/// Tells the C library to keep the memory of tensors instead of giving it back: clearing pages anew takes
+/// longer than many passes over them. For programs whose life is short, such as a worker of one action.
+pub fn keep_memory() {
+    // SAFETY: `mallopt` may be called at any time.
+    unsafe { kernels_keep_memory() }
+}
+
+fn made_by(make: impl FnOnce(&mut *mut C_tensor) -> bool) -> Result<Tensor, TchError> {
+    let mut made = std::ptr::null_mut();
+    match make(&mut made) {
+        true => Ok(taken(made)),
+        false => Err(error()),
+    }
+}
+
+fn taken(made: *mut C_tensor) -> Tensor {
+    if made.is_null() {
+        return Tensor::new();
+    }
+    // SAFETY: C++ made this tensor for us alone.
+    unsafe { Tensor::from_ptr(made) }
+}
+
+/// The error of the last call of this thread.
+fn error() -> TchError {
+    // SAFETY: the message is a string of this thread that stays until its next call.
+    let message = unsafe { CStr::from_ptr(kernels_message()) };
+    TchError::Torch(message.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests;

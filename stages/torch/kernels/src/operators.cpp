@@ -1,0 +1,411 @@
+// Operators of libtorch, with gradients, made of the loops.
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "loops.h"
+
+namespace kernels {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+/// Voxels whose sums are added up by themselves: the result does not depend on the number of threads.
+constexpr int64_t CHUNK = 1 << 15;
+
+template <class T>
+const Loops<T>& loops();
+
+#ifdef HAS_X86_LOOPS
+#define CHOOSE(table)                                                                              \
+  static const auto& chosen = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&  \
+                                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && \
+                                      __builtin_cpu_supports("avx512cd")                           \
+                                  ? avx512::table                                                  \
+                              : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")    \
+                                  ? avx2::table                                                    \
+                                  : plain::table;                                                  \
+  return chosen;
+#else
+#define CHOOSE(table) return plain::table;
+#endif
+
+template <>
+const Loops<float>& loops() {
+  CHOOSE(floats)
+}
+
+template <>
+const Loops<Bfloat16>& loops() {
+  CHOOSE(halves)
+}
+
+/// Calls `f` with a null pointer of the type of the map's numbers.
+template <class F>
+void by_kind(const Tensor& x, F f) {
+  switch (x.scalar_type()) {
+    case at::kFloat:
+      return f(static_cast<float*>(nullptr));
+    case at::kBFloat16:
+      return f(static_cast<Bfloat16*>(nullptr));
+    default:
+      throw std::invalid_argument("maps have numbers of 32 bits or bfloat16");
+  }
+}
+
+/// The numbers of a tensor.
+template <class T>
+T* numbers(const Tensor& tensor) {
+  return tensor.defined() ? static_cast<T*>(tensor.data_ptr()) : nullptr;
+}
+
+at::MemoryFormat channels_last(const Tensor& x) {
+  return x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d : at::MemoryFormat::ChannelsLast;
+}
+
+/// A map with the numbers and the place in memory of another, of another size where wanted.
+Tensor map_like(const Tensor& x, at::IntArrayRef sizes, at::ScalarType kind) {
+  return at::empty(sizes, x.options().dtype(kind), channels_last(x));
+}
+
+Tensor map_like(const Tensor& x) { return map_like(x, x.sizes(), x.scalar_type()); }
+
+int64_t rows_of(const Tensor& x) { return x.numel() / x.size(1); }
+
+/// Calls `f(begin, end)` for parts of `rows`, in parallel.
+template <class F>
+void in_parts(int64_t rows, int64_t length, F f) {
+  const int64_t parts = (rows + length - 1) / length;
+  at::parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    for (int64_t part = first; part < last; ++part) f(part * length, std::min(rows, (part + 1) * length));
+  });
+}
+
+/// What pooling by two makes of a map; an odd axis has a zero before its first voxel.
+Geometry geometry_of(const Tensor& x) {
+  Geometry g;
+  g.is_flat = x.dim() == 4;
+  g.channels = x.size(1);
+  g.depth = g.is_flat ? 1 : x.size(2);
+  g.height = x.size(-2), g.width = x.size(-1);
+  g.pooled_depth = g.is_flat ? 1 : (g.depth + 1) / 2;
+  g.pooled_height = (g.height + 1) / 2, g.pooled_width = (g.width + 1) / 2;
+  return g;
+}
+
+std::vector<int64_t> pooled_sizes(const Tensor& x, const Geometry& g) {
+  if (g.is_flat) return {x.size(0), g.channels, g.pooled_height, g.pooled_width};
+  return {x.size(0), g.channels, g.pooled_depth, g.pooled_height, g.pooled_width};
+}
+
+/// Mean and variance of each channel; the variance is that of the voxels, not an estimate.
+struct Moments {
+  std::vector<double> mean, variance;
+};
+
+Moments moments_of(const Tensor& x) {
+  const int64_t channels = x.size(1), rows = rows_of(x), parts = (rows + CHUNK - 1) / CHUNK;
+  std::vector<double> means(parts * channels), squares(parts * channels);
+  by_kind(x, [&](auto* none) {
+    using T = std::remove_pointer_t<decltype(none)>;
+    in_parts(rows, CHUNK, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin / CHUNK * channels;
+      loops<T>().moments(numbers<T>(x) + begin * channels, end - begin, channels, &means[at], &squares[at]);
+    });
+  });
+  Moments all{std::vector<double>(channels), std::vector<double>(channels)};
+  for (int64_t part = 0; part < parts; ++part) {
+    const double before = double(part * CHUNK), length = double(std::min(CHUNK, rows - part * CHUNK));
+    for (int64_t c = 0; c < channels; ++c) {
+      const double difference = means[part * channels + c] - all.mean[c];
+      all.mean[c] += difference * length / (before + length);
+      all.variance[c] += squares[part * channels + c] + difference * difference * before * length / (before + length);
+    }
+  }
+  for (auto& variance : all.variance) variance /= double(rows);
+  return all;
+}
+
+/// A normalisation of channels.
+struct Norm {
+  Tensor weight, bias, running_mean, running_variance;
+  bool of_batch;
+  double momentum, epsilon;
+};
+
+/// Floats of each channel.
+Tensor of_channels(const std::vector<double>& values) {
+  auto tensor = at::empty({int64_t(values.size())}, at::kFloat);
+  std::copy(values.begin(), values.end(), numbers<float>(tensor));
+  return tensor;
+}
+
+/// Mean and inverse deviation that a map is normalised with; running statistics move on.
+std::pair<Tensor, Tensor> statistics(const Tensor& x, const Norm& norm) {
+  if (!norm.of_batch) {
+    return {norm.running_mean.detach().clone(), (norm.running_variance.detach() + norm.epsilon).rsqrt()};
+  }
+  auto moments = moments_of(x);
+  if (norm.running_mean.defined()) {
+    const double rows = double(rows_of(x));
+    float *mean = numbers<float>(norm.running_mean), *variance = numbers<float>(norm.running_variance);
+    for (size_t c = 0; c < moments.mean.size(); ++c) {
+      mean[c] = float((1 - norm.momentum) * mean[c] + norm.momentum * moments.mean[c]);
+      const double estimate = moments.variance[c] * rows / (rows - 1);
+      variance[c] = float((1 - norm.momentum) * variance[c] + norm.momentum * estimate);
+    }
+  }
+  auto inverse = moments.variance;
+  for (auto& value : inverse) value = 1 / std::sqrt(value + norm.epsilon);
+  return {of_channels(moments.mean), of_channels(inverse)};
+}
+
+/// What came out of the forward pass, and what the backward pass needs of it.
+struct Passed {
+  Tensor y, chosen, places;
+};
+
+/// y = norm(x) + added, rectified, pooled: each where wanted.
+Passed pass(const Tensor& x, const Tensor& added, const Tensor& mean, const Tensor& inverse, const Norm& norm,
+            bool rectify, bool pools, bool keeps_chosen, bool keeps_places) {
+  const auto scale = norm.weight.detach() * inverse;
+  const auto shift = norm.bias.detach() - mean * scale;
+  const float *a = numbers<float>(scale), *b = numbers<float>(shift);
+  const int64_t channels = x.size(1);
+  Passed passed;
+  by_kind(x, [&](auto* none) {
+    using T = std::remove_pointer_t<decltype(none)>;
+    const T* from = numbers<T>(x);
+    if (!pools) {
+      passed.y = map_like(x);
+      T* to = numbers<T>(passed.y);
+      const T* with = numbers<T>(added);
+      in_parts(rows_of(x), CHUNK, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * channels;
+        loops<T>().normalise(from + at, with ? with + at : nullptr, a, b, rectify, to + at, end - begin, channels);
+      });
+      return;
+    }
+    const auto g = geometry_of(x);
+    const auto sizes = pooled_sizes(x, g);
+    passed.y = map_like(x, sizes, x.scalar_type());
+    if (keeps_chosen) passed.chosen = map_like(x, sizes, x.scalar_type());
+    if (keeps_places) passed.places = map_like(x, sizes, at::kByte);
+    in_parts(x.size(0) * g.pooled_rows(), 16, [&](int64_t begin, int64_t end) {
+      loops<T>().pool(from, g, a, b, numbers<T>(passed.y), numbers<T>(passed.chosen),
+                      numbers<uint8_t>(passed.places), begin, end);
+    });
+  });
+  return passed;
+}
+
+struct NormFunction : torch::autograd::Function<NormFunction> {
+  static variable_list forward(AutogradContext* context, const Variable& x, const Variable& weight,
+                               const Variable& bias, const std::optional<Variable>& other,
+                               const std::optional<Tensor>& running_mean,
+                               const std::optional<Tensor>& running_variance, bool of_batch, double momentum,
+                               double epsilon, bool rectify, bool pools, bool may_overwrite) {
+    const auto added = other.value_or(Tensor());
+    const Norm norm{weight,  bias,     running_mean.value_or(Tensor()), running_variance.value_or(Tensor()),
+                    of_batch, momentum, epsilon};
+    auto [mean, inverse] = statistics(x, norm);
+    auto passed = pass(x, added, mean, inverse, norm, rectify, pools, true, true);
+    // What is not rectified is free to be written over.
+    const auto known = pools ? passed.chosen : rectify ? passed.y : Tensor();
+    context->save_for_backward({x, weight, mean, inverse, known, passed.places});
+    context->saved_data["of_batch"] = of_batch;
+    context->saved_data["rectify"] = rectify;
+    context->saved_data["pools"] = pools;
+    context->saved_data["adds"] = added.defined();
+    context->saved_data["may_overwrite"] = may_overwrite;
+    if (!pools) return {passed.y};
+    context->mark_non_differentiable({passed.places});
+    return {passed.y, passed.places};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto x = saved[0].detach(), weight = saved[1].detach(), mean = saved[2], inverse = saved[3];
+    const auto known = saved[4].defined() ? saved[4].detach() : Tensor(), places = saved[5];
+    const bool of_batch = context->saved_data["of_batch"].toBool(), rectify = context->saved_data["rectify"].toBool();
+    const bool pools = context->saved_data["pools"].toBool(), adds = context->saved_data["adds"].toBool();
+    const auto gradient = gradients[0].to(x.scalar_type()).contiguous(channels_last(x));
+    const int64_t channels = x.size(1), rows = rows_of(gradient), parts = (rows + CHUNK - 1) / CHUNK;
+
+    std::vector<double> sum(channels), product(channels);
+    Tensor of_x = context->saved_data["may_overwrite"].toBool() ? x : map_like(x), of_added;
+    by_kind(x, [&](auto* none) {
+      using T = std::remove_pointer_t<decltype(none)>;
+      const T *g = numbers<T>(gradient), *values = numbers<T>(x);
+      const T* y = rectify ? numbers<T>(known) : nullptr;
+      std::vector<double> sums(parts * channels), products(parts * channels);
+      in_parts(rows, CHUNK, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * channels, part = begin / CHUNK * channels;
+        const float* middle = numbers<float>(mean);
+        if (pools) {
+          loops<T>().sums_of_pooled(g + at, numbers<T>(known) + at, numbers<uint8_t>(places) + at, middle, end - begin,
+                                    channels, &sums[part], &products[part]);
+        } else {
+          loops<T>().sums(g + at, values + at, y ? y + at : nullptr, middle, end - begin, channels, &sums[part],
+                          &products[part]);
+        }
+      });
+      for (int64_t i = 0; i < parts * channels; ++i) {
+        sum[i % channels] += sums[i];
+        product[i % channels] += products[i];
+      }
+
+      std::vector<float> scale(channels), slope(channels), shift(channels);
+      const double count = double(rows_of(x));
+      for (int64_t c = 0; c < channels; ++c) {
+        const double deviation = numbers<float>(inverse)[c], factor = numbers<float>(weight)[c] * deviation;
+        scale[c] = float(factor);
+        // In evaluation the statistics are constants.
+        slope[c] = of_batch ? float(-factor * product[c] * deviation * deviation / count) : 0;
+        shift[c] = of_batch ? float(-factor * sum[c] / count) : 0;
+      }
+      const Gradient how{numbers<float>(mean), slope.data(), shift.data(), scale.data()};
+      if (pools) {
+        const auto geometry = geometry_of(x);
+        in_parts(x.size(0) * geometry.pooled_rows(), 16, [&](int64_t begin, int64_t end) {
+          loops<T>().back_pooled(g, values, numbers<uint8_t>(places), geometry, how, numbers<T>(of_x), begin, end);
+        });
+        return;
+      }
+      if (adds) of_added = map_like(x);
+      in_parts(rows, CHUNK, [&](int64_t begin, int64_t end) {
+        const int64_t at = begin * channels;
+        T* of_other = numbers<T>(of_added);
+        loops<T>().back(g + at, values + at, y ? y + at : nullptr, how, numbers<T>(of_x) + at,
+                        of_other ? of_other + at : nullptr, end - begin, channels);
+      });
+    });
+    for (int64_t c = 0; c < channels; ++c) product[c] *= numbers<float>(inverse)[c];
+    return {of_x,     of_channels(product), of_channels(sum), of_added, Tensor(), Tensor(),
+            Tensor(), Tensor(),             Tensor(),         Tensor(), Tensor(), Tensor()};
+  }
+};
+
+/// Puts voxels back to where pooling took them from; `sizes` are those before pooling.
+struct UnpoolFunction : torch::autograd::Function<UnpoolFunction> {
+  static Variable forward(AutogradContext* context, const Variable& x, const Tensor& places, at::IntArrayRef sizes) {
+    context->save_for_backward({places});
+    const auto y = map_like(x, sizes, x.scalar_type());
+    const auto geometry = geometry_of(y);
+    if (pooled_sizes(y, geometry) != x.sizes().vec() || x.sizes() != places.sizes()) {
+      throw std::invalid_argument("a map is put back to another size than it was pooled from");
+    }
+    by_kind(x, [&](auto* none) {
+      using T = std::remove_pointer_t<decltype(none)>;
+      in_parts(x.size(0) * geometry.pooled_rows(), 16, [&](int64_t begin, int64_t end) {
+        loops<T>().unpool(numbers<T>(x), numbers<uint8_t>(places), geometry, numbers<T>(y), begin, end);
+      });
+    });
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto places = context->get_saved_variables()[0];
+    const auto gradient = gradients[0].contiguous(channels_last(gradients[0]));
+    const auto geometry = geometry_of(gradient);
+    auto of_x = map_like(gradient, places.sizes(), gradient.scalar_type());
+    by_kind(gradient, [&](auto* none) {
+      using T = std::remove_pointer_t<decltype(none)>;
+      in_parts(places.size(0) * geometry.pooled_rows(), 16, [&](int64_t begin, int64_t end) {
+        loops<T>().back_unpooled(numbers<T>(gradient), numbers<uint8_t>(places), geometry, numbers<T>(of_x), begin, end);
+      });
+    });
+    return {of_x, Tensor(), Tensor()};
+  }
+};
+
+/// The last message of an error, for Rust to take.
+thread_local std::string message;
+
+template <class F>
+bool tried(F f) {
+  try {
+    f();
+    return true;
+  } catch (const c10::Error& error) {
+    message = error.what_without_backtrace();
+  } catch (const std::exception& error) {
+    message = error.what();
+  } catch (...) {
+    message = "an error without a name";
+  }
+  return false;
+}
+
+Tensor any(const Tensor* tensor) { return tensor ? *tensor : Tensor(); }
+
+std::optional<Tensor> maybe(const Tensor& tensor) {
+  return tensor.defined() ? std::optional(tensor) : std::nullopt;
+}
+
+}  // namespace
+}  // namespace kernels
+
+using namespace kernels;
+
+extern "C" {
+
+const char* kernels_message() { return message.c_str(); }
+
+/// y, and where pooling found it, as new tensors; false if there is an error.
+bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias, const Tensor* added,
+                  const Tensor* running_mean, const Tensor* running_variance, bool of_batch, double momentum,
+                  double epsilon, bool rectify, bool pools, bool may_overwrite, Tensor** y, Tensor** places) {
+  return tried([&] {
+    const auto map = x->contiguous(channels_last(*x));
+    const auto other = added ? added->to(map.scalar_type()).contiguous(channels_last(map)) : Tensor();
+    const bool is_recorded = at::GradMode::is_enabled() && (map.requires_grad() || weight->requires_grad() ||
+                                                            bias->requires_grad() || (added && other.requires_grad()));
+    if (is_recorded) {
+      auto made = NormFunction::apply(map, *weight, *bias, maybe(other), maybe(any(running_mean)),
+                                      maybe(any(running_variance)), of_batch, momentum, epsilon, rectify, pools,
+                                      may_overwrite);
+      *y = new Tensor(made[0]);
+      if (places) *places = new Tensor(made[1]);
+      return;
+    }
+    const Norm norm{*weight, *bias, any(running_mean), any(running_variance), of_batch, momentum, epsilon};
+    const auto [mean, inverse] = statistics(map, norm);
+    auto passed = pass(map, other, mean, inverse, norm, rectify, pools, false, places != nullptr);
+    *y = new Tensor(passed.y);
+    if (places) *places = new Tensor(passed.places);
+  });
+}
+
+bool kernels_unpool(const Tensor* x, const Tensor* places, const int64_t* sizes, int axes, Tensor** y) {
+  return tried([&] {
+    const auto map = x->contiguous(channels_last(*x));
+    *y = new Tensor(UnpoolFunction::apply(map, *places, at::IntArrayRef(sizes, size_t(axes))));
+  });
+}
+
+/// The same numbers with channels next to each other in memory, also where there is but one channel.
+bool kernels_channels_last(const Tensor* x, Tensor** y) {
+  return tried([&] {
+    auto map = x->contiguous(channels_last(*x));
+    if (map.size(1) == 1) {
+      // Strides of an axis of one element say nothing of memory, but libtorch chooses by them.
+      auto strides = map.strides().vec();
+      strides[1] = 1;
+      map = map.as_strided(map.sizes(), strides);
+    }
+    *y = new Tensor(map);
+  });
+}
+}

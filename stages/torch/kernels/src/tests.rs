@@ -1,0 +1,294 @@
+//! Each operator beside the operators of libtorch that it stands for.
+
+use tch::{Device, Kind, Tensor};
+
+use super::*;
+
+/// Shapes with even and odd axes, two and three of them, and channels that fill vectors or do not.
+const SHAPES: [&[i64]; 6] = [
+    &[2, 8, 6, 7, 5],
+    &[2, 16, 5, 4, 9],
+    &[1, 3, 7, 7, 7],
+    &[3, 48, 4, 4, 4],
+    &[2, 8, 9, 12],
+    &[2, 5, 1, 3],
+];
+
+/// Numbers that look random, with ties and zeros among them: multiples of 1/8 from −2 to 2.
+fn map(shape: &[i64], seed: i64) -> Tensor {
+    let n: i64 = shape.iter().product();
+    let numbers = Tensor::arange(n, (Kind::Int64, Device::Cpu));
+    let mixed = (numbers * 48_271 + seed * 7919).remainder(2_147_483_647_i64) * 16_807;
+    let levels = mixed.remainder(2_147_483_647_i64).remainder(33_i64);
+    levels.to_kind(Kind::Float).reshape(shape) / 8.0 - 2.0
+}
+
+/// The tensors of a norm, which count as parameters.
+struct Tensors {
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    variance: Tensor,
+}
+
+impl Tensors {
+    fn new(channels: i64) -> Self {
+        let ramp = Tensor::arange(channels, (Kind::Float, Device::Cpu));
+        Self {
+            // Also a weight that turns the order round, and one of zero.
+            weight: (ramp.remainder(4.0) / 2.0 - 0.5).set_requires_grad(true),
+            bias: (ramp.remainder(3.0) / 4.0 - 0.2).set_requires_grad(true),
+            mean: &ramp / 16.0,
+            variance: ramp.remainder(5.0) / 2.0 + 0.5,
+        }
+    }
+
+    fn norm(&self, of_batch: bool) -> Norm<'_> {
+        Norm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running: Some([&self.mean, &self.variance]),
+            of_batch,
+            momentum: 0.1,
+            epsilon: 1e-5,
+        }
+    }
+
+    /// What libtorch makes of it.
+    fn expected(&self, x: &Tensor, of_batch: bool) -> Tensor {
+        let (weight, bias) = (Some(&self.weight), Some(&self.bias));
+        let (mean, variance) = (Some(&self.mean), Some(&self.variance));
+        x.batch_norm(weight, bias, mean, variance, of_batch, 0.1, 1e-5, true)
+    }
+}
+
+/// The greatest difference, by the greatest of the expected numbers.
+fn difference(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.size(), expected.size());
+    let expected = expected.to_kind(Kind::Double);
+    let difference = (found.to_kind(Kind::Double) - &expected).abs().max();
+    let scale = expected.abs().max().double_value(&[]).max(1e-3);
+    difference.double_value(&[]) / scale
+}
+
+/// Value and gradients, of x, the parameters and what else is given, for a gradient that differs by voxel.
+fn with_gradients(y: &Tensor, of: &[&Tensor]) -> Vec<Tensor> {
+    let root = (y.to_kind(Kind::Float) * map(&y.size(), 3)).sum(Kind::Float);
+    let mut all = vec![y.detach()];
+    all.extend(Tensor::run_backward(&[root], of, false, false));
+    all
+}
+
+/// Pads and pools as libtorch does.
+fn pooled(x: &Tensor) -> Tensor {
+    let odd: Vec<i64> = x.size()[2..]
+        .iter()
+        .rev()
+        .flat_map(|axis| [axis % 2, 0])
+        .collect();
+    let x = x.constant_pad_nd(odd);
+    let axes = x.dim() - 2;
+    let (two, none, one) = (vec![2; axes], vec![0; axes], vec![1; axes]);
+    match axes {
+        2 => x.max_pool2d(&two, &two, &none, &one, false),
+        _ => x.max_pool3d(&two, &two, &none, &one, false),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum What {
+    Norm,
+    Relu,
+    Sum,
+    Pool,
+}
+
+/// Both ways of computing one thing: value, gradients, running statistics.
+fn both(shape: &[i64], what: What, of_batch: bool, kind: Kind) -> [Vec<Tensor>; 2] {
+    [false, true].map(|is_ours| {
+        let tensors = Tensors::new(shape[1]);
+        let x = map(shape, 1).to_kind(kind);
+        let x = if is_ours {
+            channels_last(&x).unwrap()
+        } else {
+            x
+        }
+        .set_requires_grad(true);
+        let other = map(shape, 2).to_kind(kind).set_requires_grad(true);
+        let norm = tensors.norm(of_batch);
+        let y = if is_ours {
+            let after = After {
+                rectify: what != What::Norm,
+                added: (what == What::Sum).then_some(&other),
+                may_overwrite: false,
+            };
+            match what {
+                What::Pool => {
+                    let [y, _] = norm.forward_pooled(&x, false).unwrap();
+                    y
+                }
+                _ => norm.forward(&x, after).unwrap(),
+            }
+        } else {
+            let y = tensors.expected(&x, of_batch);
+            match what {
+                What::Norm => y,
+                What::Relu => y.relu(),
+                What::Sum => (y + &other).relu(),
+                What::Pool => pooled(&y.relu()),
+            }
+        };
+        let mut of = vec![&x, &tensors.weight, &tensors.bias];
+        if what == What::Sum {
+            of.push(&other);
+        }
+        let mut all = with_gradients(&y, &of);
+        all.extend([
+            tensors.mean.shallow_clone(),
+            tensors.variance.shallow_clone(),
+        ]);
+        all
+    })
+}
+
+#[test]
+fn values_gradients_and_statistics_are_those_of_libtorch() {
+    for shape in SHAPES {
+        for what in [What::Norm, What::Relu, What::Sum, What::Pool] {
+            for of_batch in [true, false] {
+                let [found, expected] = both(shape, what, of_batch, Kind::Float);
+                assert_eq!(found.len(), expected.len());
+                for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                    let difference = difference(found, expected);
+                    // Sums of some hundred numbers in 32 bits, in another order.
+                    assert!(
+                        difference < 2e-6,
+                        "{shape:?} {of_batch} {i}: {difference:e}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_of_sixteen_bits_differ_by_their_rounding() {
+    for shape in SHAPES {
+        for what in [What::Relu, What::Pool] {
+            let [found, _] = both(shape, what, true, Kind::BFloat16);
+            // Every number of the map is one in 16 bits.
+            let [_, exact] = both(shape, what, true, Kind::Float);
+            assert_eq!(found[0].kind(), Kind::BFloat16);
+            for (i, (found, exact)) in found.iter().zip(&exact).enumerate() {
+                let difference = difference(found, exact);
+                // A unit in the last place is 2⁻⁸; the gradient is rounded on its way, too.
+                assert!(difference < 1.0 / 128.0, "{shape:?} {i}: {difference:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn writing_over_the_input_changes_no_number() {
+    for pools in [false, true] {
+        let [kept, overwritten] = [false, true].map(|may_overwrite| {
+            let tensors = Tensors::new(8);
+            let leaf = channels_last(&map(SHAPES[0], 1))
+                .unwrap()
+                .set_requires_grad(true);
+            // As a convolution would, this makes a map that nobody else reads.
+            let x = &leaf * 1.0;
+            let norm = tensors.norm(true);
+            let after = After {
+                rectify: true,
+                may_overwrite,
+                added: None,
+            };
+            let y = match pools {
+                false => norm.forward(&x, after).unwrap(),
+                true => norm.forward_pooled(&x, may_overwrite).unwrap()[0].shallow_clone(),
+            };
+            let [_, of_x, of_weight, of_bias] =
+                with_gradients(&y, &[&leaf, &tensors.weight, &tensors.bias])
+                    .try_into()
+                    .unwrap();
+            [of_x, of_weight, of_bias]
+        });
+        for (kept, overwritten) in kept.iter().zip(&overwritten) {
+            assert!(kept.equal(overwritten), "{pools}");
+        }
+    }
+}
+
+#[test]
+fn numbers_do_not_depend_on_threads() {
+    let threads = tch::get_num_threads();
+    // More voxels than are added up at once.
+    let shape = [2, 8, 33, 40, 31];
+    let [one, two] = [1, 2].map(|threads| {
+        tch::set_num_threads(threads);
+        let [found, _] = both(&shape, What::Pool, true, Kind::Float);
+        found
+    });
+    tch::set_num_threads(threads);
+    for (one, two) in one.iter().zip(&two) {
+        assert!(one.equal(two));
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_none() {
+    let tensors = Tensors::new(8);
+    let mut x = map(SHAPES[0], 1);
+    drop(x.get(0).get(1).get(2).get(2).get(2).fill_(f64::NAN));
+    x = channels_last(&x).unwrap();
+    let norm = tensors.norm(false);
+    let [y, _] = norm.forward_pooled(&x, false).unwrap();
+    let expected = pooled(&tensors.expected(&x, false).relu());
+    assert_eq!(i64::try_from(y.isnan().sum(Kind::Int64)).unwrap(), 1);
+    assert!(y.isnan().equal(&expected.isnan()));
+}
+
+#[test]
+fn places_put_voxels_back_where_libtorch_puts_them() {
+    for shape in &SHAPES[..4] {
+        let tensors = Tensors::new(shape[1]);
+        let x = channels_last(&map(shape, 1)).unwrap();
+        let [y, places] = tensors.norm(false).forward_pooled(&x, false).unwrap();
+        let values = map(&y.size(), 5).set_requires_grad(true);
+        let found = unpool(&values, &places, shape).unwrap();
+        let found = with_gradients(&found, &[&values]);
+
+        let rectified = tensors.expected(&x, false).relu();
+        let odd: Vec<i64> = shape[2..]
+            .iter()
+            .rev()
+            .flat_map(|axis| [axis % 2, 0])
+            .collect();
+        let padded = rectified.constant_pad_nd(odd);
+        let (two, none, one) = ([2_i64; 3], [0_i64; 3], [1_i64; 3]);
+        let (_, indices) = padded.max_pool3d_with_indices(two, two, none, one, false);
+        let mut expected = values.max_unpool3d(&indices, &padded.size()[2..], two, none);
+        for (axis, size) in (2..).zip(&shape[2..]) {
+            expected = expected.narrow(axis, size % 2, *size);
+        }
+        let expected = with_gradients(&expected, &[&values]);
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!(found.equal(expected), "{shape:?}");
+        }
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_an_error() {
+    let tensors = Tensors::new(8);
+    let norm = tensors.norm(true);
+    let x = map(&[2, 4, 3, 3], 1);
+    assert!(norm.forward(&x, After::default()).is_err());
+    let double = map(SHAPES[0], 1).to_kind(Kind::Double);
+    let error = norm.forward(&double, After::default()).unwrap_err();
+    assert!(error.to_string().contains("32 bits"), "{error}");
+    let [y, places] = norm.forward_pooled(&map(SHAPES[0], 1), false).unwrap();
+    assert!(unpool(&y, &places, &[2, 8, 9, 9, 9]).is_err());
+    assert!(channels_last(&map(&[3, 3], 1)).is_err());
+}
