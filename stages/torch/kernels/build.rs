@@ -1,5 +1,10 @@
 //! Compiles the loops once for each kind of processor, and the operators against libtorch.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a build script is told by the environment"
+)]
+
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +53,8 @@ fn cpp() -> cc::Build {
         .std("c++20")
         .opt_level(3)
         .debug(false);
+    // Nobody asks for `errno` of a square root, which keeps it from being one instruction.
+    build.flag_if_supported("-fno-math-errno");
     // Vectors wider than the processor's are only passed to functions that are inlined.
     build.flag_if_supported("-Wno-psabi");
     build

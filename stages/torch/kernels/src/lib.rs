@@ -40,6 +40,13 @@ unsafe extern "C" {
         axes: c_int,
         y: *mut *mut C_tensor,
     ) -> bool;
+    fn kernels_adam(
+        weights: *const C_tensor,
+        gradient: *const C_tensor,
+        first: *const C_tensor,
+        second: *const C_tensor,
+        how: *const f32,
+    );
     fn kernels_channels_last(x: *const C_tensor, y: *mut *mut C_tensor) -> bool;
     fn kernels_keep_memory();
 }
@@ -160,6 +167,63 @@ pub fn unpool(x: &Tensor, places: &Tensor, sizes: &[i64]) -> Result<Tensor, TchE
     }
     // SAFETY: the pointers are those of living tensors and of `axes` numbers; what it makes is ours.
     made_by(|y| unsafe { kernels_unpool(x.as_ptr(), places.as_ptr(), sizes.as_ptr(), axes, y) })
+}
+
+/// One step of Adam or AdamW.
+///
+/// # Source
+/// Kingma and Ba 2015, arXiv:1412.6980; PyTorch 2.13 `torch.optim.Adam`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adam {
+    /// What the weights are multiplied with before anything else; 1 for Adam.
+    pub keep: f64,
+    /// What of the weights is added to the gradient; 0 for AdamW.
+    pub decay: f64,
+    /// Of both moments.
+    pub beta: [f64; 2],
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// Learning rate.
+    pub rate: f64,
+    /// Number of the step, from 1.
+    pub number: f64,
+}
+
+impl Adam {
+    /// Changes weights and both moments in one pass; false, and nothing is done, unless all four are on
+    /// the processor, contiguous, of one shape and of 32 bits.
+    pub fn step(
+        &self,
+        weights: &mut Tensor,
+        gradient: &Tensor,
+        [first, second]: [&mut Tensor; 2],
+    ) -> bool {
+        let all = [&*weights, gradient, &*first, &*second];
+        let fits = |tensor: &Tensor| {
+            tensor.device() == tch::Device::Cpu
+                && tensor.kind() == tch::Kind::Float
+                && tensor.is_contiguous()
+                && tensor.size() == gradient.size()
+        };
+        if !all.into_iter().all(fits) {
+            return false;
+        }
+        let corrections = self.beta.map(|beta| 1.0 - beta.powf(self.number));
+        let how = [
+            self.keep,
+            self.decay,
+            1.0 - self.beta[0],
+            1.0 - self.beta[1],
+            corrections[1].sqrt(),
+            self.epsilon,
+            self.rate / corrections[0],
+        ]
+        .map(|number| number as f32);
+        let [weights, gradient, first, second] = all.map(Tensor::as_ptr);
+        // SAFETY: the tensors live, have numbers of 32 bits in one block each, and as many of them.
+        unsafe { kernels_adam(weights, gradient, first, second, how.as_ptr()) };
+        true
+    }
 }
 
 /// The same map with its channels next to each other in memory; a copy only where they are not.

@@ -368,7 +368,31 @@ void back_unpooled(const T* gradient, const uint8_t* places, const Geometry& g, 
   });
 }
 
+/// Each square root by itself: a compiler has no other name for it in vectors, and makes one of them.
+template <int N>
+INLINE Floats<N> root(Floats<N> values) {
+  for (int i = 0; i < N; ++i) values[i] = __builtin_sqrtf(values[i]);
+  return values;
+}
+
+template <int N>
+INLINE void adam_of(float* weights, const float* gradient, float* first, float* second, const Adam& how) {
+  auto w = load<N>(weights) * how.keep;
+  const auto g = load<N>(gradient) + w * how.decay;
+  auto m = load<N>(first), v = load<N>(second);
+  m += (g - m) * how.first;
+  v += (g * g - v) * how.second;
+  w -= how.rate * m / (root<N>(v) / how.correction + how.epsilon);
+  store<N>(weights, w), store<N>(first, m), store<N>(second, v);
+}
+
 }  // namespace
+
+void adam(float* weights, const float* gradient, float* first, float* second, const Adam& how, int64_t length) {
+  int64_t i = 0;
+  for (; i + 16 <= length; i += 16) adam_of<16>(weights + i, gradient + i, first + i, second + i, how);
+  for (; i < length; ++i) adam_of<1>(weights + i, gradient + i, first + i, second + i, how);
+}
 
 template <class T>
 constexpr Loops<T> all = {moments<T>,        normalise<T>, pool<T>,        sums<T>,   sums_of_pooled<T>,

@@ -38,6 +38,16 @@ struct Gradient {
   const float* scale;
 };
 
+/// One step of Adam: Kingma and Ba 2015, as `torch.optim` has it.
+struct Adam {
+  /// What the weights are multiplied with first, and what of them is added to the gradient.
+  float keep, decay;
+  /// Shares of what is new in the moments.
+  float first, second;
+  /// √(1 − β₂ᵗ), ε, and the learning rate over 1 − β₁ᵗ.
+  float correction, epsilon, rate;
+};
+
 /// The loops for maps of numbers `T`.
 template <class T>
 struct Loops {
@@ -79,6 +89,8 @@ struct Loops {
 
 #define DECLARE(capability)             \
   namespace capability {                \
+  /** Weights, gradient, and both moments, of which all but the gradient change. */ \
+  void adam(float* weights, const float* gradient, float* first, float* second, const Adam& how, int64_t length); \
   extern const Loops<float> floats;     \
   extern const Loops<Bfloat16> halves;  \
   }

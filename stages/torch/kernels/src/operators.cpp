@@ -28,17 +28,21 @@ template <class T>
 const Loops<T>& loops();
 
 #ifdef HAS_X86_LOOPS
-#define CHOOSE(table)                                                                              \
-  static const auto& chosen = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&  \
-                                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && \
-                                      __builtin_cpu_supports("avx512cd")                           \
-                                  ? avx512::table                                                  \
-                              : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")    \
-                                  ? avx2::table                                                    \
-                                  : plain::table;                                                  \
-  return chosen;
+/// Those instructions that `-march=x86-64-v4` and `-march=x86-64-v3` take for granted.
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("bmi2");
+}
+
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+
+#define CHOOSE(what)                                                                           \
+  static auto* const chosen = has_avx512() ? &avx512::what : has_avx2() ? &avx2::what : &plain::what; \
+  return *chosen;
 #else
-#define CHOOSE(table) return plain::table;
+#define CHOOSE(what) return plain::what;
 #endif
 
 template <>
@@ -49,6 +53,10 @@ const Loops<float>& loops() {
 template <>
 const Loops<Bfloat16>& loops() {
   CHOOSE(halves)
+}
+
+auto adam_loop() -> decltype(plain::adam)& {
+  CHOOSE(adam)
 }
 
 /// Calls `f` with a null pointer of the type of the map's numbers.
@@ -392,6 +400,17 @@ bool kernels_unpool(const Tensor* x, const Tensor* places, const int64_t* sizes,
   return tried([&] {
     const auto map = x->contiguous(channels_last(*x));
     *y = new Tensor(UnpoolFunction::apply(map, *places, at::IntArrayRef(sizes, size_t(axes))));
+  });
+}
+
+/// One step of Adam; tensors are contiguous and have 32 bits.
+void kernels_adam(const Tensor* weights, const Tensor* gradient, const Tensor* first, const Tensor* second,
+                  const float* how) {
+  const Adam step{how[0], how[1], how[2], how[3], how[4], how[5], how[6]};
+  float *w = numbers<float>(*weights), *m = numbers<float>(*first), *v = numbers<float>(*second);
+  const float* g = numbers<float>(*gradient);
+  in_parts(weights->numel(), CHUNK, [&](int64_t begin, int64_t end) {
+    adam_loop()(w + begin, g + begin, m + begin, v + begin, step, end - begin);
   });
 }
 

@@ -31,7 +31,7 @@ pub(super) fn features(convolutions: &Sequential, input_size: &[i64]) -> Result<
         .collect();
     tch::no_grad(|| {
         let x = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
-        let features = convolutions.forward(&x, Mode::Train)?;
+        let features = convolutions.forward(&x, Mode::TrainPlain)?;
         Ok(features.size().iter().product())
     })
 }

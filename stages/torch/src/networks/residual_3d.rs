@@ -9,7 +9,7 @@ use tch::{Kind, TchError, Tensor};
 use super::cnn::features;
 use super::layers::{
     Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
-    block,
+    block, forward_all,
 };
 use super::plain::Plain;
 use super::{Mode, NetworkKind, NetworkSpec};
@@ -161,9 +161,9 @@ struct Residual {
 
 impl Layer for Residual {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let y = self.bn1.forward(&self.conv1.forward(x, mode)?, mode)?;
-        let y = self.activation.forward(&y, mode)?;
-        let mut y = self.bn2.forward(&self.conv2.forward(&y, mode)?, mode)?;
+        let first: [&dyn Layer; 3] = [&*self.conv1, &*self.bn1, &self.activation];
+        let y = forward_all(&first, x, mode)?;
+        let mut y = forward_all(&[&*self.conv2, &*self.bn2], &y, mode)?;
         if let Some(squeeze) = &self.squeeze {
             y = squeeze.forward(&y, mode)?;
         }

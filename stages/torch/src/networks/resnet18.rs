@@ -6,7 +6,7 @@ use tch::{TchError, Tensor};
 
 use super::layers::{
     Activation, Builder, Conv, Dense, Dropout, Flatten, Layer, Make, Norm, Pool, Sequential, Shown,
-    block,
+    block, forward_all,
 };
 use super::plain::Plain;
 use super::{Mode, NetworkKind, NetworkSpec};
@@ -166,9 +166,14 @@ struct BasicBlock {
 
 impl Layer for BasicBlock {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let y = self.bn1.forward(&self.conv1.forward(x, mode)?, mode)?;
-        let y = self.conv2.forward(&y.f_relu()?, mode)?;
-        let y = self.bn2.forward(&y, mode)?;
+        let all: [&dyn Layer; 5] = [
+            &*self.conv1,
+            &*self.bn1,
+            &Activation::Relu,
+            &*self.conv2,
+            &*self.bn2,
+        ];
+        let y = forward_all(&all, x, mode)?;
         let sum = match &self.downsample {
             None => y.f_add(x)?,
             Some(downsample) => y.f_add(&downsample.forward(x, mode)?)?,

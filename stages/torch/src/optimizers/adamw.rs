@@ -16,7 +16,7 @@ impl Rule for AdamW {
         &["exp_avg", "exp_avg_sq"]
     }
 
-    fn decays_weights(&self) -> bool {
+    fn takes_decay(&self) -> bool {
         true
     }
 
@@ -27,6 +27,6 @@ impl Rule for AdamW {
         gradient: &mut Tensor,
         slots: &mut [Tensor],
     ) -> Result<(), TchError> {
-        adam::update(&self.0, step, parameter, gradient, slots)
+        adam::update(&self.0, step, true, parameter, gradient, slots)
     }
 }

@@ -39,8 +39,8 @@ pub(crate) trait Rule {
         let _ = (scalars, step, learning_rate);
     }
 
-    /// Whether weight decay shrinks the weights themselves instead of being added to the gradient.
-    fn decays_weights(&self) -> bool {
+    /// Whether [`Self::update`] sees to the weight decay itself; else it is added to the gradient.
+    fn takes_decay(&self) -> bool {
         false
     }
 
@@ -63,6 +63,8 @@ pub(crate) struct Step<'a> {
     pub(crate) learning_rate: f64,
     /// The rule's remembered numbers, advanced to this step.
     pub(crate) scalars: &'a [f64],
+    /// Weight decay λ; 0 for none.
+    pub(crate) weight_decay: f64,
 }
 
 type Make = fn(&OptimizerParams) -> Box<dyn Rule>;
@@ -158,6 +160,7 @@ impl Optimizer {
             number,
             learning_rate: memory.learning_rate,
             scalars: &memory.scalars,
+            weight_decay: self.weight_decay,
         };
         for ((parameter, gradient), slots) in self
             .parameters
@@ -165,12 +168,8 @@ impl Optimizer {
             .zip(gradients)
             .zip(&mut self.slots)
         {
-            if self.weight_decay > 0.0 {
-                if self.rule.decays_weights() {
-                    scale(parameter, 1.0 - step.learning_rate * self.weight_decay)?;
-                } else {
-                    add_scaled(gradient, parameter, self.weight_decay)?;
-                }
+            if !self.rule.takes_decay() {
+                decay(&step, false, parameter, gradient)?;
             }
             self.rule.update(&step, parameter, gradient, slots)?;
         }
@@ -201,6 +200,22 @@ impl Optimizer {
     /// Goes on from a memory; the tensors of [`Self::tensors`] are restored by their handles.
     pub(crate) fn restore(&mut self, memory: Memory) {
         self.memory = memory;
+    }
+}
+
+/// Shrinks the weights themselves, or adds their share to the gradient.
+fn decay(
+    step: &Step<'_>,
+    decays_weights: bool,
+    parameter: &mut Tensor,
+    gradient: &mut Tensor,
+) -> Result<(), TchError> {
+    if step.weight_decay <= 0.0 {
+        return Ok(());
+    }
+    match decays_weights {
+        true => scale(parameter, 1.0 - step.learning_rate * step.weight_decay),
+        false => add_scaled(gradient, parameter, step.weight_decay),
     }
 }
 

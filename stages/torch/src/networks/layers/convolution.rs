@@ -1,8 +1,8 @@
 //! Convolutions, also transposed ones.
 
-use tch::{Device, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Arithmetic, Builder, Layer, Make, Mode, on_each, tuple};
+use super::{Arithmetic, Builder, Layer, Make, Mode, Passing, on_each, tuple};
 
 /// A convolution to make: by default stride 1, no padding, with a bias.
 ///
@@ -99,6 +99,21 @@ impl Make for Conv {
     }
 }
 
+/// Voxels of a map from which on its place in memory matters.
+const LARGE: i64 = 1 << 15;
+
+/// Whether a map should have its channels next to each other in memory: oneDNN is quicker so, and a batch
+/// norm that follows makes fewer passes.
+fn prefers_channels_last(x: &Tensor, next: &[&dyn Layer]) -> bool {
+    let is_normalised = matches!(
+        next.first().and_then(|layer| layer.passing()),
+        Some(Passing::Norm)
+    );
+    let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
+    let is_large = x.size().iter().skip(2).product::<i64>() >= LARGE;
+    is_normalised && is_known && is_large && x.device() == Device::Cpu && matches!(x.dim(), 4 | 5)
+}
+
 #[derive(Debug)]
 struct Convolution {
     weight: Tensor,
@@ -108,15 +123,25 @@ struct Convolution {
 }
 
 impl Layer for Convolution {
-    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let (y, _) = self.forward_with(x.shallow_clone(), false, &[], mode)?;
+        Ok(y)
+    }
+
+    fn forward_with(
+        &self,
+        x: Tensor,
+        _: bool,
+        next: &[&dyn Layer],
+        mode: Mode,
+    ) -> Result<(Tensor, usize), TchError> {
         let conv = &self.conv;
         let none = on_each(0, conv.kernel.len());
-        let arithmetic = self.arithmetic.of_convolution(x);
-        let x = arithmetic.round(x)?;
-        // oneDNN is quicker with channels next to each other; other devices choose by themselves.
-        let x = match x.device() {
-            Device::Cpu if matches!(x.dim(), 4 | 5) => kernels::channels_last(&x)?,
-            _ => x,
+        let arithmetic = self.arithmetic.of_convolution(&x);
+        let x = arithmetic.round(&x)?;
+        let x = match prefers_channels_last(&x, next) && mode != Mode::TrainPlain {
+            true => kernels::channels_last(&x)?,
+            false => x,
         };
         let y = x.f_convolution(
             &arithmetic.round(&self.weight)?,
@@ -128,7 +153,7 @@ impl Layer for Convolution {
             conv.output_padding.as_deref().unwrap_or(&none),
             conv.groups,
         )?;
-        self.arithmetic.round(&y)
+        Ok((self.arithmetic.round(&y)?, 0))
     }
 
     fn is_fresh(&self) -> bool {

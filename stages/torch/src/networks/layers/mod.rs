@@ -37,6 +37,9 @@ pub(crate) use shown::Shown;
 pub(crate) enum Mode {
     /// Batch statistics are used and accumulated, dropout drops.
     Train,
+    /// The same, operator by operator as PyTorch does it: where maps are almost constant their statistics
+    /// are rounding, which has to be the same.
+    TrainPlain,
     /// The same where the pass will be made again: what dropout drops is kept.
     TrainFirst,
     /// The same again: statistics are not accumulated twice, and the same numbers are dropped.
@@ -79,7 +82,7 @@ pub(crate) trait Layer: std::fmt::Debug {
         Ok((y, 0))
     }
 
-    /// What it is for a layer before it that can do its work in the same pass.
+    /// What it is for a layer before it.
     fn passing(&self) -> Option<Passing<'_>> {
         None
     }
@@ -103,9 +106,11 @@ pub(crate) trait Layer: std::fmt::Debug {
     fn describe(&self) -> Vec<String>;
 }
 
-/// A layer whose work may be done in the pass of the one before it.
+/// A layer whose work may be done in the pass of the one before it, or for which that one can prepare.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Passing<'l> {
+    /// A batch norm.
+    Norm,
     /// max(0, x).
     Rectify,
     /// Pooling by two.

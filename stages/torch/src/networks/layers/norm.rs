@@ -77,7 +77,7 @@ impl BatchNorm {
 
     /// Counts the batch, which must have what can be normalised.
     fn count(&self, x: &Tensor, mode: Mode) -> Result<(), TchError> {
-        if matches!(mode, Mode::Train | Mode::TrainFirst) {
+        if matches!(mode, Mode::Train | Mode::TrainPlain | Mode::TrainFirst) {
             if x.numel() as i64 == self.channels {
                 return Err(TchError::Shape(ONE_NUMBER.to_owned()));
             }
@@ -95,7 +95,9 @@ impl BatchNorm {
         mode: Mode,
     ) -> Result<Option<(Tensor, usize)>, TchError> {
         let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
-        if x.device() != Device::Cpu || !is_known || !matches!(x.dim(), 4 | 5) {
+        // libtorch adds up in few digits where channels are next to each other; this does not.
+        let is_channels_last = matches!(x.dim(), 4 | 5) && x.stride()[1] == 1 && self.channels > 1;
+        if mode == Mode::TrainPlain || x.device() != Device::Cpu || !is_known || !is_channels_last {
             return Ok(None);
         }
         let norm = kernels::Norm {
@@ -159,6 +161,10 @@ impl Layer for BatchNorm {
             true,
         )?;
         Ok((y, 0))
+    }
+
+    fn passing(&self) -> Option<Passing<'_>> {
+        Some(Passing::Norm)
     }
 
     /// The backward pass needs the input, not the output.

@@ -2,7 +2,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Builder, Layer, Make, Mode, Passing};
 
 /// A layer with the text of the Python class that it stands for: `Shown("Flatten()", Flatten)`.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ impl Layer for Shown<Box<dyn Layer>> {
 
     fn forward_owned(&self, x: Tensor, mode: Mode) -> Result<Tensor, TchError> {
         self.1.forward_owned(x, mode)
+    }
+
+    fn passing(&self) -> Option<Passing<'_>> {
+        self.1.passing()
     }
 
     fn is_fresh(&self) -> bool {
