@@ -142,6 +142,8 @@ pub struct InputPort {
     pub optional: bool,
     /// Whether the stage runs once per split of what is connected here.
     pub per_split: bool,
+    /// Whether one action sees all splits of what is connected here, each in a folder `split-<i>`.
+    pub all_splits: bool,
     /// One sentence for listings.
     pub summary: &'static str,
 }
@@ -158,6 +160,7 @@ impl InputPort {
             kinds,
             optional: false,
             per_split: false,
+            all_splits: false,
             summary,
         }
     }
@@ -173,6 +176,13 @@ impl InputPort {
     #[must_use]
     pub fn per_split(mut self) -> Self {
         self.per_split = true;
+        self
+    }
+
+    /// One action that sees all splits, as an external folder has them: `split-0/…`, `split-1/…`.
+    #[must_use]
+    pub fn all_splits(mut self) -> Self {
+        self.all_splits = true;
         self
     }
 

@@ -27,9 +27,12 @@ impl Column {
     };
 }
 
+/// The values of one image, in the order of [`RECONSTRUCTION`].
+pub type Measures = [f64; 6];
+
 /// The metrics of a reconstruction, in the order of metrics tables: each image has a value of each, and
 /// a group their mean.
-pub static RECONSTRUCTION: [Column; 4] = [
+pub static RECONSTRUCTION: [Column; 6] = [
     Column::MAE,
     Column::RMSE,
     Column {
@@ -40,6 +43,16 @@ pub static RECONSTRUCTION: [Column; 4] = [
     Column {
         id: "structural_similarity",
         column: "SSIM",
+        higher_is_better: true,
+    },
+    Column {
+        id: "multi_scale_structural_similarity",
+        column: "MS_SSIM",
+        higher_is_better: true,
+    },
+    Column {
+        id: "local_correlation",
+        column: "LNCC",
         higher_is_better: true,
     },
 ];

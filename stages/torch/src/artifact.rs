@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
-use maps::files::{
-    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, SessionsTable,
-    TrainingRow, TrainingTable,
-};
+use maps::files::{DataRow, DataTable, EventFile, SessionsTable, TrainingRow, TrainingTable};
 use maps::layout::{SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
+use stages::predictions::{describe, metrics_table};
 
 use crate::data::{Cohort, Sample};
 use crate::evaluation::Evaluation;
@@ -151,47 +149,11 @@ pub(crate) fn write_evaluation(
         output.write(&path.in_artifact(), &table.to_bytes())?;
     }
     let path = SplitPath::Description { metric, group };
-    let mut text = describe(group, evaluation);
+    let rows = evaluation.predictions.iter();
+    let sessions = rows.map(|row| (row.participant.as_str(), row.session.as_str()));
+    let mut text = describe(group, sessions);
     if let Some(leakage) = leakage {
         text.push_str(&format!("Data leakage, allowed: {leakage}\n"));
     }
     output.write(&path.in_artifact(), text.as_bytes())
-}
-
-fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
-    let mut columns: Vec<MetricColumn> = estimates
-        .iter()
-        .map(|estimate| MetricColumn {
-            name: estimate.metric.column.to_owned(),
-            value: estimate.value,
-            interval: estimate.interval.map(|interval| Interval {
-                lower: interval.lower,
-                upper: interval.upper,
-                standard_error: interval.standard_error,
-            }),
-        })
-        .collect();
-    columns.extend(loss.map(|value| MetricColumn {
-        name: LOSS.to_owned(),
-        value,
-        interval: None,
-    }));
-    MetricsTable {
-        columns,
-        leakage: None,
-    }
-}
-
-fn describe(group: &str, evaluation: &Evaluation) -> String {
-    let rows = &evaluation.predictions;
-    let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
-    let sessions: BTreeSet<(&str, &str)> = rows
-        .iter()
-        .map(|row| (row.participant.as_str(), row.session.as_str()))
-        .collect();
-    format!(
-        "Prediction {group} group\nNumber of participants: {}\nNumber of sessions: {}\n",
-        participants.len(),
-        sessions.len()
-    )
 }

@@ -3,12 +3,13 @@
 mod classification;
 mod reconstruction;
 mod regression;
+mod similarity;
 
 use engine::StageError;
 use engine::seed::Stream;
 use maps::files::Identity;
 use stages::learning::names::Task;
-use stages::metrics::{Column, Estimate, LabelCode, columns};
+use stages::metrics::{Column, Estimate, LabelCode, Measures, columns};
 use tch::Tensor;
 
 use crate::data::Batch;
@@ -40,7 +41,7 @@ pub(crate) enum Said {
     Number(f64),
     /// How near its reconstruction is, in the order of
     /// [`RECONSTRUCTION`](stages::metrics::RECONSTRUCTION).
-    Measures([f64; 4]),
+    Measures(Measures),
 }
 
 /// A kind of prediction.
