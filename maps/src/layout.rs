@@ -29,6 +29,9 @@ pub const TRAIN: &str = "train";
 /// The data group that models are selected by.
 pub const VALIDATION: &str = "validation";
 
+/// Begins the folder of a model without a network: nobody takes it for one that can be loaded.
+pub const BASELINE: &str = "baseline-";
+
 /// The level of predictions of whole images.
 pub const IMAGE_LEVEL: &str = "image";
 /// What a prediction is of: whole images, or one kind of their parts.
@@ -160,7 +163,7 @@ impl fmt::Display for SplitPath<'_> {
                 level,
             } => {
                 let name = format!("{group}_{level}_level_prediction.tsv");
-                write!(f, "best-{metric}/{group}/{name}")
+                write!(f, "{}/{group}/{name}", model_folder(metric))
             }
             Self::Metrics {
                 metric,
@@ -168,10 +171,10 @@ impl fmt::Display for SplitPath<'_> {
                 level,
             } => {
                 let name = format!("{group}_{level}_level_metrics.tsv");
-                write!(f, "best-{metric}/{group}/{name}")
+                write!(f, "{}/{group}/{name}", model_folder(metric))
             }
             Self::Description { metric, group } => {
-                write!(f, "best-{metric}/{group}/description.log")
+                write!(f, "{}/{group}/description.log", model_folder(metric))
             }
             Self::Attribution {
                 metric,
@@ -197,11 +200,11 @@ impl fmt::Display for SplitPath<'_> {
     }
 }
 
-/// The split, selection metric and data group of a metrics table, from its path in a MAPS.
+/// The split, model ([`model_of`]) and data group of a metrics table, from its path in a MAPS.
 pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
     let mut parts = path.split('/');
     let split = split_of(parts.next()?)?;
-    let metric = selection_metric_of(parts.next()?)?;
+    let metric = model_of(parts.next()?)?;
     let group = parts.next()?;
     let rest = path.split_once('/')?.1;
     let is_it = LEVELS.iter().any(|level| {
@@ -243,6 +246,20 @@ pub fn split_of(folder: &str) -> Option<usize> {
         .or_else(|| folder.strip_prefix("fold-"))?;
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
     number.parse().ok().filter(|_| is_plain)
+}
+
+/// The folder of a model in a split: `best-<metric>`, by what selected it, or `baseline-<name>`.
+pub fn model_folder(model: &str) -> String {
+    match model.starts_with(BASELINE) {
+        true => model.to_owned(),
+        false => format!("best-{model}"),
+    }
+}
+
+/// The model that a folder of a split belongs to: what selected it, or the folder of one without a network.
+pub fn model_of(folder: &str) -> Option<&str> {
+    let baseline = || Some(folder).filter(|name| name.starts_with(BASELINE));
+    selection_metric_of(folder).or_else(baseline)
 }
 
 /// The selection metric that a folder of a split belongs to.

@@ -13,7 +13,7 @@ use engine::publish::{Content, PublishedFile, Publisher, read_object};
 use engine::store::{Store, write_atomically};
 use engine::verify::check_inputs;
 use maps::files::MetricsTable;
-use maps::layout::metrics_table_of;
+use maps::layout::{metrics_table_of, model_folder};
 
 use crate::failure::{Code, Failure, warn};
 
@@ -64,7 +64,8 @@ pub(super) fn add_metrics(
     let table = MetricsTable::read(&read()?, path).map_err(StageError::new)?;
     for column in &table.columns {
         let (selected_by, name) = (id_of(selected_by), id_of(&column.name));
-        let name = format!("{group}/split-{split}/best-{selected_by}/{name}");
+        let folder = model_folder(selected_by);
+        let name = format!("{group}/split-{split}/{folder}/{name}");
         metrics.insert(name, column.value);
     }
     Ok(())

@@ -125,7 +125,10 @@ stages:
     // One word more: every part has another number, and so have both lists.
     project.write("text/b", "four five");
     let changed = outcomes(&project.run_manifest(&manifest, &[]));
-    assert!(changed[4].starts_with("content of input `parts` changed"), "{changed:?}");
+    assert!(
+        changed[4].starts_with("content of input `parts` changed"),
+        "{changed:?}"
+    );
 }
 
 #[test]

@@ -268,7 +268,8 @@ pub(super) fn known_inputs(
             } => (port, vec![(String::new(), *action, *index)]),
             PlannedInput::Splits { port, parts } => {
                 let parts = parts.iter();
-                let inside = parts.map(|(split, action, i)| (format!("split-{split}/"), *action, *i));
+                let inside =
+                    parts.map(|(split, action, i)| (format!("split-{split}/"), *action, *i));
                 (port, inside.collect())
             }
         };

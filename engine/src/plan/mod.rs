@@ -190,10 +190,8 @@ impl Plan {
                     })?;
                     inputs.insert((*port).to_owned(), input);
                 }
-                let sources: BTreeSet<ActionId> = inputs
-                    .values()
-                    .flat_map(PlannedInput::providers)
-                    .collect();
+                let sources: BTreeSet<ActionId> =
+                    inputs.values().flat_map(PlannedInput::providers).collect();
                 let action = graph.add_node(PlannedAction {
                     stage_name: name.to_owned(),
                     stage: stage.clone(),

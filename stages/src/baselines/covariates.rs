@@ -1,10 +1,10 @@
 //! Columns of tables as features: numbers as they are, categories as one feature for each value but the
 //! first.
 
-use engine::StageError;
 use super::matrix::Matrix;
 use crate::listed::some;
 use crate::table::{Column, Table};
+use engine::StageError;
 
 /// What each column means, by the training table.
 #[derive(Debug)]
@@ -30,7 +30,11 @@ impl Encoder {
                 Column::Categories { values, .. } => Meaning::Category(name.clone(), values),
             })
         };
-        names.iter().map(meaning).collect::<Result<_, _>>().map(Self)
+        names
+            .iter()
+            .map(meaning)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The features of every row.
@@ -65,18 +69,15 @@ fn numbers(table: &Table, name: &str) -> Result<Vec<f64>, StageError> {
             Ok(number) if number.is_finite() => Ok(number),
             _ => {
                 let place = table.place(row, column);
-                let message = format!("{place}: `{cell}` is no number, as it is in the training table");
+                let message =
+                    format!("{place}: `{cell}` is no number, as it is in the training table");
                 Err(StageError::new(message))
             }
         })
         .collect()
 }
 
-fn categories(
-    table: &Table,
-    name: &str,
-    levels: &[String],
-) -> Result<Vec<Vec<f64>>, StageError> {
+fn categories(table: &Table, name: &str, levels: &[String]) -> Result<Vec<Vec<f64>>, StageError> {
     let column = table.column(name)?;
     let cells = complete(table, name)?;
     let known = |cell: &&str| levels.iter().any(|level| level == cell);

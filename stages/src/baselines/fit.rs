@@ -25,7 +25,10 @@ pub(super) fn answers(
         return Ok(Vec::new());
     };
     let features: Vec<Matrix> = match baseline {
-        Baseline::Majority => groups.iter().map(|group| Matrix::zeros(group.rows.len(), 0)).collect(),
+        Baseline::Majority => groups
+            .iter()
+            .map(|group| Matrix::zeros(group.rows.len(), 0))
+            .collect(),
         Baseline::Covariates => {
             let encoder = Encoder::of(&train.table, &params.covariates)?;
             let all = groups.iter().map(|group| encoder.features(&group.table));
@@ -47,13 +50,17 @@ pub(super) fn answers(
     let failed = |why: String| StageError::new(format!("baseline `{}`: {why}", baseline.name()));
     let said = |model: &dyn Fn(&Matrix, &Data) -> Answers| {
         let pairs = features.iter().zip(groups);
-        pairs.map(|(features, group)| model(features, group)).collect()
+        pairs
+            .map(|(features, group)| model(features, group))
+            .collect()
     };
     match &train.truth {
         Truth::Classes(classes, truth) => {
             let penalty = params.penalty;
             let fitted = Logistic::fit(&features[0], truth, *classes, penalty).map_err(failed)?;
-            Ok(said(&|features, group| classes_of(&fitted, features, &group.truth)))
+            Ok(said(&|features, group| {
+                classes_of(&fitted, features, &group.truth)
+            }))
         }
         Truth::Numbers(truth) => {
             let fitted = Ridge::fit(&features[0], truth, params.penalty).map_err(failed)?;
@@ -86,7 +93,9 @@ fn spanned(groups: Vec<Matrix>) -> Vec<Matrix> {
     let of = |group: &Matrix| group.products(train).divided(count);
     let span = Span::of(&of(train));
     let others = groups[1..].iter().map(|group| span.place(&of(group)));
-    std::iter::once(span.coordinates.clone()).chain(others).collect()
+    std::iter::once(span.coordinates.clone())
+        .chain(others)
+        .collect()
 }
 
 fn classes_of(model: &Logistic, features: &Matrix, truth: &Truth) -> Answers {

@@ -122,19 +122,24 @@ impl Data {
 
 fn truth(table: &Table, labels: &[&str], sources: Sources<'_>) -> Result<Truth, StageError> {
     let column = table.column(sources.label)?;
-    let wrong = |row: usize, why: String| {
-        StageError::new(format!("{}: {why}", table.place(row, column)))
-    };
+    let wrong =
+        |row: usize, why: String| StageError::new(format!("{}: {why}", table.place(row, column)));
     let labels = labels.iter().enumerate();
     if let Some(code) = sources.code {
         let codes = labels.map(|(row, label)| {
             code.code(label).ok_or_else(|| {
                 let known = code.iter().map(|(label, _)| format!("`{label}`"));
                 let known = known.collect::<Vec<_>>().join(", ");
-                wrong(row, format!("label `{label}` is not one of the training: {known}"))
+                wrong(
+                    row,
+                    format!("label `{label}` is not one of the training: {known}"),
+                )
             })
         });
-        return Ok(Truth::Classes(code.classes(), codes.collect::<Result<_, _>>()?));
+        return Ok(Truth::Classes(
+            code.classes(),
+            codes.collect::<Result<_, _>>()?,
+        ));
     }
     let numbers = labels.map(|(row, label)| match label.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),

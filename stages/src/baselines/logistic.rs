@@ -107,17 +107,13 @@ impl Logistic {
         all.filter(|place| Some(*place) != fixed).collect()
     }
 
-    fn derivatives(
-        &self,
-        features: &Matrix,
-        truth: &[usize],
-        penalty: f64,
-    ) -> (Vec<f64>, Matrix) {
+    fn derivatives(&self, features: &Matrix, truth: &[usize], penalty: f64) -> (Vec<f64>, Matrix) {
         let d = features.width();
         let free = self.free();
         let by_class = self.probabilities(features).transposed();
         // A column of ones for the intercept.
-        let mut columns: Vec<Vec<f64>> = features.transposed().rows().map(<[f64]>::to_vec).collect();
+        let mut columns: Vec<Vec<f64>> =
+            features.transposed().rows().map(<[f64]>::to_vec).collect();
         columns.push(vec![1.0; features.height()]);
         let columns = Matrix::of_rows(features.height(), columns);
         let error = |class: usize| -> Vec<f64> {
@@ -128,7 +124,11 @@ impl Logistic {
         };
         let errors: Vec<Vec<f64>> = (0..self.classes()).map(error).collect();
         let gradient = free.iter().map(|&(class, j)| {
-            let pull = if j < d { penalty * self.weights.row(class)[j] } else { 0.0 };
+            let pull = if j < d {
+                penalty * self.weights.row(class)[j]
+            } else {
+                0.0
+            };
             dot(columns.row(j), &errors[class]) + pull
         });
         let mut curvature = Matrix::zeros(free.len(), free.len());

@@ -19,7 +19,7 @@ mod voxels;
 use std::collections::BTreeMap;
 
 use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run, Stage, StageError};
-use maps::layout::{IMAGE_LEVEL, TRAIN, VALIDATION};
+use maps::layout::{BASELINE, IMAGE_LEVEL, TRAIN, VALIDATION};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub enum Baseline {
 }
 
 impl Baseline {
-    /// Its name in manifests, and of its folder `best-<name>`.
+    /// Its name in manifests, and of its folder `baseline-<name>`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Majority => "majority",
@@ -151,18 +151,30 @@ impl Stage for Baselines {
         }
         let with_covariates = params.models.contains(&Baseline::Covariates);
         match (with_covariates, params.covariates.is_empty()) {
-            (true, true) => refuse("covariates", "the model `covariates` needs at least one column"),
-            (false, false) => refuse("covariates", "no model takes them: add `covariates` to `models`"),
+            (true, true) => refuse(
+                "covariates",
+                "the model `covariates` needs at least one column",
+            ),
+            (false, false) => refuse(
+                "covariates",
+                "no model takes them: add `covariates` to `models`",
+            ),
             _ => {}
         }
         if params.covariates.iter().any(|name| name == params.label()) {
             refuse("covariates", "the label cannot predict itself");
         }
         if !(params.penalty > 0.0 && params.penalty.is_finite()) {
-            refuse("penalty", &format!("expected a number above 0, got {}", params.penalty));
+            refuse(
+                "penalty",
+                &format!("expected a number above 0, got {}", params.penalty),
+            );
         }
         if !(1..=64).contains(&params.downsampling) {
-            refuse("downsampling", &format!("expected 1 to 64, got {}", params.downsampling));
+            refuse(
+                "downsampling",
+                &format!("expected 1 to 64, got {}", params.downsampling),
+            );
         }
         if params.bootstrap == 0 {
             refuse("bootstrap", "expected at least 1, got 0");
@@ -197,7 +209,10 @@ fn tables(params: &BaselinesParams) -> (&'static str, &'static str) {
 
 impl Run for Baselines {
     fn run(params: &BaselinesParams, context: &Context) -> Result<(), StageError> {
-        let images = context.optional_input("images").map(Images::open).transpose()?;
+        let images = context
+            .optional_input("images")
+            .map(Images::open)
+            .transpose()?;
         if params.models.contains(&Baseline::Voxels) {
             check_images(images.as_ref())?;
         }
@@ -207,7 +222,12 @@ impl Run for Baselines {
         for (group, certificate) in groups[1..].iter().zip(&certificates) {
             // Beside those of `predict` on the same group, which saw other images.
             certificate.write(output, &format!("baselines-{}", group.name))?;
-            write_data(output, &group.name, group.rows.clone(), Some(params.label()))?;
+            write_data(
+                output,
+                &group.name,
+                group.rows.clone(),
+                Some(params.label()),
+            )?;
         }
         let stream = context.stream().child("bootstrap");
         for (done, &baseline) in params.models.iter().enumerate() {
@@ -224,7 +244,8 @@ impl Run for Baselines {
                 // The same resamples for every model, so that intervals compare.
                 let stream = stream.child(&group.name);
                 let estimates = predictions.estimates(params.bootstrap as usize, &stream);
-                predictions.write(output, baseline.name(), &group.name, &estimates)?;
+                let model = format!("{BASELINE}{}", baseline.name());
+                predictions.write(output, &model, &group.name, &estimates)?;
             }
         }
         context.progress(params.models.len(), params.models.len(), "fitted");
@@ -239,7 +260,8 @@ fn check_images(images: Option<&Images>) -> Result<(), StageError> {
     };
     if images.extraction.parts != Parts::Image {
         let (shown, mode) = (images.shown(), images.extraction.parts.mode().name());
-        let message = format!("`{shown}` holds images of mode `{mode}`, the model `voxels` takes `image`");
+        let message =
+            format!("`{shown}` holds images of mode `{mode}`, the model `voxels` takes `image`");
         return Err(StageError::new(message).hint("extract whole images"));
     }
     Ok(())
@@ -275,7 +297,12 @@ fn read(
     if let Some(input) = context.optional_input("participants") {
         let table = keep_diagnoses(Table::read(input.only_file()?)?, &params.diagnoses)?;
         // Of those who are tested the origin does not matter.
-        groups.push(Data::of(&params.data_group, table, Origin::Validation, sources)?);
+        groups.push(Data::of(
+            &params.data_group,
+            table,
+            Origin::Validation,
+            sources,
+        )?);
     }
     Ok(groups)
 }

@@ -49,7 +49,10 @@ fn predictions_are_those_of_scikit_learn() {
         for (got, expected) in got.iter().zip(&expected) {
             // Where its solver stops.
             let error = (got - expected).abs() / expected.abs().max(1.0);
-            assert!(error < 1e-6, "{classes} classes: {got}, expected {expected}");
+            assert!(
+                error < 1e-6,
+                "{classes} classes: {got}, expected {expected}"
+            );
         }
     }
 }
@@ -97,12 +100,21 @@ fn world() -> World {
         index.push_str(&format!("sub-{i:02}\tses-M000\t{file}\n"));
         let voxel = |v: usize| {
             let noise = ((v * 7919 + i * 104_729) % 1009) as f32 / 1009.0;
-            if i % 2 == 0 && v < 200 { 0.6 * noise } else { noise }
+            if i % 2 == 0 && v < 200 {
+                0.6 * noise
+            } else {
+                noise
+            }
         };
         let volume = Volume {
             data: (0..10 * 9 * 8).map(voxel).collect(),
             shape: [10, 9, 8],
-            affine: [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]],
+            affine: [
+                [1.0, 0.0, 0.0, 0.0],
+                [0.0, 1.0, 0.0, 0.0],
+                [0.0, 0.0, 1.0, 0.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ],
         };
         tensor_file::write_volume(&world.path(&format!("tensors/{file}")), &volume).unwrap();
     }
@@ -136,14 +148,23 @@ fn every_model_is_tested_on_validation_and_on_the_data_group() {
     });
     world.run("baselines", params, &ALL, "made").unwrap();
     for group in ["validation", "test"] {
-        let metrics = |model: &str| format!("made/best-{model}/{group}/{group}_image_level_metrics.tsv");
+        let metrics =
+            |model: &str| format!("made/baseline-{model}/{group}/{group}_image_level_metrics.tsv");
         assert!((metric(&world, &metrics("majority"), "AUC") - 0.5).abs() < 1e-12);
         assert!(metric(&world, &metrics("covariates"), "BA") > 0.7);
         assert!(metric(&world, &metrics("voxels"), "BA") > 0.9);
-        assert!(world.path(&format!("made/groups/{group}/data.tsv")).exists());
-        assert!(world.path(&format!("made/leakage/baselines-{group}.json")).exists());
+        assert!(
+            world
+                .path(&format!("made/groups/{group}/data.tsv"))
+                .exists()
+        );
+        assert!(
+            world
+                .path(&format!("made/leakage/baselines-{group}.json"))
+                .exists()
+        );
     }
-    let table = cells(&world.text("made/best-majority/test/test_image_level_prediction.tsv"));
+    let table = cells(&world.text("made/baseline-majority/test/test_image_level_prediction.tsv"));
     assert_eq!(table.len(), 12);
     assert!(table.iter().all(|row| row["proba0"] == "0.5"));
 }
@@ -156,7 +177,7 @@ fn numbers_are_predicted_from_columns_and_from_voxels() {
         "covariates": ["age"], "bootstrap": 20,
     });
     world.run("baselines", params, &ALL[..2], "made").unwrap();
-    let path = |model: &str| format!("made/best-{model}/test/test_image_level_metrics.tsv");
+    let path = |model: &str| format!("made/baseline-{model}/test/test_image_level_metrics.tsv");
     assert!(metric(&world, &path("covariates"), "R2_score") > 0.9);
     assert!(metric(&world, &path("majority"), "R2_score") <= 0.0);
 }
@@ -165,13 +186,18 @@ fn numbers_are_predicted_from_columns_and_from_voxels() {
 fn what_is_tested_changes_nothing_of_what_is_fitted() {
     let world = world();
     let params = json!({ "models": ["covariates"], "covariates": ["age", "sex"], "bootstrap": 5 });
-    world.run("baselines", params.clone(), &ALL[..2], "one").unwrap();
+    world
+        .run("baselines", params.clone(), &ALL[..2], "one")
+        .unwrap();
     // Other ages in the test: the same predictions on validation.
     let text = world.text("test.tsv").replace("\t7", "\t9");
     world.write("test.tsv", &text);
     world.run("baselines", params, &ALL[..2], "two").unwrap();
-    let validation = "best-covariates/validation/validation_image_level_prediction.tsv";
-    assert_eq!(world.text(&format!("one/{validation}")), world.text(&format!("two/{validation}")));
+    let validation = "baseline-covariates/validation/validation_image_level_prediction.tsv";
+    assert_eq!(
+        world.text(&format!("one/{validation}")),
+        world.text(&format!("two/{validation}"))
+    );
 }
 
 #[test]
@@ -180,7 +206,9 @@ fn leaks_and_holes_are_refused_by_name() {
     let params = json!({ "models": ["covariates"], "covariates": ["age", "sex"], "bootstrap": 5 });
     let test = world.text("test.tsv");
     let refused = |world: &World, part: &str| {
-        let error = world.run("baselines", params.clone(), &ALL[..2], "made").unwrap_err();
+        let error = world
+            .run("baselines", params.clone(), &ALL[..2], "made")
+            .unwrap_err();
         assert!(error.message.contains(part), "{error:?}");
     };
     world.write("test.tsv", &test.replace("sub-41", "sub-01"));
@@ -193,6 +221,11 @@ fn leaks_and_holes_are_refused_by_name() {
     refused(&world, "label `MCI` is not one of the training: `AD`, `CN`");
     let no_images = json!({ "models": ["voxels"] });
     world.write("test.tsv", &test);
-    let error = world.run("baselines", no_images, &ALL[..2], "made").unwrap_err();
-    assert!(error.message.contains("input `images` is not connected"), "{error:?}");
+    let error = world
+        .run("baselines", no_images, &ALL[..2], "made")
+        .unwrap_err();
+    assert!(
+        error.message.contains("input `images` is not connected"),
+        "{error:?}"
+    );
 }

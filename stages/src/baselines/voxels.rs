@@ -33,8 +33,10 @@ impl Reading {
             let features = self.of_image(&shape, voxels)?;
             Ok((shape, features))
         };
-        let images: Vec<(Vec<usize>, Vec<f64>)> =
-            files.par_iter().map(read).collect::<Result<_, StageError>>()?;
+        let images: Vec<(Vec<usize>, Vec<f64>)> = files
+            .par_iter()
+            .map(read)
+            .collect::<Result<_, StageError>>()?;
         for (file, (shape, _)) in files.iter().zip(&images) {
             let expected = before.get_or_insert_with(|| shape.clone());
             if shape != expected {

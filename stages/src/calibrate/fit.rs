@@ -17,7 +17,10 @@ const LEAST: f64 = f32::MIN_POSITIVE as f64;
 /// Guo et al. 2017, arXiv:1706.04599, section 4.2: logits are known up to what `softmax` leaves out.
 pub(super) fn temperature(outcomes: &OwnedOutcomes) -> (f64, bool) {
     let slope = |inverse: f64| -> f64 {
-        let rows = outcomes.probabilities.chunks(outcomes.classes).zip(&outcomes.truth);
+        let rows = outcomes
+            .probabilities
+            .chunks(outcomes.classes)
+            .zip(&outcomes.truth);
         rows.map(|(row, &truth)| {
             let logits = logits(row);
             let scaled = sharpened(row, inverse);
@@ -51,7 +54,10 @@ fn logits(row: &[f64]) -> Vec<f64> {
 pub(super) fn sharpened(row: &[f64], inverse: f64) -> Vec<f64> {
     let logits = logits(row);
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = logits.iter().map(|z| ((z - most) * inverse).exp()).collect();
+    let weights: Vec<f64> = logits
+        .iter()
+        .map(|z| ((z - most) * inverse).exp())
+        .collect();
     let sum: f64 = weights.iter().sum();
     weights.into_iter().map(|w| w / sum).collect()
 }
@@ -130,7 +136,10 @@ mod tests {
         for (case, outcomes) in cases() {
             let (found, is_inside) = temperature(&outcomes);
             let expected = case["temperature"].as_f64().unwrap();
-            assert!(is_inside && (found - expected).abs() < 1e-6 * expected, "{found} {expected}");
+            assert!(
+                is_inside && (found - expected).abs() < 1e-6 * expected,
+                "{found} {expected}"
+            );
         }
     }
 
@@ -144,7 +153,10 @@ mod tests {
             ] {
                 let found = threshold(&outcomes, aim).unwrap();
                 let expected = case[key].as_f64().unwrap();
-                assert!((found - expected).abs() < 1e-12, "{key}: {found} {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-12,
+                    "{key}: {found} {expected}"
+                );
             }
         }
     }
@@ -158,10 +170,23 @@ mod tests {
             probabilities: probabilities.to_vec(),
         };
         // Always right: the surer the better. Always wrong: the less sure the better.
-        assert_eq!(temperature(&of(&[0, 1], &[0.6, 0.4, 0.3, 0.7])), (0.01, false));
-        assert_eq!(temperature(&of(&[1, 0], &[0.6, 0.4, 0.3, 0.7])), (100.0, false));
-        assert_eq!(threshold(&of(&[0, 0], &[0.6, 0.4, 0.3, 0.7]), Aim::Youden), None);
+        assert_eq!(
+            temperature(&of(&[0, 1], &[0.6, 0.4, 0.3, 0.7])),
+            (0.01, false)
+        );
+        assert_eq!(
+            temperature(&of(&[1, 0], &[0.6, 0.4, 0.3, 0.7])),
+            (100.0, false)
+        );
+        assert_eq!(
+            threshold(&of(&[0, 0], &[0.6, 0.4, 0.3, 0.7]), Aim::Youden),
+            None
+        );
         // A probability of 0 is as small as 32 bits have it.
-        assert!(temperature(&of(&[0, 1, 1], &[0.0, 1.0, 0.3, 0.7, 0.2, 0.8])).0.is_finite());
+        assert!(
+            temperature(&of(&[0, 1, 1], &[0.0, 1.0, 0.3, 0.7, 0.2, 0.8]))
+                .0
+                .is_finite()
+        );
     }
 }

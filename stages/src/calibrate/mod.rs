@@ -66,7 +66,8 @@ pub struct Calibrate;
 impl Stage for Calibrate {
     const ID: &'static str = "calibrate";
     const VERSION: u32 = 1;
-    const SUMMARY: &'static str = "Fits a temperature and a threshold to validation, applies them to a data group.";
+    const SUMMARY: &'static str =
+        "Fits a temperature and a threshold to validation, applies them to a data group.";
     type Params = CalibrateParams;
 
     fn is_seeded(_: &CalibrateParams) -> bool {
@@ -91,16 +92,26 @@ impl Stage for Calibrate {
         issues.extend(check_data_group(&params.data_group));
         let rename = |issue: ParamIssue| ParamIssue::new("name", issue.message);
         issues.extend(check_data_group(&params.name()).into_iter().map(rename));
-        let mut refuse = |field: &str, message: String| issues.push(ParamIssue::new(field, message));
+        let mut refuse =
+            |field: &str, message: String| issues.push(ParamIssue::new(field, message));
         if params.name() == params.data_group {
-            refuse("name", "expected another name than that of the data group".to_owned());
+            refuse(
+                "name",
+                "expected another name than that of the data group".to_owned(),
+            );
         }
         if !params.temperature && params.threshold == Threshold::None {
-            refuse("temperature", "there is nothing to fit: set this or `threshold`".to_owned());
+            refuse(
+                "temperature",
+                "there is nothing to fit: set this or `threshold`".to_owned(),
+            );
         }
         let target = params.target_sensitivity;
         if !(target > 0.0 && target <= 1.0) {
-            refuse("target_sensitivity", format!("expected above 0 up to 1, got {target}"));
+            refuse(
+                "target_sensitivity",
+                format!("expected above 0 up to 1, got {target}"),
+            );
         }
         if params.bootstrap == 0 {
             refuse("bootstrap", "expected at least 1, got 0".to_owned());
@@ -144,7 +155,9 @@ impl Run for Calibrate {
                     "`{}` has {} classes, `{}` {}",
                     model.shown, validation.classes, input.shown, outcomes.classes
                 );
-                return Err(StageError::new(message).hint("connect the model that made the predictions"));
+                return Err(
+                    StageError::new(message).hint("connect the model that made the predictions")
+                );
             }
             let fitted = fit(params, &validation, &model.shown, &metric, context)?;
             let before = outcomes.clone();
@@ -167,7 +180,10 @@ fn metrics(params: &CalibrateParams, input: &Input) -> Result<Vec<String>, Stage
     let found = groups_of(input, "", group);
     let found: Vec<String> = found.into_iter().map(|(name, _)| name).collect();
     if found.is_empty() {
-        let message = format!("`{}` has no predictions of data group `{group}`", input.shown);
+        let message = format!(
+            "`{}` has no predictions of data group `{group}`",
+            input.shown
+        );
         return Err(StageError::new(message).hint("set `data_group`"));
     }
     let wanted = params.selection_metrics.iter();
@@ -176,7 +192,10 @@ fn metrics(params: &CalibrateParams, input: &Input) -> Result<Vec<String>, Stage
         if found.iter().any(|known| known == column) {
             return Ok(column.to_owned());
         }
-        let message = format!("`{}` has no predictions of the model selected by `{name}`", input.shown);
+        let message = format!(
+            "`{}` has no predictions of the model selected by `{name}`",
+            input.shown
+        );
         Err(StageError::new(message).hint(format!("it has those of {}", some(&found))))
     });
     let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
@@ -191,13 +210,17 @@ fn classes(
     let found = groups_of(input, "", group);
     let Some((_, file)) = found.iter().find(|(name, _)| name == metric) else {
         let shown = &input.shown;
-        let message = format!("`{shown}` has no predictions of group `{group}` by the model of `{metric}`");
+        let message =
+            format!("`{shown}` has no predictions of group `{group}` by the model of `{metric}`");
         return Err(StageError::new(message).hint("connect the model that made the predictions"));
     };
     let read = Predictions::read(file)?;
     match read.answers.clone() {
         Answers::Classes(outcomes) if outcomes.probabilities.iter().any(|p| p.is_nan()) => {
-            Err(StageError::new(format!("`{}` has probabilities that are no numbers", file.shown)))
+            Err(StageError::new(format!(
+                "`{}` has probabilities that are no numbers",
+                file.shown
+            )))
         }
         Answers::Classes(outcomes) => Ok((read, outcomes)),
         other => {
@@ -245,7 +268,8 @@ fn fit(
     apply(fitted, &mut scaled);
     fitted.threshold = threshold(&scaled, aim);
     if fitted.threshold.is_none() {
-        let message = format!("`{shown}` has one class only in its validation, a threshold needs both");
+        let message =
+            format!("`{shown}` has one class only in its validation, a threshold needs both");
         return Err(StageError::new(message));
     }
     Ok(fitted)
@@ -254,7 +278,11 @@ fn fit(
 /// Probabilities at the temperature, and classes by the threshold or the greatest probability.
 fn apply(fitted: Fitted, outcomes: &mut OwnedOutcomes) {
     let k = outcomes.classes;
-    for (row, predicted) in outcomes.probabilities.chunks_mut(k).zip(&mut outcomes.predicted) {
+    for (row, predicted) in outcomes
+        .probabilities
+        .chunks_mut(k)
+        .zip(&mut outcomes.predicted)
+    {
         // A temperature of 1 leaves even the last digit.
         if fitted.temperature != 1.0 {
             row.copy_from_slice(&sharpened(row, 1.0 / fitted.temperature));
@@ -269,7 +297,9 @@ impl Fitted {
     fn table(&self, params: &CalibrateParams) -> Vec<u8> {
         let threshold = match (params.threshold, self.threshold) {
             (Threshold::Youden, Some(_)) => "youden".to_owned(),
-            (Threshold::Sensitivity, Some(_)) => format!("sensitivity {:?}", params.target_sensitivity),
+            (Threshold::Sensitivity, Some(_)) => {
+                format!("sensitivity {:?}", params.target_sensitivity)
+            }
             _ => "none".to_owned(),
         };
         let value = self.threshold.map_or(String::new(), |t| format!("{t:?}"));

@@ -11,7 +11,9 @@ mod summary;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::seed::Stream;
-use engine::{Context, InputPort, OutputPort, ParamIssue, Ports, Run as RunStage, Stage, StageError};
+use engine::{
+    Context, InputPort, OutputPort, ParamIssue, Ports, Run as RunStage, Stage, StageError,
+};
 
 use crate::learning::{inside_split, is_folder_name};
 use crate::metrics::{Interval, estimates_of};
@@ -22,7 +24,7 @@ use runs::{Named, Run};
 engine::params! {
     /// Parameters of `compare`.
     pub struct CompareParams {
-        /// The models, each an input of this stage, the reference first; of an input with several models one is chosen as `input/loss`, by what its folder `best-loss` is called.
+        /// The models, each an input of this stage, the reference first; of an input with several models one is chosen as `input/loss`, by its folder `best-loss`, `input/voxels` by `baseline-voxels`.
         #[schemars(length(min = 2))]
         semantic models: Vec<String> = Vec::new(),
         /// By model, further inputs: the same model trained with other seeds. Default: none.
@@ -75,10 +77,14 @@ impl Stage for Compare {
 
     fn check(params: &CompareParams) -> Vec<ParamIssue> {
         let mut issues = Vec::new();
-        let mut refuse = |field: &str, message: String| issues.push(ParamIssue::new(field, message));
+        let mut refuse =
+            |field: &str, message: String| issues.push(ParamIssue::new(field, message));
         if params.models.len() < 2 {
             let count = params.models.len();
-            refuse("models", format!("expected at least two models, got {count}"));
+            refuse(
+                "models",
+                format!("expected at least two models, got {count}"),
+            );
         }
         for (i, model) in params.models.iter().enumerate() {
             let named = Named::of(model);
@@ -106,7 +112,10 @@ impl Stage for Compare {
         }
         if !is_folder_name(&params.data_group) {
             let group = &params.data_group;
-            refuse("data_group", format!("`{group}` cannot be the name of a data group"));
+            refuse(
+                "data_group",
+                format!("`{group}` cannot be the name of a data group"),
+            );
         }
         if params.bootstrap == 0 {
             refuse("bootstrap", "expected at least 1, got 0".to_owned());
@@ -143,7 +152,10 @@ impl RunStage for Compare {
     fn run(params: &CompareParams, context: &Context) -> Result<(), StageError> {
         let runs = runs::read(params, context)?;
         let stream = context.stream().child("bootstrap");
-        let references: Vec<&Run> = runs.iter().filter(|run| run.model == params.models[0]).collect();
+        let references: Vec<&Run> = runs
+            .iter()
+            .filter(|run| run.model == params.models[0])
+            .collect();
         let mut all = Vec::new();
         let mut position = BTreeMap::new();
         for (done, run) in runs.iter().enumerate() {
@@ -171,7 +183,10 @@ impl RunStage for Compare {
             }
         }
         context.progress(runs.len(), runs.len(), "compared");
-        let several = runs.iter().flat_map(|run| run.splits.values()).any(has_several);
+        let several = runs
+            .iter()
+            .flat_map(|run| run.splits.values())
+            .any(has_several);
         if several {
             context.warn("participants have several images: McNemar's test, which takes images for independent, is left out");
         }
@@ -208,7 +223,10 @@ fn differences(
     };
     let beside = reference.answers.values(&all);
     let difference = |images: &[usize]| {
-        let (a, b) = (predictions.answers.values(images), reference.answers.values(images));
+        let (a, b) = (
+            predictions.answers.values(images),
+            reference.answers.values(images),
+        );
         a.into_iter().zip(b).map(|(a, b)| a - b).collect()
     };
     let participants = predictions.participants();
@@ -243,7 +261,12 @@ fn tests(model: &Predictions, reference: &Predictions) -> Vec<Paired> {
         let is_member: Vec<bool> = a.truth.iter().map(|&truth| truth == class).collect();
         let images = 0..a.truth.len();
         let (of_a, of_b): (Vec<f64>, Vec<f64>) = images
-            .map(|i| (a.as_ref().probability(i, class), b.as_ref().probability(i, class)))
+            .map(|i| {
+                (
+                    a.as_ref().probability(i, class),
+                    b.as_ref().probability(i, class),
+                )
+            })
             .unzip();
         let name = match a.classes {
             2 => "delong".to_owned(),

@@ -63,7 +63,11 @@ pub(super) fn delong_test(
     let difference = found.areas[0] - found.areas[1];
     let error = (c[0][0] + c[1][1] - c[0][1] - c[1][0]).max(0.0).sqrt();
     // Equal orders have equal areas, and no error.
-    let statistic = if difference == 0.0 { 0.0 } else { difference / error };
+    let statistic = if difference == 0.0 {
+        0.0
+    } else {
+        difference / error
+    };
     Some(Paired {
         test,
         difference,
@@ -98,7 +102,8 @@ mod tests {
             }
         }
         for case in reference["delong"].as_array().unwrap() {
-            let list = |key: &str| -> Vec<f64> { serde_json::from_value(case[key].clone()).unwrap() };
+            let list =
+                |key: &str| -> Vec<f64> { serde_json::from_value(case[key].clone()).unwrap() };
             let is_member: Vec<bool> = serde_json::from_value(case["is_member"].clone()).unwrap();
             let names: Vec<String> = (0..is_member.len()).map(|i| format!("sub-{i}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -113,7 +118,10 @@ mod tests {
                 (got.p_value, "p_value"),
             ] {
                 let expected = case[key].as_f64().unwrap();
-                assert!((got - expected).abs() < 1e-9, "{key} is {got}, expected {expected}");
+                assert!(
+                    (got - expected).abs() < 1e-9,
+                    "{key} is {got}, expected {expected}"
+                );
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::Identity;
-use maps::layout::split_of;
+use maps::layout::{BASELINE, split_of};
 
 use super::CompareParams;
 use crate::listed::some;
@@ -54,7 +54,13 @@ pub(super) fn read(params: &CompareParams, context: &Context) -> Result<Vec<Run>
         let seeds = params.seeds.get(model).into_iter().flatten();
         let inputs = std::iter::once(named.input).chain(seeds.map(String::as_str));
         for input in inputs {
-            let run = run(model, context.input(input)?, input, named.folder, &params.data_group)?;
+            let run = run(
+                model,
+                context.input(input)?,
+                input,
+                named.folder,
+                &params.data_group,
+            )?;
             runs.push(run);
         }
     }
@@ -81,16 +87,22 @@ fn run(
     let prefixes: Vec<(usize, String)> = match folders.is_empty() {
         true => vec![(0, String::new())],
         false => {
-            let numbered = folders.iter().filter_map(|f| Some((split_of(f)?, format!("{f}/"))));
+            let numbered = folders
+                .iter()
+                .filter_map(|f| Some((split_of(f)?, format!("{f}/"))));
             numbered.collect()
         }
     };
     let mut splits = BTreeMap::new();
     let mut chosen: Option<String> = folder.map(str::to_owned);
+    let short = |name: &str| name.trim_start_matches(BASELINE).to_owned();
     for (split, prefix) in prefixes {
-        let found = groups_of(input, &prefix, group);
+        // `simple/voxels` means the folder `baseline-voxels`.
+        let found = groups_of(input, &prefix, group).into_iter();
+        let found: Vec<_> = found.map(|(name, file)| (short(&name), file)).collect();
         if found.is_empty() {
-            let message = format!("`{shown}` has no predictions of data group `{group}` in split {split}");
+            let message =
+                format!("`{shown}` has no predictions of data group `{group}` in split {split}");
             return Err(StageError::new(message).hint("set `data_group`"));
         }
         let names: Vec<String> = found.iter().map(|(name, _)| format!("`{name}`")).collect();
@@ -175,8 +187,16 @@ fn matched(
         maps::layout::IMAGE_LEVEL => format!("{participant}, {session}"),
         level => format!("{participant}, {session}, {level} {part}"),
     };
-    let lacking: Vec<String> = expected.iter().filter(|k| !places.contains_key(k)).map(name).collect();
-    let surplus: Vec<String> = places.keys().filter(|k| !expected.contains(k)).map(name).collect();
+    let lacking: Vec<String> = expected
+        .iter()
+        .filter(|k| !places.contains_key(k))
+        .map(name)
+        .collect();
+    let surplus: Vec<String> = places
+        .keys()
+        .filter(|k| !expected.contains(k))
+        .map(name)
+        .collect();
     if !lacking.is_empty() || !surplus.is_empty() || left.rows.len() != right.rows.len() {
         let only = |run: &str, names: &[String]| match names {
             [] => String::new(),
@@ -189,7 +209,9 @@ fn matched(
             only(first, &lacking),
             only(second, &surplus)
         );
-        return Err(StageError::new(message).hint("predict the same table of participants with both"));
+        return Err(
+            StageError::new(message).hint("predict the same table of participants with both")
+        );
     }
     let order: Vec<usize> = left.rows.iter().map(|row| places[&key(row)]).collect();
     let right = Predictions {
@@ -209,7 +231,8 @@ fn matched(
     };
     if let Some(row) = differs {
         let name = name(&key(&left.rows[row]));
-        let message = format!("split {split}: `{first}` and `{second}` have another true label of {name}");
+        let message =
+            format!("split {split}: `{first}` and `{second}` have another true label of {name}");
         return Err(StageError::new(message).hint("learn the same label with the same code"));
     }
     Ok(right)

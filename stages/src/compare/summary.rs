@@ -24,8 +24,17 @@ fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Vec<u8> {
 /// Every metric of every run on every split, beside the reference.
 pub(super) fn differences(all: &[Compared]) -> Vec<u8> {
     let header = [
-        "split", "model", "run", "reference", "metric", "value", "reference_value", "difference",
-        "lower", "upper", "standard_error",
+        "split",
+        "model",
+        "run",
+        "reference",
+        "metric",
+        "value",
+        "reference_value",
+        "difference",
+        "lower",
+        "upper",
+        "standard_error",
     ];
     let rows = all.iter().flat_map(|compared| {
         compared.metrics.iter().map(|metric| {
@@ -49,7 +58,15 @@ pub(super) fn differences(all: &[Compared]) -> Vec<u8> {
 /// Every test.
 pub(super) fn tests(all: &[Compared]) -> Vec<u8> {
     let header = [
-        "split", "model", "run", "reference", "test", "difference", "lower", "upper", "statistic",
+        "split",
+        "model",
+        "run",
+        "reference",
+        "test",
+        "difference",
+        "lower",
+        "upper",
+        "statistic",
         "p_value",
     ];
     let rows = all.iter().flat_map(|compared| {
@@ -100,7 +117,15 @@ type Series = BTreeMap<(String, String, String), Vec<f64>>;
 
 /// How metrics spread over splits, run by run, and over runs with other seeds, split by split.
 pub(super) fn spreads(all: &[Compared]) -> Vec<u8> {
-    let header = ["model", "metric", "over", "of", "count", "mean", "standard_deviation"];
+    let header = [
+        "model",
+        "metric",
+        "over",
+        "of",
+        "count",
+        "mean",
+        "standard_deviation",
+    ];
     let mut rows = Vec::new();
     for over in ["splits", "seeds"] {
         for ((model, metric, of), values) in series(all, over) {
@@ -149,18 +174,27 @@ pub(super) fn text(params: &CompareParams, all: &[Compared], leakage: &BTreeSet<
         let spread = Spread::of(&values);
         text.push_str(&format!("  {metric:<36} {run:<24} {}\n", told(spread)));
     }
-    let seeds: Vec<_> = series(all, "seeds").into_iter().filter(|(_, v)| v.len() > 1).collect();
+    let seeds: Vec<_> = series(all, "seeds")
+        .into_iter()
+        .filter(|(_, v)| v.len() > 1)
+        .collect();
     if !seeds.is_empty() {
         text.push_str("\nMean and standard deviation over seeds\n");
     }
     for ((model, metric, split), values) in seeds {
         let spread = Spread::of(&values);
-        text.push_str(&format!("  {metric:<36} {model} {split:<10} {}\n", told(spread)));
+        text.push_str(&format!(
+            "  {metric:<36} {model} {split:<10} {}\n",
+            told(spread)
+        ));
     }
     text.push_str("\nDifferences from the reference, 95 % intervals over participants\n");
     let mut count = 0;
     for compared in all.iter().filter(|compared| !compared.reference.is_empty()) {
-        let head = format!("{} - {}, split {}", compared.run, compared.reference, compared.split);
+        let head = format!(
+            "{} - {}, split {}",
+            compared.run, compared.reference, compared.split
+        );
         text.push_str(&format!("  {head}\n"));
         for metric in &compared.metrics {
             let Some((reference, interval)) = metric.beside else {
@@ -171,7 +205,10 @@ pub(super) fn text(params: &CompareParams, all: &[Compared], leakage: &BTreeSet<
                 format!("[{:+.4}, {:+.4}]", interval.lower, interval.upper)
             });
             let difference = metric.value - reference;
-            text.push_str(&format!("    {:<36} {difference:+.4} {interval}\n", metric.metric));
+            text.push_str(&format!(
+                "    {:<36} {difference:+.4} {interval}\n",
+                metric.metric
+            ));
         }
         for test in &compared.tests {
             count += 1;
@@ -188,6 +225,9 @@ pub(super) fn text(params: &CompareParams, all: &[Compared], leakage: &BTreeSet<
 fn told(spread: Spread) -> String {
     match spread.deviation.is_nan() {
         true => format!("{:.4}", spread.mean),
-        false => format!("{:.4} ± {:.4} of {}", spread.mean, spread.deviation, spread.count),
+        false => format!(
+            "{:.4} ± {:.4} of {}",
+            spread.mean, spread.deviation, spread.count
+        ),
     }
 }

@@ -5,13 +5,16 @@ use crate::predictions::world::{World, cells};
 /// Predictions of a model that is right on images whose number is no multiple of `wrong`.
 fn table(images: std::ops::Range<usize>, wrong: usize) -> String {
     let mut text =
-        "participant_id\tsession_id\timage_id\ttrue_label\tpredicted_label\tproba0\tproba1\n".to_owned();
+        "participant_id\tsession_id\timage_id\ttrue_label\tpredicted_label\tproba0\tproba1\n"
+            .to_owned();
     for i in images {
         let truth = i % 2;
         let predicted = if i % wrong == 0 { 1 - truth } else { truth };
         let p = if predicted == 0 { 0.6 } else { 0.2 } + (i % 7) as f64 / 64.0;
         let other = 1.0 - p;
-        text.push_str(&format!("sub-{i:03}\tses-M000\t0\t{truth}\t{predicted}\t{p}\t{other}\n"));
+        text.push_str(&format!(
+            "sub-{i:03}\tses-M000\t0\t{truth}\t{predicted}\t{p}\t{other}\n"
+        ));
     }
     text
 }
@@ -22,10 +25,17 @@ fn world() -> World {
     for split in 0..2 {
         let images = 40 * split..40 * split + 40;
         let path = |model: &str, metric: &str| {
-            format!("{model}/split-{split}/best-{metric}/test/test_image_level_prediction.tsv")
+            let folder = maps::layout::model_folder(metric);
+            format!("{model}/split-{split}/{folder}/test/test_image_level_prediction.tsv")
         };
-        world.write(&path("simple", "majority"), &table(images.clone(), 2));
-        world.write(&path("simple", "covariates"), &table(images.clone(), 3));
+        world.write(
+            &path("simple", "baseline-majority"),
+            &table(images.clone(), 2),
+        );
+        world.write(
+            &path("simple", "baseline-covariates"),
+            &table(images.clone(), 3),
+        );
         world.write(&path("cnn", "loss"), &table(images.clone(), 11 + split));
         world.write(&path("cnn-2", "loss"), &table(images, 9));
     }
@@ -67,7 +77,9 @@ fn models_are_compared_split_by_split_and_seeds_are_kept_apart() {
     assert!((number("difference") - 0.25).abs() < 1e-12);
     assert!(number("lower") < 0.25 && 0.25 < number("upper"));
     let tests = cells(&world.text("made/tests.tsv"));
-    let exact = tests.iter().find(|row| row["run"] == "cnn/loss" && row["test"] == "mcnemar_exact");
+    let exact = tests
+        .iter()
+        .find(|row| row["run"] == "cnn/loss" && row["test"] == "mcnemar_exact");
     // 12 images are right by the network only, 2 by the reference only: 2 · Σ C(14, 0..2) / 2¹⁴.
     assert!((exact.unwrap()["p_value"].parse::<f64>().unwrap() - 212.0 / 16384.0).abs() < 1e-12);
     let spread = cells(&world.text("made/spread.tsv"));
@@ -81,7 +93,10 @@ fn models_are_compared_split_by_split_and_seeds_are_kept_apart() {
     assert_eq!(of("splits", "cnn-2/loss").unwrap()["count"], "2");
     assert_eq!(of("seeds", "split-0").unwrap()["count"], "2");
     let summary = world.text("made/summary.txt");
-    assert!(summary.contains("cnn/loss - simple/covariates, split 1"), "{summary}");
+    assert!(
+        summary.contains("cnn/loss - simple/covariates, split 1"),
+        "{summary}"
+    );
 }
 
 #[test]
@@ -94,7 +109,10 @@ fn the_order_of_rows_does_not_matter() {
     let reversed: Vec<&str> = rows.lines().rev().collect();
     world.write(path, &format!("{head}\n{}\n", reversed.join("\n")));
     world.run("compare", params(), &INPUTS, "two").unwrap();
-    assert_eq!(world.text("one/comparison.tsv"), world.text("two/comparison.tsv"));
+    assert_eq!(
+        world.text("one/comparison.tsv"),
+        world.text("two/comparison.tsv")
+    );
 }
 
 #[test]
@@ -104,9 +122,18 @@ fn models_of_other_images_are_refused_by_name() {
         let error = world.run("compare", params, &INPUTS, "made").unwrap_err();
         assert!(error.message.contains(part), "{error:?}");
     };
-    refused(json!({ "models": ["simple", "cnn"] }), "`simple` has several models: `covariates`, `majority`");
-    refused(json!({ "models": ["simple/none", "cnn"] }), "`simple` has no model `none` in split 0");
-    refused(json!({ "models": ["cnn", "cnn-2"], "data_group": "other" }), "no predictions of data group `other`");
+    refused(
+        json!({ "models": ["simple", "cnn"] }),
+        "`simple` has several models: `covariates`, `majority`",
+    );
+    refused(
+        json!({ "models": ["simple/none", "cnn"] }),
+        "`simple` has no model `none` in split 0",
+    );
+    refused(
+        json!({ "models": ["cnn", "cnn-2"], "data_group": "other" }),
+        "no predictions of data group `other`",
+    );
     let path = "cnn-2/split-1/best-loss/test/test_image_level_prediction.tsv";
     world.write(path, &table(41..81, 9));
     refused(
@@ -117,5 +144,8 @@ fn models_of_other_images_are_refused_by_name() {
     world.write(path, &text);
     refused(params(), "have another true label of sub-");
     std::fs::remove_dir_all(world.path("cnn-2/split-1")).unwrap();
-    refused(params(), "`simple/covariates` has splits [0, 1], `cnn-2/loss` [0]");
+    refused(
+        params(),
+        "`simple/covariates` has splits [0, 1], `cnn-2/loss` [0]",
+    );
 }

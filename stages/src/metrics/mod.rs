@@ -105,7 +105,9 @@ pub trait Metric: Sync {
             many if many > 2 && self.is_by_class() => 0..many,
             _ => 0..0,
         };
-        classes.map(|class| self.of_class(outcomes, class)).collect()
+        classes
+            .map(|class| self.of_class(outcomes, class))
+            .collect()
     }
 
     /// Its value: that of class 0 with two classes, that [`Metric::of_all`] with more.

@@ -82,15 +82,17 @@ fn any_case() -> impl Strategy<Value = Case> {
     (2..5_usize, 0..30_usize).prop_flat_map(|(classes, images)| {
         let codes = || proptest::collection::vec(0..classes, images);
         let weights = proptest::collection::vec(0.01..=1.0, images * classes);
-        (codes(), codes(), weights).prop_map(move |(truth, predicted, weights): (_, _, Vec<f64>)| Case {
-            classes,
-            truth,
-            predicted,
-            probabilities: weights
-                .chunks(classes)
-                .flat_map(|row| row.iter().map(|w| w / row.iter().sum::<f64>()))
-                .collect(),
-        })
+        (codes(), codes(), weights).prop_map(
+            move |(truth, predicted, weights): (_, _, Vec<f64>)| Case {
+                classes,
+                truth,
+                predicted,
+                probabilities: weights
+                    .chunks(classes)
+                    .flat_map(|row| row.iter().map(|w| w / row.iter().sum::<f64>()))
+                    .collect(),
+            },
+        )
     })
 }
 
@@ -129,9 +131,15 @@ fn areas_and_their_covariance_are_those_of_delong_and_obuchowski() {
     let reference: Value = serde_json::from_str(REFERENCE).unwrap();
     for (name, case) in reference["delong"].as_object().unwrap() {
         let is_member: Vec<bool> = serde_json::from_value(case["is_member"].clone()).unwrap();
-        let participants: Vec<String> = serde_json::from_value(case["participants"].clone()).unwrap();
+        let participants: Vec<String> =
+            serde_json::from_value(case["participants"].clone()).unwrap();
         let participants: Vec<&str> = participants.iter().map(String::as_str).collect();
-        let scores: Vec<Vec<f64>> = case["scores"].as_array().unwrap().iter().map(numbers).collect();
+        let scores: Vec<Vec<f64>> = case["scores"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
         let scores: Vec<&[f64]> = scores.iter().map(Vec::as_slice).collect();
         let Some(found) = delong::areas(&is_member, &scores, &participants) else {
             assert!(case["areas"].is_null(), "{name}");
@@ -139,8 +147,15 @@ fn areas_and_their_covariance_are_those_of_delong_and_obuchowski() {
         };
         let expected = numbers(&case["areas"]);
         let pairs = found.areas.iter().zip(&expected);
-        assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12), "{name} {found:?}");
-        for (row, expected) in found.covariance.iter().zip(case["covariance"].as_array().unwrap()) {
+        assert!(
+            pairs.clone().all(|(a, b)| (a - b).abs() < 1e-12),
+            "{name} {found:?}"
+        );
+        for (row, expected) in found
+            .covariance
+            .iter()
+            .zip(case["covariance"].as_array().unwrap())
+        {
             for (a, b) in row.iter().zip(numbers(expected)) {
                 assert!((a - b).abs() < 1e-12, "{name}: {a}, expected {b}");
             }
@@ -159,5 +174,8 @@ fn the_interval_of_delong_is_beside_that_of_the_bootstrap() {
     assert!(is_close(delong.value, &reference["values"]["roc_auc"]));
     let (a, b) = (area.interval.unwrap(), delong.interval.unwrap());
     // Two estimates of one error, from 40 images.
-    assert!((a.standard_error / b.standard_error - 1.0).abs() < 0.1, "{a:?} {b:?}");
+    assert!(
+        (a.standard_error / b.standard_error - 1.0).abs() < 0.1,
+        "{a:?} {b:?}"
+    );
 }

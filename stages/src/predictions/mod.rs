@@ -1,9 +1,9 @@
 //! Predictions with the truth: read from what `predict`, `train` and others wrote, and written as they do.
 
 mod read;
-mod write;
 #[cfg(test)]
 pub(crate) mod world;
+mod write;
 
 use maps::files::Identity;
 
@@ -63,14 +63,19 @@ impl Answers {
         match self.pick(images) {
             Self::Classes(outcomes) => {
                 let metrics = METRICS.iter();
-                metrics.map(|metric| metric.value(&outcomes.as_ref())).collect()
+                metrics
+                    .map(|metric| metric.value(&outcomes.as_ref()))
+                    .collect()
             }
             Self::Numbers { truth, predicted } => {
                 let metrics = REGRESSION.iter();
-                metrics.map(|metric| metric.value(&truth, &predicted)).collect()
+                metrics
+                    .map(|metric| metric.value(&truth, &predicted))
+                    .collect()
             }
             Self::Measures(rows) => {
-                let mean = |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64;
+                let mean =
+                    |k: usize| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len() as f64;
                 (0..Measures::default().len()).map(mean).collect()
             }
         }
@@ -96,7 +101,8 @@ impl Answers {
         match self {
             Self::Classes(outcomes) => {
                 let of_truth = outcomes.truth.iter().enumerate();
-                let losses = of_truth.map(|(i, &truth)| -outcomes.as_ref().probability(i, truth).ln());
+                let losses =
+                    of_truth.map(|(i, &truth)| -outcomes.as_ref().probability(i, truth).ln());
                 Some(mean(losses.collect()))
             }
             Self::Numbers { truth, predicted } => {
@@ -111,7 +117,10 @@ impl Answers {
 impl Predictions {
     /// The participant of each row.
     pub fn participants(&self) -> Vec<&str> {
-        self.rows.iter().map(|row| row.participant.as_str()).collect()
+        self.rows
+            .iter()
+            .map(|row| row.participant.as_str())
+            .collect()
     }
 
     /// Every metric with its confidence interval.

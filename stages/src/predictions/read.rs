@@ -4,7 +4,7 @@ use engine::{Input, InputFile, StageError};
 use maps::files::{
     Identity, MeasuredTable, PredictionTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
 };
-use maps::layout::{LEVELS, SplitPath, selection_metric_of};
+use maps::layout::{LEVELS, SplitPath, model_of};
 
 use super::{Answers, Predictions};
 use crate::metrics::OwnedOutcomes;
@@ -14,9 +14,9 @@ pub fn is_prediction_of(group: &str, path: &str) -> bool {
     folder_of(group, path).is_some()
 }
 
-/// The folder `best-<folder>` of a table of predictions of a data group, from its path inside a split.
+/// The model of a table of predictions of a data group, from its path inside a split.
 fn folder_of<'a>(group: &str, path: &'a str) -> Option<&'a str> {
-    let metric = selection_metric_of(path.split('/').next()?)?;
+    let metric = model_of(path.split('/').next()?)?;
     let is_it = LEVELS.iter().any(|level| {
         let path_of = SplitPath::Prediction {
             metric,
@@ -28,7 +28,7 @@ fn folder_of<'a>(group: &str, path: &'a str) -> Option<&'a str> {
     is_it.then_some(metric)
 }
 
-/// The tables of predictions of a data group below `prefix`, by what selected the model.
+/// The tables of predictions of a data group below `prefix`, by model ([`model_of`]).
 pub fn groups_of<'a>(input: &'a Input, prefix: &str, group: &str) -> Vec<(String, &'a InputFile)> {
     let inside = input
         .files
@@ -114,7 +114,13 @@ fn classes(bytes: &[u8], shown: &str) -> Result<Predictions, StageError> {
 
 fn numbers(bytes: &[u8], shown: &str) -> Result<Predictions, StageError> {
     let table = MeasuredTable::read(bytes, shown, &REGRESSION_COLUMNS).map_err(StageError::new)?;
-    let column = |k: usize| table.rows.iter().map(|row| row.values[k]).collect::<Vec<_>>();
+    let column = |k: usize| {
+        table
+            .rows
+            .iter()
+            .map(|row| row.values[k])
+            .collect::<Vec<_>>()
+    };
     let truth = column(0);
     // What stands for a number that was not read; all of them at once are no coincidence.
     if !truth.is_empty() && truth.iter().all(|&y| y == -1.0) {

@@ -104,5 +104,7 @@ impl World {
 pub(crate) fn cells(text: &str) -> Vec<BTreeMap<String, String>> {
     let mut lines = text.lines().map(|line| line.split('\t').map(str::to_owned));
     let header: Vec<String> = lines.next().unwrap().collect();
-    lines.map(|cells| header.iter().cloned().zip(cells).collect()).collect()
+    lines
+        .map(|cells| header.iter().cloned().zip(cells).collect())
+        .collect()
 }

@@ -146,7 +146,10 @@ pub fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable 
 /// What was predicted, in words.
 pub fn describe<'a>(group: &str, sessions: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let sessions: BTreeSet<(&str, &str)> = sessions.collect();
-    let participants: BTreeSet<&str> = sessions.iter().map(|(participant, _)| *participant).collect();
+    let participants: BTreeSet<&str> = sessions
+        .iter()
+        .map(|(participant, _)| *participant)
+        .collect();
     format!(
         "Prediction {group} group\nNumber of participants: {}\nNumber of sessions: {}\n",
         participants.len(),

@@ -72,9 +72,8 @@ pub(super) fn local_correlation(a: &Tensor, b: &Tensor) -> Result<f64, TchError>
         let expected = x.f_mul(y)?.f_div_scalar(voxels)?;
         sum(product)?.f_sub(&expected)
     };
-    let variance = |x: &Tensor, sum: &Tensor| {
-        spread(&x.f_square()?, sum, sum)?.f_clamp_min(LEAST_VARIANCE)
-    };
+    let variance =
+        |x: &Tensor, sum: &Tensor| spread(&x.f_square()?, sum, sum)?.f_clamp_min(LEAST_VARIANCE);
     let below = variance(&a, &sum_a)?.f_mul(&variance(&b, &sum_b)?)?;
     let above = spread(&a.f_mul(&b)?, &sum_a, &sum_b)?.f_square()?;
     above
