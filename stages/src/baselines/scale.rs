@@ -27,7 +27,7 @@ impl Scale {
         let mut varies = vec![false; features.width()];
         for row in features.rows() {
             for ((varies, x), first) in varies.iter_mut().zip(row).zip(features.row(0)) {
-                *varies |= x != first;
+                *varies |= x.total_cmp(first).is_ne();
             }
         }
         // The mean of equal values may differ from them by rounding.

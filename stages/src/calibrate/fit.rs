@@ -6,7 +6,7 @@ use crate::metrics::OwnedOutcomes;
 pub(super) const TEMPERATURES: (f64, f64) = (0.01, 100.0);
 
 /// Least probability of a true class, that of 32 bits: a logarithm of 0 has no end.
-const LEAST: f64 = f32::MIN_POSITIVE as f64;
+const LEAST: f64 = 1.175_494_350_822_287_5e-38;
 
 /// The temperature `T` at which probabilities `softmax(ln p / T)` have the least cross-entropy, and whether
 /// it lies within [`TEMPERATURES`].

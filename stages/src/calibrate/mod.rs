@@ -135,7 +135,8 @@ impl Stage for Calibrate {
 /// What was fitted for one model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Fitted {
-    temperature: f64,
+    /// Each where it was wanted.
+    temperature: Option<f64>,
     threshold: Option<f64>,
     images: usize,
 }
@@ -239,7 +240,7 @@ fn fit(
     context: &Context,
 ) -> Result<Fitted, StageError> {
     let mut fitted = Fitted {
-        temperature: 1.0,
+        temperature: None,
         threshold: None,
         images: validation.truth.len(),
     };
@@ -252,7 +253,7 @@ fn fit(
                  validation is all right or no better than chance"
             ));
         }
-        fitted.temperature = found;
+        fitted.temperature = Some(found);
     }
     let aim = match params.threshold {
         Threshold::None => return Ok(fitted),
@@ -283,9 +284,8 @@ fn apply(fitted: Fitted, outcomes: &mut OwnedOutcomes) {
         .chunks_mut(k)
         .zip(&mut outcomes.predicted)
     {
-        // A temperature of 1 leaves even the last digit.
-        if fitted.temperature != 1.0 {
-            row.copy_from_slice(&sharpened(row, 1.0 / fitted.temperature));
+        if let Some(temperature) = fitted.temperature {
+            row.copy_from_slice(&sharpened(row, 1.0 / temperature));
         }
         if let Some(threshold) = fitted.threshold {
             *predicted = usize::from(row[0] < threshold);
@@ -302,10 +302,12 @@ impl Fitted {
             }
             _ => "none".to_owned(),
         };
-        let value = self.threshold.map_or(String::new(), |t| format!("{t:?}"));
+        let number = |value: Option<f64>| value.map_or(String::new(), |value| format!("{value:?}"));
         format!(
-            "fitted_to\timages\ttemperature\taim\tthreshold\n{VALIDATION}\t{}\t{:?}\t{threshold}\t{value}\n",
-            self.images, self.temperature
+            "fitted_to\timages\ttemperature\taim\tthreshold\n{VALIDATION}\t{}\t{}\t{threshold}\t{}\n",
+            self.images,
+            number(self.temperature),
+            number(self.threshold)
         )
         .into_bytes()
     }

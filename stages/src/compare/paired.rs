@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn models_that_say_the_same_do_not_differ() {
-        assert!(mcnemar(0, 0).iter().all(|test| test.p_value == 1.0));
+        assert!(mcnemar(0, 0).iter().all(|test| test.p_value > 1.0 - 1e-12));
         let score = [0.1, 0.4, 0.35, 0.8];
         let is_member = [false, false, true, true];
         let names = ["a", "b", "c", "d"];

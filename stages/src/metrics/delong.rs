@@ -130,12 +130,13 @@ fn parts(is_member: &[bool], score: &[f64], of: &[usize], count: usize) -> Parts
 
 /// Ranks from 1, those of equal values being their mean.
 pub(super) fn mid_ranks(values: &[f64]) -> Vec<f64> {
+    // 0 and -0 are one value.
+    let values: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
     let mut ranks = vec![0.0; values.len()];
     let mut before = 0.0;
-    // Not by `total_cmp`, for which -0 and 0 differ.
-    for ties in order.chunk_by(|&a, &b| values[a] == values[b]) {
+    for ties in order.chunk_by(|&a, &b| values[a].total_cmp(&values[b]).is_eq()) {
         for &i in ties {
             ranks[i] = before + (ties.len() as f64 + 1.0) / 2.0;
         }

@@ -9,6 +9,9 @@ use maps::layout::{LEVELS, SplitPath, model_of};
 use super::{Answers, Predictions};
 use crate::metrics::OwnedOutcomes;
 
+/// What stands for a number that was not read.
+const NO_NUMBER: f64 = -1.0;
+
 /// Whether a path inside a split is that of predictions of a data group.
 pub fn is_prediction_of(group: &str, path: &str) -> bool {
     folder_of(group, path).is_some()
@@ -122,8 +125,8 @@ fn numbers(bytes: &[u8], shown: &str) -> Result<Predictions, StageError> {
             .collect::<Vec<_>>()
     };
     let truth = column(0);
-    // What stands for a number that was not read; all of them at once are no coincidence.
-    if !truth.is_empty() && truth.iter().all(|&y| y == -1.0) {
+    // All of them at once are no coincidence.
+    if !truth.is_empty() && truth.iter().all(|y| y.total_cmp(&NO_NUMBER).is_eq()) {
         return Err(no_truth(shown));
     }
     let answers = Answers::Numbers {

@@ -26,7 +26,7 @@ impl NumberMetric for PearsonCorrelation {
 /// The correlation of two lists of numbers.
 pub(super) fn correlation(a: &[f64], b: &[f64]) -> f64 {
     // Of equal numbers the mean may differ by rounding, and the rest would be noise.
-    let is_constant = |x: &[f64]| x.windows(2).all(|pair| pair[0] == pair[1]);
+    let is_constant = |x: &[f64]| x.windows(2).all(|pair| pair[0].total_cmp(&pair[1]).is_eq());
     if is_constant(a) || is_constant(b) {
         return f64::NAN;
     }
