@@ -9,6 +9,7 @@ pub mod caps;
 pub mod clinical;
 pub mod command;
 pub mod compare;
+pub mod consistency;
 pub mod extraction;
 pub mod generate;
 pub mod io;
@@ -27,6 +28,7 @@ pub mod table;
 pub mod tensor_file;
 pub mod thumbnail;
 pub mod volume;
+pub mod voting;
 
 use engine::registry::{AnyStage, Declared, Native};
 

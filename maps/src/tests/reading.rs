@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{copy_of_peer, peer};
 use crate::files::MapsJson;
 use crate::layout::{
-    MapFormat, MapOf, SplitPath, model_folder, model_of, selection_metric_of, split_of,
+    MapFormat, MapOf, SplitPath, model_folder, model_in, selection_metric_of, split_of,
 };
 use crate::weights::read_pth;
 use crate::{Maps, MapsError, validate};
@@ -96,7 +96,7 @@ fn only_numbered_folders_are_splits() {
     assert_eq!(selection_metric_of("best-BA"), Some("BA"));
     assert_eq!(selection_metric_of("baseline-voxels"), None);
     for (folder, model) in [("best-BA", "BA"), ("baseline-voxels", "baseline-voxels")] {
-        assert_eq!(model_of(folder), Some(model));
+        assert_eq!(model_in(folder), Some(model));
         assert_eq!(model_folder(model), folder);
     }
 }
@@ -123,6 +123,7 @@ fn every_file_of_a_split_has_its_place() {
             SplitPath::Safetensors { metric },
             "split-3/best-loss/model.safetensors",
         ),
+        (SplitPath::Voting { metric }, "split-3/best-loss/voting.tsv"),
         (
             SplitPath::Metrics {
                 metric,

@@ -146,9 +146,10 @@ impl Run for Calibrate {
         let (model, input) = (context.input("model")?, context.input("predictions")?);
         let output = context.output("calibrated")?;
         let name = params.name();
+        let metrics = metrics(params, input)?;
         write_data(params, input, output, &name)?;
         let stream = context.stream().child("bootstrap");
-        for metric in metrics(params, input)? {
+        for metric in metrics {
             let validation = classes(model, VALIDATION, &metric)?.1;
             let (mut tested, mut outcomes) = classes(input, &params.data_group, &metric)?;
             if validation.classes != outcomes.classes {

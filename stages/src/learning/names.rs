@@ -90,6 +90,18 @@ names! {
 }
 
 names! {
+    /// What the vote of a part for the class of its image weighs.
+    VotingName {
+        /// Its balanced accuracy on the validation set.
+        BalancedAccuracy = "balanced_accuracy",
+        /// Its accuracy on the validation set.
+        Accuracy = "accuracy",
+        /// The same for all parts.
+        Equal = "equal",
+    }
+}
+
+names! {
     /// Attribution methods.
     AttributionMethod {
         /// Gradient of a class's output with respect to the image.

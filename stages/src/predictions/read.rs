@@ -4,13 +4,15 @@ use engine::{Input, InputFile, StageError};
 use maps::files::{
     Identity, MeasuredTable, PredictionTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
 };
-use maps::layout::{LEVELS, SplitPath, model_of};
+use maps::layout::{LEVELS, SplitPath, model_in};
 
 use super::{Answers, Predictions};
 use crate::metrics::OwnedOutcomes;
 
 /// What stands for a number that was not read.
 const NO_NUMBER: f64 = -1.0;
+/// What the names of tables of whole images hold.
+const OF_IMAGES: &str = "_image_level_";
 
 /// Whether a path inside a split is that of predictions of a data group.
 pub fn is_prediction_of(group: &str, path: &str) -> bool {
@@ -19,7 +21,7 @@ pub fn is_prediction_of(group: &str, path: &str) -> bool {
 
 /// The model of a table of predictions of a data group, from its path inside a split.
 fn folder_of<'a>(group: &str, path: &'a str) -> Option<&'a str> {
-    let metric = model_of(path.split('/').next()?)?;
+    let metric = model_in(path.split('/').next()?)?;
     let is_it = LEVELS.iter().any(|level| {
         let path_of = SplitPath::Prediction {
             metric,
@@ -31,15 +33,25 @@ fn folder_of<'a>(group: &str, path: &'a str) -> Option<&'a str> {
     is_it.then_some(metric)
 }
 
-/// The tables of predictions of a data group below `prefix`, by model ([`model_of`]).
+/// The tables of predictions of a data group below `prefix`, one of each model ([`model_in`]): that of whole
+/// images where there is one of their parts too.
 pub fn groups_of<'a>(input: &'a Input, prefix: &str, group: &str) -> Vec<(String, &'a InputFile)> {
     let inside = input
         .files
         .iter()
         .filter_map(|(path, file)| Some((path.strip_prefix(prefix)?, file)));
-    inside
-        .filter_map(|(path, file)| Some((folder_of(group, path)?.to_owned(), file)))
-        .collect()
+    let mut found: Vec<(String, &InputFile)> = Vec::new();
+    for (path, file) in inside {
+        let Some(model) = folder_of(group, path) else {
+            continue;
+        };
+        match found.iter_mut().find(|(known, _)| known == model) {
+            Some(known) if path.contains(OF_IMAGES) => known.1 = file,
+            Some(_) => {}
+            None => found.push((model.to_owned(), file)),
+        }
+    }
+    found
 }
 
 impl Predictions {

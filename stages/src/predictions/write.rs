@@ -73,7 +73,7 @@ impl Predictions {
                     true_label: i64::try_from(outcomes.truth[i]).ok(),
                     predicted_label: i64::try_from(outcomes.predicted[i]).unwrap_or(-1),
                     probabilities: (0..outcomes.classes)
-                        .map(|class| narrow(outcomes.as_ref().probability(i, class)))
+                        .map(|class| outcomes.as_ref().probability(i, class))
                         .collect(),
                 });
                 let table = PredictionTable::try_new(outcomes.classes, rows.collect())
@@ -155,13 +155,4 @@ pub fn describe<'a>(group: &str, sessions: impl Iterator<Item = (&'a str, &'a st
         participants.len(),
         sessions.len()
     )
-}
-
-/// Tables hold probabilities as networks give them.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding to 32 bits is what tables do"
-)]
-fn narrow(value: f64) -> f32 {
-    value as f32
 }

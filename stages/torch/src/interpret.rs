@@ -244,6 +244,7 @@ mod tests {
                 input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
                 output_size: case["output_size"].as_i64().unwrap(),
                 options: serde_json::Map::new(),
+                module: None,
             };
             let network = networks::build(&spec, &session).unwrap();
             // The reference explains the first of three images; the others must not matter.

@@ -29,6 +29,10 @@ impl Network for Plain {
         self.layer.forward(images, mode).map(Outputs::of)
     }
 
+    fn chain(&self) -> Option<Vec<&dyn Layer>> {
+        self.layer.parts()
+    }
+
     fn state(&self) -> &State {
         &self.state
     }

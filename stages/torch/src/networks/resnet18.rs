@@ -176,6 +176,10 @@ impl Layer for BasicBlock {
         sum.f_relu()
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let mut parts = vec![
             ("conv1", self.conv1.describe()),

@@ -2,9 +2,14 @@
 
 mod apply;
 mod clinicadl;
+mod domains;
+mod image_level;
+mod import;
 mod leakage;
+mod multi;
 mod quality;
 mod tasks;
+mod torchscript;
 mod train;
 mod transfer;
 mod world;

@@ -8,6 +8,7 @@ mod activation;
 mod arithmetic;
 mod builder;
 mod convolution;
+mod dropout;
 mod linear;
 mod norm;
 mod pool;
@@ -19,15 +20,16 @@ mod shown;
 use tch::{TchError, Tensor};
 
 pub(crate) use activation::{Activation, PRelu};
-pub(crate) use arithmetic::Arithmetic;
+pub(crate) use arithmetic::{Arithmetic, widen};
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
+pub(crate) use dropout::Dropout;
 pub(crate) use linear::Dense;
 pub(crate) use norm::{LayerNorm, Norm, ONE_NUMBER};
 pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
 pub(crate) use residual::Residual;
-pub(crate) use sequential::{Sequential, Stack, block};
-pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample, UpsampleTo};
+pub(crate) use sequential::{Sequential, Stack, block, forward_all};
+pub(crate) use shape::{Flatten, Unflatten, Upsample, UpsampleTo};
 pub(crate) use shown::Shown;
 
 /// What a forward pass is for.
@@ -35,8 +37,19 @@ pub(crate) use shown::Shown;
 pub(crate) enum Mode {
     /// Batch statistics are used and accumulated, dropout drops.
     Train,
+    /// The same where the pass will be made again: what dropout drops is kept.
+    TrainFirst,
+    /// The same again: statistics are not accumulated twice, and the same numbers are dropped.
+    TrainAgain,
     /// Accumulated statistics are used, dropout does nothing.
     Evaluate,
+}
+
+impl Mode {
+    /// Whether gradients will be asked for.
+    pub(crate) fn is_training(self) -> bool {
+        self != Self::Evaluate
+    }
 }
 
 /// A function of tensors with tensors of its own.
@@ -51,6 +64,16 @@ pub(crate) trait Layer: std::fmt::Debug {
 
     /// Whether its value is memory of its own that no backward pass reads.
     fn is_fresh(&self) -> bool {
+        false
+    }
+
+    /// The layers that it is, one after the other, if it is nothing but these.
+    fn parts(&self) -> Option<Vec<&dyn Layer>> {
+        None
+    }
+
+    /// Whether it keeps several maps for the backward pass.
+    fn is_block(&self) -> bool {
         false
     }
 

@@ -23,6 +23,10 @@ impl Layer for Residual {
         if self.relu { sum.f_relu() } else { Ok(sum) }
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let mut parts = vec![("branch", self.branch.describe())];
         let shortcut = self.shortcut.iter();

@@ -83,20 +83,15 @@ impl Stack<'_, '_> {
 
 impl Layer for Sequential {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let mut layers = self.layers.iter().map(|(_, layer)| layer);
-        let Some(first) = layers.next() else {
-            return Ok(x.shallow_clone());
-        };
-        let (mut x, mut before) = (first.forward(x, mode)?, first);
-        for layer in layers {
-            x = if before.is_fresh() {
-                layer.forward_owned(x, mode)?
-            } else {
-                layer.forward(&x, mode)?
-            };
-            before = layer;
-        }
-        Ok(x)
+        forward_all(self.layers().map(|(_, layer)| layer), x, mode)
+    }
+
+    fn parts(&self) -> Option<Vec<&dyn Layer>> {
+        let layers = self.layers().map(|(_, layer)| match layer.parts() {
+            Some(parts) => parts,
+            None => vec![layer],
+        });
+        Some(layers.flatten().collect())
     }
 
     fn is_fresh(&self) -> bool {
@@ -110,6 +105,27 @@ impl Layer for Sequential {
             parts.map(|(name, layer)| (name, layer.describe())),
         )
     }
+}
+
+/// The value of layers, each taking what the one before gives.
+pub(crate) fn forward_all<'l>(
+    mut layers: impl Iterator<Item = &'l dyn Layer>,
+    x: &Tensor,
+    mode: Mode,
+) -> Result<Tensor, TchError> {
+    let Some(first) = layers.next() else {
+        return Ok(x.shallow_clone());
+    };
+    let (mut x, mut before) = (first.forward(x, mode)?, first);
+    for layer in layers {
+        x = if before.is_fresh() {
+            layer.forward_owned(x, mode)?
+        } else {
+            layer.forward(&x, mode)?
+        };
+        before = layer;
+    }
+    Ok(x)
 }
 
 /// PyTorch's text of a module with named parts, each given by its lines.
