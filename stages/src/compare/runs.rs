@@ -182,11 +182,20 @@ fn matched(
         return Err(StageError::new(message));
     }
     let places: BTreeMap<Key, usize> = right.rows.iter().map(key).zip(0..).collect();
-    let expected: BTreeSet<Key> = left.rows.iter().map(key).collect();
+    let mut expected: BTreeSet<Key> = BTreeSet::new();
     let name = |(participant, session, part): &Key| match left.level.as_str() {
         maps::layout::IMAGE_LEVEL => format!("{participant}, {session}"),
         level => format!("{participant}, {session}, {level} {part}"),
     };
+    // Tables name no cohort: participants of the same name cannot be told apart.
+    for (run, rows) in [(second, &right.rows), (first, &left.rows)] {
+        expected.clear();
+        if let Some(again) = rows.iter().map(key).find(|k| !expected.insert(k.clone())) {
+            let again = name(&again);
+            let message = format!("split {split}: `{run}` has several predictions of {again}");
+            return Err(StageError::new(message).hint("predict each session once"));
+        }
+    }
     let lacking: Vec<String> = expected
         .iter()
         .filter(|k| !places.contains_key(k))

@@ -143,6 +143,12 @@ fn models_of_other_images_are_refused_by_name() {
     let text = table(40..80, 9).replacen("\t0\t0\t0\t", "\t0\t1\t0\t", 1);
     world.write(path, &text);
     refused(params(), "have another true label of sub-");
+    let text = table(40..80, 9).replacen("sub-041", "sub-040", 1);
+    world.write(path, &text);
+    refused(
+        params(),
+        "`cnn-2/loss` has several predictions of sub-040, ses-M000",
+    );
     std::fs::remove_dir_all(world.path("cnn-2/split-1")).unwrap();
     refused(
         params(),

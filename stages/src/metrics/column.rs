@@ -57,6 +57,10 @@ pub static RECONSTRUCTION: [Column; 6] = [
     },
 ];
 
+/// Columns of those of [`RECONSTRUCTION`] that take long; while training they are computed where a model is
+/// selected by them, else only of models that were selected.
+pub const SLOW: [&str; 2] = ["MS_SSIM", "LNCC"];
+
 /// The metrics of a task, in the order of metrics tables.
 pub fn columns(task: Task) -> Vec<Column> {
     match task {

@@ -33,7 +33,7 @@ mod specificity;
 
 pub use bootstrap::{ClassEstimate, Estimate, Interval, RESAMPLES, estimates, estimates_of};
 pub use calibration_error::{BINS, Bin, edge, reliability};
-pub use column::{Column, Measures, RECONSTRUCTION, columns, find, find_in};
+pub use column::{Column, Measures, RECONSTRUCTION, SLOW, columns, find, find_in};
 pub use labels::LabelCode;
 pub use regression::REGRESSION;
 

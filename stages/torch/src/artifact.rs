@@ -171,7 +171,10 @@ pub(crate) fn write_evaluation(
     let table = objective.table(&predictions, level, leakage)?;
     output.write(&path.in_artifact(), &table)?;
     let tables = evaluated.iter().filter_map(|one| {
-        let table = marked(metrics_table(one.estimates.as_ref()?, one.evaluation.loss), leakage);
+        let table = marked(
+            metrics_table(one.estimates.as_ref()?, one.evaluation.loss),
+            leakage,
+        );
         Some((one.network, table))
     });
     let tables: Vec<(Option<usize>, MetricsTable)> = tables.collect();

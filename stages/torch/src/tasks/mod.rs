@@ -58,11 +58,17 @@ pub(crate) trait Objective {
     /// The cohort was built without labels.
     fn target(&self, batch: &Batch<'_>) -> Result<Tensor, StageError>;
 
-    /// What outputs say about each image of a batch.
+    /// What outputs say about each image of a batch; `thorough` with measures that take long, which are NaN
+    /// else.
     ///
     /// # Errors
     /// libtorch fails.
-    fn said(&self, outputs: &Outputs, batch: &Batch<'_>) -> Result<Vec<Said>, StageError>;
+    fn said(
+        &self,
+        outputs: &Outputs,
+        batch: &Batch<'_>,
+        thorough: bool,
+    ) -> Result<Vec<Said>, StageError>;
 
     /// Every metric, in the order of [`columns`]; needs labels, and at least one prediction.
     fn values(&self, predictions: &[Prediction]) -> Vec<f64>;

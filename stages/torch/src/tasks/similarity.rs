@@ -19,8 +19,8 @@ const LEAST_VARIANCE: f64 = 1e-5;
 /// Wang et al. 2004, doi:10.1109/TIP.2003.819861, as ClinicaDL 1.6.1.
 pub(super) fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
     let window = gaussian(WINDOW.0);
-    let maps = similarity(a, b, &|x| convolved(x, &window))?;
-    maps.0.f_mean(Kind::Double)?.f_double_value(&[])
+    let (map, _) = similarity(a, b, &|x| slid_over(x, &window))?;
+    map.f_mean(Kind::Double)?.f_double_value(&[])
 }
 
 /// The structural similarity over several scales, 0 to 1: `Π csₛ^wₛ · ssim^w` of means over windows that lie
@@ -46,7 +46,9 @@ pub(super) fn multi_scale_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchE
         let last = scale + 1 == scales;
         let map = if last { both } else { contrast };
         let mean = map.f_mean(Kind::Double)?.f_double_value(&[])?;
-        product *= mean.max(0.0).powf(weight / sum);
+        // `max` would hide what is not a number.
+        let mean = if mean < 0.0 { 0.0 } else { mean };
+        product *= mean.powf(weight / sum);
         if !last {
             (a, b) = (halved(&a)?, halved(&b)?);
         }
@@ -63,10 +65,8 @@ pub(super) fn multi_scale_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchE
 pub(super) fn local_correlation(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
     let (a, b) = (a.f_to_kind(Kind::Double)?, b.f_to_kind(Kind::Double)?);
     let window = vec![1.0; NEIGHBOURS as usize];
-    let axes = a.dim() - 2;
-    let border: Vec<i64> = vec![NEIGHBOURS / 2; 2 * axes];
-    let sum = |x: &Tensor| slid(&x.f_constant_pad_nd(border.as_slice())?, &window);
-    let voxels = NEIGHBOURS.pow(axes as u32) as f64;
+    let sum = |x: &Tensor| slid_over(x, &window);
+    let voxels = NEIGHBOURS.pow(a.dim() as u32 - 2) as f64;
     let (sum_a, sum_b) = (sum(&a)?, sum(&b)?);
     let spread = |product: &Tensor, x: &Tensor, y: &Tensor| {
         let expected = x.f_mul(y)?.f_div_scalar(voxels)?;
@@ -121,56 +121,32 @@ fn gaussian(width: i64) -> Vec<f64> {
     weights.into_iter().map(|w| w / sum).collect()
 }
 
-/// A map smoothed along each spatial axis in turn, which is what one window over all does; as large as it
-/// was, with zeros beyond the borders.
-fn convolved(x: &Tensor, weights: &[f64]) -> Result<Tensor, TchError> {
-    let size = weights.len() as i64;
-    let weights: Vec<f32> = weights.iter().map(|&w| w as f32).collect();
-    let window = Tensor::f_from_slice(&weights)?.f_to_device(x.device())?;
-    let axes = x.dim() - 2;
-    // Channels as images: each is smoothed by itself.
-    let shape = x.size();
-    let mut flat = shape.clone();
-    flat.splice(..2, [shape[0] * shape[1], 1]);
-    let mut x = x.f_reshape(&flat)?;
-    for axis in 0..axes {
-        let (mut kernel, mut padding) = (vec![1; axes + 2], vec![0; axes]);
-        kernel[axis + 2] = size;
-        padding[axis] = size / 2;
-        let kernel = window.f_view(kernel.as_slice())?;
-        let (one, none) = (vec![1; axes], vec![0; axes]);
-        x = x.f_convolution(
-            &kernel,
-            None::<&Tensor>,
-            &one,
-            &padding,
-            &one,
-            false,
-            &none,
-            1,
-        )?;
-    }
-    x.f_reshape(&shape)
-}
-
-/// Weighted sums over the windows that lie within a map, along each spatial axis in turn.
+/// Weighted sums over the windows that lie within a map, along each spatial axis in turn, which is what one
+/// window over all does.
 ///
-/// In 64 bits convolutions are slow; shifted copies are as fast as memory.
+/// Shifted copies are as fast as memory; convolutions of one channel are several times slower.
 fn slid(x: &Tensor, weights: &[f64]) -> Result<Tensor, TchError> {
+    let weights = Tensor::f_from_slice(weights)?
+        .f_to_kind(x.f_kind()?)?
+        .f_to_device(x.device())?;
+    let shifts = weights.size()[0];
     let mut x = x.shallow_clone();
     for axis in 2..x.dim() as i64 {
-        let length = x.size()[axis as usize] - weights.len() as i64 + 1;
-        let mut sum: Option<Tensor> = None;
-        for (shift, &weight) in weights.iter().enumerate() {
-            let part = x.f_narrow(axis, shift as i64, length)?;
-            sum = Some(match sum {
-                None => part.f_mul_scalar(weight)?,
-                Some(mut sum) => sum.f_add_(&part.f_mul_scalar(weight)?)?,
-            });
+        let length = x.size()[axis as usize] - shifts + 1;
+        let mut sum = x.f_narrow(axis, 0, length)?.f_mul(&weights.f_get(0)?)?;
+        for shift in 1..shifts {
+            let part = x.f_narrow(axis, shift, length)?;
+            sum = sum.f_addcmul_(&part, &weights.f_get(shift)?)?;
         }
-        x = sum.unwrap_or(x);
+        x = sum;
     }
     Ok(x)
+}
+
+/// The same for every voxel of a map, with zeros beyond its borders.
+fn slid_over(x: &Tensor, weights: &[f64]) -> Result<Tensor, TchError> {
+    let border = vec![weights.len() as i64 / 2; 2 * (x.dim() - 2)];
+    slid(&x.f_constant_pad_nd(border.as_slice())?, weights)
 }
 
 /// A map of half the size: means of two voxels along each axis.
