@@ -93,7 +93,7 @@ fn a_network_is_published_beside_what_it_has_to_beat() {
     let compare = |models: &str, output: &str, more: &[&str]| {
         let models = format!("models={models}");
         let arguments = [
-            &["exec", "compare", "--input", "a=maps", "--input", "b=maps"],
+            &["exec", "compare", "--input", "a=maps", "--input", "b=maps"][..],
             &["--with", &*models, "--with", "bootstrap=50"],
             more,
             &["--output", output],
@@ -132,7 +132,7 @@ fn a_network_is_published_beside_what_it_has_to_beat() {
             &["--with", "data_group=nobody"],
             "`maps` has no predictions of data group `nobody`",
         ),
-        ("[a/voxels]", &[], "expected at least two models, got 1"),
+        ("[a/voxels]", &[], "`with.models`: expected at least 2 items"),
     ] {
         let said = compare(models, "out", more);
         assert_ne!(said.code, Some(0), "{models}");

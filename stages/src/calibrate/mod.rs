@@ -150,12 +150,15 @@ impl Run for Calibrate {
         write_data(params, input, output, &name)?;
         let stream = context.stream().child("bootstrap");
         for metric in metrics {
-            let validation = classes(model, VALIDATION, &metric)?.1;
+            let (fitted_to, validation) = classes(model, VALIDATION, &metric)?;
             let (mut tested, mut outcomes) = classes(input, &params.data_group, &metric)?;
-            if validation.classes != outcomes.classes {
+            let kinds = [(&fitted_to, &validation), (&tested, &outcomes)];
+            let [of_model, of_input] = kinds
+                .map(|(read, outcomes)| format!("{} classes per {}", outcomes.classes, read.level));
+            if of_model != of_input {
                 let message = format!(
-                    "`{}` has {} classes, `{}` {}",
-                    model.shown, validation.classes, input.shown, outcomes.classes
+                    "`{}` predicts {of_model}, `{}` {of_input}",
+                    model.shown, input.shown
                 );
                 return Err(
                     StageError::new(message).hint("connect the model that made the predictions")

@@ -122,6 +122,29 @@ fn what_is_tested_is_never_fitted_to() {
 }
 
 #[test]
+fn parts_are_not_calibrated_by_whole_images() {
+    let world = world();
+    let validation = world.path("model/best-loss/validation");
+    std::fs::rename(
+        validation.join("validation_image_level_prediction.tsv"),
+        validation.join("validation_patch_level_prediction.tsv"),
+    )
+    .unwrap();
+    let path = "model/best-loss/validation/validation_patch_level_prediction.tsv";
+    let text = world.text(path).replace("image_id", "patch_id");
+    world.write(path, &text);
+    let error = world
+        .run("calibrate", json!({}), &INPUTS, "made")
+        .unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("predicts 2 classes per patch, `tested` 2 classes per image"),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn other_models_are_refused() {
     let world = world();
     std::fs::rename(world.path("model/best-loss"), world.path("model/best-BA")).unwrap();
