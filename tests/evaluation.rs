@@ -132,7 +132,11 @@ fn a_network_is_published_beside_what_it_has_to_beat() {
             &["--with", "data_group=nobody"],
             "`maps` has no predictions of data group `nobody`",
         ),
-        ("[a/voxels]", &[], "`with.models`: expected at least 2 items"),
+        (
+            "[a/voxels]",
+            &[],
+            "`with.models`: expected at least 2 items",
+        ),
     ] {
         let said = compare(models, "out", more);
         assert_ne!(said.code, Some(0), "{models}");
