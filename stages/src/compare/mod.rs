@@ -167,7 +167,7 @@ impl RunStage for Compare {
             for (split, predictions) in &run.splits {
                 context.check_cancelled()?;
                 // The same resamples for every model, so that differences compare.
-                let stream = stream.child(&format!("split-{split}"));
+                let stream = stream.child(format!("split-{split}"));
                 let of_reference = reference.and_then(|run| Some((*run, run.splits.get(split)?)));
                 let beside = of_reference.filter(|_| run.model != params.models[0]);
                 let resamples = params.bootstrap as usize;

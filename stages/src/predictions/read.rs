@@ -111,8 +111,7 @@ fn classes(bytes: &[u8], shown: &str) -> Result<Predictions, StageError> {
         outcomes.truth.push(code(row, truth, "true label")?);
         let predicted = code(row, row.predicted_label, "predicted label")?;
         outcomes.predicted.push(predicted);
-        let probabilities = row.probabilities.iter().map(|&p| f64::from(p));
-        outcomes.probabilities.extend(probabilities);
+        outcomes.probabilities.extend(&row.probabilities);
     }
     let identity = |row: &maps::files::PredictionRow| Identity {
         participant: row.participant.clone(),
