@@ -82,7 +82,7 @@ fn world() -> World {
     let world = World::new();
     let row = |i: usize| {
         let label = ["AD", "CN"][i % 2];
-        let age = if i % 2 == 0 { 75.0 } else { 65.0 } + ((i * 7) % 13) as f64 - 6.0;
+        let age = if i.is_multiple_of(2) { 75.0 } else { 65.0 } + ((i * 7) % 13) as f64 - 6.0;
         let (sex, score) = (["F", "M"][i / 2 % 2], age * 2.0 + (i % 5) as f64);
         format!("sub-{i:02}\tses-M000\t{label}\t{age}\t{sex}\t{score}\n")
     };
