@@ -1,3 +1,5 @@
+//! The stage `compare` on tables that are written here.
+
 use serde_json::{Value, json};
 
 use crate::predictions::world::{World, cells};
