@@ -8,6 +8,7 @@ mod cli;
 mod command;
 mod conformance;
 mod documents;
+mod evaluation;
 mod experiment;
 mod explain;
 mod golden;

@@ -203,6 +203,8 @@ pub struct InputPort {
     pub optional: bool,
     /// Whether the stage runs once per split of what is connected here.
     pub per_split: bool,
+    /// Whether one action sees all splits of what is connected here, each in a folder `split-<i>`.
+    pub all_splits: bool,
     /// Why nothing can be connected with these parameters; `None` where something can.
     pub closed: Option<&'static str>,
     /// One sentence for listings.
@@ -221,6 +223,7 @@ impl InputPort {
             kinds,
             optional: false,
             per_split: false,
+            all_splits: false,
             closed: None,
             summary,
         }
@@ -237,6 +240,13 @@ impl InputPort {
     #[must_use]
     pub fn per_split(mut self) -> Self {
         self.per_split = true;
+        self
+    }
+
+    /// One action that sees all splits, as an external folder has them: `split-0/…`, `split-1/…`.
+    #[must_use]
+    pub fn all_splits(mut self) -> Self {
+        self.all_splits = true;
         self
     }
 

@@ -14,6 +14,7 @@ static STAGES: &[&dyn AnyStage] = &[
     &Native::<Count>::new(),
     &Native::<Dice>::new(),
     &Native::<Fold>::new(),
+    &Native::<Gather>::new(),
     &Native::<Join>::new(),
 ];
 
@@ -174,6 +175,40 @@ impl Run for Join {
     fn run(_: &JoinParams, context: &Context) -> Result<(), StageError> {
         let part = std::fs::read(&context.input("part")?.require("part")?.path).unwrap_or_default();
         context.output("result")?.write("r", &part)
+    }
+}
+
+crate::params! {
+    /// Parameters of `gather`.
+    pub(crate) struct GatherParams {}
+}
+
+/// Sees all splits at once: lists their files.
+pub(crate) struct Gather;
+
+impl Stage for Gather {
+    const ID: &'static str = "gather";
+    const VERSION: u32 = 1;
+    const SUMMARY: &'static str = "Gathers.";
+    type Params = GatherParams;
+
+    fn ports(_: &GatherParams) -> Ports {
+        Ports {
+            inputs: vec![InputPort::new("parts", &["part", "result"], "Parts.").all_splits()],
+            outputs: vec![OutputPort::new("list", "list", "What is there.")],
+        }
+    }
+}
+
+impl Run for Gather {
+    fn run(_: &GatherParams, context: &Context) -> Result<(), StageError> {
+        let files = context.input("parts")?.files.iter();
+        let lines = files.map(|(path, file)| {
+            let text = std::fs::read_to_string(&file.path).unwrap_or_default();
+            format!("{path}: {text}\n")
+        });
+        let text: String = lines.collect();
+        context.output("list")?.write("list", text.as_bytes())
     }
 }
 

@@ -36,6 +36,8 @@ pub const VALIDATION: &str = "validation";
 const TRAINING_LOGS: &str = "training_logs";
 /// What names of the files of one of several networks begin with.
 const NETWORK: &str = "network-";
+/// Begins the folder of a model without a network: nobody takes it for one that can be loaded.
+pub const BASELINE: &str = "baseline-";
 
 /// The level of predictions of whole images.
 pub const IMAGE_LEVEL: &str = "image";
@@ -197,7 +199,7 @@ impl fmt::Display for SplitPath<'_> {
                 level,
             } => {
                 let name = format!("{group}_{level}_level_prediction.tsv");
-                write!(f, "best-{metric}/{group}/{name}")
+                write!(f, "{}/{group}/{name}", model_folder(metric))
             }
             Self::Metrics {
                 metric,
@@ -205,10 +207,10 @@ impl fmt::Display for SplitPath<'_> {
                 level,
             } => {
                 let name = format!("{group}_{level}_level_metrics.tsv");
-                write!(f, "best-{metric}/{group}/{name}")
+                write!(f, "{}/{group}/{name}", model_folder(metric))
             }
             Self::Description { metric, group } => {
-                write!(f, "best-{metric}/{group}/description.log")
+                write!(f, "{}/{group}/description.log", model_folder(metric))
             }
             Self::Attribution {
                 metric,
@@ -234,11 +236,11 @@ impl fmt::Display for SplitPath<'_> {
     }
 }
 
-/// The split, selection metric and data group of a metrics table, from its path in a MAPS.
+/// The split, model ([`model_in`]) and data group of a metrics table, from its path in a MAPS.
 pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
     let mut parts = path.split('/');
     let split = split_of(parts.next()?)?;
-    let metric = selection_metric_of(parts.next()?)?;
+    let metric = model_in(parts.next()?)?;
     let group = parts.next()?;
     let rest = path.split_once('/')?.1;
     let is_it = LEVELS.iter().any(|level| {
@@ -298,6 +300,20 @@ pub fn split_of(folder: &str) -> Option<usize> {
         .or_else(|| folder.strip_prefix("fold-"))?;
     let is_plain = number.bytes().all(|byte| byte.is_ascii_digit());
     number.parse().ok().filter(|_| is_plain)
+}
+
+/// The folder of a model in a split: `best-<metric>`, by what selected it, or `baseline-<name>`.
+pub fn model_folder(model: &str) -> String {
+    match model.starts_with(BASELINE) {
+        true => model.to_owned(),
+        false => format!("best-{model}"),
+    }
+}
+
+/// The model that a folder of a split belongs to: what selected it, or the folder of one without a network.
+pub fn model_in(folder: &str) -> Option<&str> {
+    let baseline = || Some(folder).filter(|name| name.starts_with(BASELINE));
+    selection_metric_of(folder).or_else(baseline)
 }
 
 /// The selection metric that a folder of a split belongs to.

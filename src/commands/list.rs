@@ -77,16 +77,16 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
     // Writing to a String cannot fail.
     text.push_str("\nInputs\n");
     for port in &ports.inputs {
-        let marks = match (port.optional, port.per_split) {
-            (true, true) => ", optional, per split",
-            (true, false) => ", optional",
-            (false, true) => ", per split",
-            (false, false) => "",
+        let optional = if port.optional { ", optional" } else { "" };
+        let splits = match (port.per_split, port.all_splits) {
+            (true, _) => ", per split",
+            (_, true) => ", all splits",
+            _ => "",
         };
         let kinds = port.expected();
         let _ = writeln!(
             text,
-            "  {:<14} {} ({kinds}{marks})",
+            "  {:<14} {} ({kinds}{optional}{splits})",
             port.name, port.summary
         );
     }
@@ -110,7 +110,8 @@ fn describe(stage: &dyn AnyStage) -> (String, Value) {
         .iter()
         .map(|p| {
             json!({ "name": p.name, "kinds": p.kinds, "optional": p.optional,
-                    "per_split": p.per_split, "summary": p.summary })
+                    "per_split": p.per_split, "all_splits": p.all_splits,
+                    "summary": p.summary })
         })
         .collect();
     let outputs: Vec<Value> = ports

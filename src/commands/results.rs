@@ -13,7 +13,7 @@ use engine::publish::{Content, PublishedFile, Publisher, read_object};
 use engine::store::{Store, write_atomically};
 use engine::verify::check_inputs;
 use maps::files::{MetricsTable, NetworkMetrics};
-use maps::layout::{is_of_images, metrics_table_of};
+use maps::layout::{is_of_images, metrics_table_of, model_folder};
 
 use crate::failure::{Code, Failure, warn};
 
@@ -76,7 +76,8 @@ pub(super) fn add_metrics(
     }
     for column in &tables[0].columns {
         let (selected_by, name) = (id_of(selected_by), id_of(&column.name));
-        let metric = metrics.entry(format!("{group}/split-{split}/best-{selected_by}/{name}"));
+        let folder = model_folder(selected_by);
+        let metric = metrics.entry(format!("{group}/split-{split}/{folder}/{name}"));
         let values = tables.iter().filter_map(|table| table.get(&column.name));
         let mean = values.map(|column| column.value).sum::<f64>() / tables.len() as f64;
         // A metric of images goes before the same one of their parts.

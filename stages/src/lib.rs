@@ -3,9 +3,12 @@
 //! One stage is one file and one line in [`STAGES`].
 
 pub mod augmentation;
+pub mod baselines;
+pub mod calibrate;
 pub mod caps;
 pub mod clinical;
 pub mod command;
+pub mod compare;
 pub mod consistency;
 pub mod extraction;
 pub mod generate;
@@ -15,6 +18,7 @@ pub mod learning;
 pub mod listed;
 pub mod metrics;
 pub mod parallel;
+pub mod predictions;
 pub mod prepare_data;
 pub mod preprocessing;
 pub mod quality_check;
@@ -32,7 +36,10 @@ use engine::registry::{AnyStage, Declared, Native};
 pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<split::Adapt>::new(),
     &Native::<clinical::Analysis>::new(),
+    &Native::<baselines::Baselines>::new(),
+    &Native::<calibrate::Calibrate>::new(),
     &Native::<command::Command>::new(),
+    &Native::<compare::Compare>::new(),
     &Native::<generate::Generate>::new(),
     &Native::<generate::GenerateArtifacts>::new(),
     &Native::<generate::GenerateHypometabolic>::new(),

@@ -48,8 +48,12 @@ stages:
     }
 
     fn run_with(&self, with: &str, force: &[String]) -> RunReport {
-        let (manifest, store) = (self.manifest(with), self.store());
-        let plan = Plan::build(&manifest, &store).unwrap();
+        self.run_manifest(&self.manifest(with), force)
+    }
+
+    fn run_manifest(&self, manifest: &Manifest, force: &[String]) -> RunReport {
+        let store = self.store();
+        let plan = Plan::build(manifest, &store).unwrap();
         let options = RunOptions {
             machine: Machine {
                 cpus: 2,
@@ -68,7 +72,7 @@ stages:
             first_delay: std::time::Duration::ZERO,
             remote: None,
         };
-        run(&manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap()
+        run(manifest, &plan, &store, REGISTRY, &options, &mut |_| {}).unwrap()
     }
 }
 
@@ -91,6 +95,41 @@ fn a_second_run_is_all_hits() {
     let project = Project::new();
     assert_eq!(outcomes(&project.run("factor: 2")), ["never ran"; 4]);
     assert_eq!(outcomes(&project.run("factor: 2")), ["hit"; 4]);
+}
+
+#[test]
+fn a_stage_that_sees_all_splits_has_each_in_its_folder() {
+    let project = Project::new();
+    let text = "clinicadl: 1
+name: demo
+inputs: { text: text }
+stages:
+  words: { uses: count, inputs: { text: text } }
+  parts: { uses: fold, inputs: { count: words } }
+  joined: { uses: join, inputs: { part: parts } }
+  made: { uses: gather, inputs: { parts: joined } }
+  drawn: { uses: gather, inputs: { parts: parts } }
+";
+    let path = project.folder.path().join("m.yaml");
+    let manifest = Manifest::parse(&path, text.to_owned(), REGISTRY).unwrap();
+    let report = project.run_manifest(&manifest, &[]);
+    let store = project.store();
+    let artifacts = crate::provenance::finished_artifacts(&manifest, &report, &store);
+    let list = |stage: &str| {
+        let found = artifacts.iter().find(|a| a.stage_name == stage).unwrap();
+        fs::read_to_string(store.object_path(&found.tree.files["list"].digest)).unwrap()
+    };
+    assert_eq!(list("made"), "split-0/r: 4/0\nsplit-1/r: 4/1\n");
+    assert_eq!(list("drawn"), "split-0/part: 4/0\nsplit-1/part: 4/1\n");
+    let again = project.run_manifest(&manifest, &[]);
+    assert!(outcomes(&again).iter().all(|outcome| outcome == "hit"));
+    // One word more: every part has another number, and so have both lists.
+    project.write("text/b", "four five");
+    let changed = outcomes(&project.run_manifest(&manifest, &[]));
+    assert!(
+        changed[4].starts_with("content of input `parts` changed"),
+        "{changed:?}"
+    );
 }
 
 #[test]

@@ -185,6 +185,9 @@ pub fn source_name(plan: &Plan, action: &PlannedAction, port: &str) -> String {
             }
         }
         (_, Some(Source::External { name, .. })) => name.clone(),
+        (Some(PlannedInput::Splits { port, .. }), Some(Source::Stage { stage, .. })) => {
+            format!("{stage}.{port}")
+        }
         _ => String::new(),
     }
 }

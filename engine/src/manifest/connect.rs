@@ -175,7 +175,7 @@ impl Cell<'_, '_> {
             );
             return Err((message, None));
         }
-        if found.splits.is_some() && !port.per_split {
+        if found.splits.is_some() && !port.per_split && !port.all_splits {
             let message = format!("input `{}` cannot take the splits of `{stage}`", port.name);
             return Err((message, None));
         }

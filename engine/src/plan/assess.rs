@@ -259,32 +259,46 @@ pub(super) fn known_inputs(
 ) -> BTreeMap<String, Input> {
     let selector = action.stage.stage.selector(&action.stage.params);
     let read = |port: &str, input: &PlannedInput| -> Option<Input> {
-        let (provider, output, index) = match input {
+        let (output, parts) = match input {
             PlannedInput::External(input) => return Some((**input).clone()),
             PlannedInput::Action {
                 action,
                 port,
                 index,
-            } => (*action, port, *index),
+            } => (port, vec![(String::new(), *action, *index)]),
+            PlannedInput::Splits { port, parts } => {
+                let parts = parts.iter();
+                let inside =
+                    parts.map(|(split, action, i)| (format!("split-{split}/"), *action, *i));
+                (port, inside.collect())
+            }
         };
-        let artifact = outputs.get(&provider)?.get(output)?.get(index)?;
-        let tree = store.tree(&artifact.digest)?;
-        let shown = format!("{}.{output}", plan.action(provider).name());
-        let files = tree
-            .files
-            .iter()
-            .filter(|(path, _)| selector(port, path))
-            .map(|(path, file)| {
-                let input = InputFile {
-                    path: store.object_path(&file.digest),
-                    shown: format!("{shown}/{path}"),
-                    digest: file.digest,
-                    size: file.size,
-                };
-                (path.clone(), input)
-            })
-            .collect();
-        Some(input_of(&artifact.kind, &shown, files))
+        let mut files = BTreeMap::new();
+        let (mut kind, mut shown) = (String::new(), String::new());
+        for (folder, provider, index) in parts {
+            let artifact = outputs.get(&provider)?.get(output)?.get(index)?;
+            let tree = store.tree(&artifact.digest)?;
+            let provider = plan.action(provider);
+            let name = format!("{}.{output}", provider.name());
+            for (path, file) in &tree.files {
+                let inside = format!("{folder}{path}");
+                if selector(port, &inside) {
+                    let input = InputFile {
+                        path: store.object_path(&file.digest),
+                        shown: format!("{name}/{path}"),
+                        digest: file.digest,
+                        size: file.size,
+                    };
+                    files.insert(inside, input);
+                }
+            }
+            shown = match folder.is_empty() {
+                true => name,
+                false => format!("{}.{output}", provider.stage_name),
+            };
+            kind.clone_from(&artifact.kind);
+        }
+        Some(input_of(&kind, &shown, files))
     };
     action
         .inputs

@@ -89,6 +89,24 @@ pub enum PlannedInput {
         /// Which of the port's artifacts: the split of a port that has several, else 0.
         index: usize,
     },
+    /// The artifacts of all splits of an earlier stage.
+    Splits {
+        /// Its output port.
+        port: String,
+        /// Each split with its action, and which of the port's artifacts it is.
+        parts: Vec<(usize, ActionId, usize)>,
+    },
+}
+
+impl PlannedInput {
+    /// The actions that it comes from.
+    pub fn providers(&self) -> Vec<ActionId> {
+        match self {
+            Self::External(_) => Vec::new(),
+            Self::Action { action, .. } => vec![*action],
+            Self::Splits { parts, .. } => parts.iter().map(|(_, action, _)| *action).collect(),
+        }
+    }
 }
 
 /// Why a manifest cannot be planned.
@@ -162,20 +180,18 @@ impl Plan {
                 for (port, source) in &sources {
                     let declared = ports.inputs.iter().find(|p| p.name == *port);
                     let per_split = declared.is_some_and(|p| p.per_split);
-                    let input = connect(&graph, &actions, source, split.filter(|_| per_split));
+                    let input = match declared {
+                        Some(port) if port.all_splits => Ok(gather(&graph, &actions, source)),
+                        _ => connect(&graph, &actions, source, split.filter(|_| per_split)),
+                    };
                     let input = input.map_err(|message| PlanError::Splits {
                         stage: name.to_owned(),
                         message: format!("input `{port}`: {message}"),
                     })?;
                     inputs.insert((*port).to_owned(), input);
                 }
-                let sources: BTreeSet<ActionId> = inputs
-                    .values()
-                    .filter_map(|input| match input {
-                        PlannedInput::Action { action, .. } => Some(*action),
-                        PlannedInput::External(_) => None,
-                    })
-                    .collect();
+                let sources: BTreeSet<ActionId> =
+                    inputs.values().flat_map(PlannedInput::providers).collect();
                 let action = graph.add_node(PlannedAction {
                     stage_name: name.to_owned(),
                     stage: stage.clone(),
@@ -463,6 +479,35 @@ fn provided_splits(
             .iter()
             .filter_map(|&action| graph[action].split)
             .collect(),
+    }
+}
+
+/// Connects a port that sees all splits.
+fn gather(
+    graph: &DiGraph<PlannedAction, ()>,
+    actions: &BTreeMap<&str, Vec<ActionId>>,
+    source: &ReadSource<'_>,
+) -> PlannedInput {
+    let (stage, port) = match source {
+        ReadSource::External(input) => return PlannedInput::External(Box::new(input.clone())),
+        ReadSource::Stage { stage, port } => (stage, *port),
+    };
+    let found = &actions[stage];
+    let splits = provided_splits(graph, found, port);
+    let parts = match (found.as_slice(), splits.as_slice()) {
+        // One artifact without splits: what there is counts as the first.
+        ([only], []) => vec![(0, *only, 0)],
+        ([only], splits) if graph[*only].split.is_none() => {
+            splits.iter().map(|&split| (split, *only, split)).collect()
+        }
+        (many, splits) => {
+            let pairs = splits.iter().zip(many);
+            pairs.map(|(&split, &action)| (split, action, 0)).collect()
+        }
+    };
+    PlannedInput::Splits {
+        port: port.to_owned(),
+        parts,
     }
 }
 

@@ -159,7 +159,7 @@ impl<'a> History<'a> {
                 (name.clone(), true)
             }
             (Source::Stage { stage, port }, _) => (format!("{stage}.{port}"), false),
-            (Source::External { name, .. }, PlannedInput::Action { .. }) => (name.clone(), false),
+            (Source::External { name, .. }, _) => (name.clone(), false),
         };
         Some(Used {
             kind: read.kind.clone(),

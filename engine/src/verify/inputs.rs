@@ -214,13 +214,13 @@ fn compare(
         }
         let input = match (input, before) {
             (PlannedInput::External(input), _) => (**input).clone(),
-            (PlannedInput::Action { .. }, Some(before)) => Input {
+            (PlannedInput::Action { .. } | PlannedInput::Splits { .. }, Some(before)) => Input {
                 kind: before.kind.clone(),
                 digest: before.digest,
                 shown: source,
                 files: BTreeMap::new(),
             },
-            (PlannedInput::Action { .. }, None) => continue,
+            (PlannedInput::Action { .. } | PlannedInput::Splits { .. }, None) => continue,
         };
         inputs.insert(port.clone(), input);
     }

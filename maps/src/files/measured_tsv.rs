@@ -12,7 +12,9 @@ const SESSION: &str = "session_id";
 /// The columns of a regression; the true number is -1 where labels were not used.
 pub const REGRESSION_COLUMNS: [&str; 2] = ["true_label", "predicted_label"];
 /// The columns of a reconstruction.
-pub const RECONSTRUCTION_COLUMNS: [&str; 4] = ["MAE", "RMSE", "PSNR", "SSIM"];
+pub const RECONSTRUCTION_COLUMNS: [&str; 6] = ["MAE", "RMSE", "PSNR", "SSIM", "MS_SSIM", "LNCC"];
+/// Those of them that tables of ClinicaDL 1.6 lack: their values are NaN then.
+const ADDED: [&str; 2] = ["MS_SSIM", "LNCC"];
 
 /// Who a prediction is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +69,10 @@ impl MeasuredTable {
         ];
         let places = columns
             .iter()
-            .map(|name| sheet.column(name))
+            .map(|name| match sheet.find(name) {
+                None if ADDED.contains(name) => Ok(None),
+                _ => sheet.column(name).map(Some),
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let rows = sheet.rows.iter().map(|row| {
             Ok(MeasuredRow {
@@ -78,7 +83,7 @@ impl MeasuredTable {
                 },
                 values: places
                     .iter()
-                    .map(|&column| sheet.float(row, column))
+                    .map(|column| column.map_or(Ok(f64::NAN), |column| sheet.float(row, column)))
                     .collect::<Result<_, _>>()?,
             })
         });
@@ -143,5 +148,14 @@ mod tests {
         );
         let error = MeasuredTable::read(&bytes, "t", &RECONSTRUCTION_COLUMNS).unwrap_err();
         assert!(error.to_string().contains("MAE"), "{error}");
+    }
+
+    #[test]
+    fn a_table_of_clinicadl_has_two_columns_less() {
+        let text = "participant_id\tsession_id\timage_id\tMAE\tRMSE\tPSNR\tSSIM\n\
+                    sub-1\tses-1\t0\t1.0\t2.0\t3.0\t0.5\n";
+        let table = MeasuredTable::read(text.as_bytes(), "t", &RECONSTRUCTION_COLUMNS).unwrap();
+        assert_eq!(table.rows[0].values[..4], [1.0, 2.0, 3.0, 0.5]);
+        assert!(table.rows[0].values[4..].iter().all(|value| value.is_nan()));
     }
 }

@@ -23,7 +23,8 @@ const NOT_AVAILABLE: &str = "N/A";
 /// The metrics of a data group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricsTable {
-    /// In the order of the file; the loss comes last.
+    /// In the order of the file: metrics, the loss, and with more than two classes the metrics of each,
+    /// `<metric>-<code>`.
     pub columns: Vec<MetricColumn>,
     /// How the data leak, where that was allowed: the last column.
     pub leakage: Option<String>,

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{copy_of_peer, peer};
 use crate::files::MapsJson;
-use crate::layout::{MapFormat, MapOf, SplitPath, selection_metric_of, split_of};
+use crate::layout::{
+    MapFormat, MapOf, SplitPath, model_folder, model_in, selection_metric_of, split_of,
+};
 use crate::weights::read_pth;
 use crate::{Maps, MapsError, validate};
 
@@ -92,6 +94,11 @@ fn only_numbered_folders_are_splits() {
     }
     assert_eq!(selection_metric_of("best-"), None);
     assert_eq!(selection_metric_of("best-BA"), Some("BA"));
+    assert_eq!(selection_metric_of("baseline-voxels"), None);
+    for (folder, model) in [("best-BA", "BA"), ("baseline-voxels", "baseline-voxels")] {
+        assert_eq!(model_in(folder), Some(model));
+        assert_eq!(model_folder(model), folder);
+    }
 }
 
 #[test]

@@ -262,6 +262,8 @@ mod tests {
         let found = values(Task::Reconstruction, text.as_bytes()).unwrap();
         let expected = [("MAE", 2.0), ("RMSE", 2.0), ("PSNR", 4.0), ("SSIM", 2.0)];
         let expected = expected.map(|(name, value)| (name.to_owned(), value));
-        assert_eq!(found, expected);
+        assert_eq!(found[..4], expected);
+        // What came later is not in tables of ClinicaDL 1.6.1.
+        assert!(found[4..].iter().all(|(_, value)| value.is_nan()));
     }
 }

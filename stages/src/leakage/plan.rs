@@ -8,6 +8,7 @@ use engine::{Digest, InputFile, Stage};
 use serde_json::Value;
 
 use super::Scenario;
+use crate::baselines::Baselines;
 use crate::clinical::{GetMetadata, GetProgression};
 use crate::command::Command;
 use crate::learning::{Interpret, Predict, Train};
@@ -34,7 +35,7 @@ pub fn check(manifest: &Manifest) -> Vec<Issue> {
             stage,
         };
         match stage.stage.id() {
-            id if id == Train::ID => {
+            id if id == Train::ID || id == Baselines::ID => {
                 issues.extend(checker.fitted_before_split());
                 issues.extend(checker.given_splits());
             }

@@ -182,6 +182,12 @@ fn given_splits_that_share_participants_are_refused_before_anything_runs() {
         "(biased split): 1 participants are in training and in validation of `split-0`: sub-2"
     ));
     assert!(found[1].contains("1 participants of `others` were seen in training (`given`): sub-3"));
+    let simple = "  simple: { uses: baselines, inputs: { splits: given } }\n";
+    let found = refused(simple);
+    assert!(
+        found[0].contains("in validation of `split-0`: sub-2"),
+        "{found:?}"
+    );
     let allowed = train.replace(" } }", " }, with: { allow_leakage: a demonstration } }");
     assert_eq!(refused(&allowed), [] as [String; 0]);
 }

@@ -4,7 +4,9 @@
 //! a manifest can get wrong is noticed here, before anything runs.
 
 mod config;
+pub mod images;
 pub mod interpret;
+pub mod labels;
 pub mod names;
 pub mod networks;
 pub mod optimizers;
@@ -41,7 +43,7 @@ pub fn selection_column(name: &str) -> Option<&'static str> {
 
 /// Problems of a list of selection metrics: repetitions, and names that are unknown, or unknown to the
 /// task where that is given.
-fn check_selection_metrics(names: &[String], task: Option<Task>) -> Vec<ParamIssue> {
+pub(crate) fn check_selection_metrics(names: &[String], task: Option<Task>) -> Vec<ParamIssue> {
     let mut issues = Vec::new();
     let known = |name: &str| match task {
         Some(task) if name != LOSS => metrics::find_in(task, name).map(|metric| metric.column),
@@ -82,7 +84,7 @@ fn known_metrics(task: Option<Task>) -> String {
 }
 
 /// Whether a name can be a folder of a MAPS: letters, digits, `.`, `_`, `-`, `+`, not starting with a dot.
-fn is_folder_name(name: &str) -> bool {
+pub(crate) fn is_folder_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name
@@ -91,7 +93,7 @@ fn is_folder_name(name: &str) -> bool {
 }
 
 /// Problems of the name of a data group, which is a folder of the MAPS.
-fn check_data_group(name: &str) -> Vec<ParamIssue> {
+pub(crate) fn check_data_group(name: &str) -> Vec<ParamIssue> {
     let message = if matches!(name, "train" | "validation" | "train+validation") {
         format!("`{name}` is the name of a group made by training, choose another")
     } else if is_folder_name(name) {
@@ -103,7 +105,7 @@ fn check_data_group(name: &str) -> Vec<ParamIssue> {
 }
 
 /// The part of a path below a folder `split-<i>`, for a per-split input that is seen whole.
-fn inside_split(path: &str) -> &str {
+pub(crate) fn inside_split(path: &str) -> &str {
     match path.split_once('/') {
         Some((first, rest)) if first.starts_with("split-") => rest,
         _ => path,
@@ -152,7 +154,7 @@ fn is_chosen(metrics: &[String], column: &str) -> bool {
 }
 
 /// Which files of extracted tensors learning needs.
-fn selects_tensor_file(path: &str) -> bool {
+pub(crate) fn selects_tensor_file(path: &str) -> bool {
     matches!(path, "images.tsv" | "extraction.json")
         || path.starts_with("regions/")
         || (path.starts_with("images/") && path.ends_with(".safetensors"))

@@ -44,7 +44,7 @@ pub struct Predict;
 
 impl Stage for Predict {
     const ID: &'static str = "predict";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const SUMMARY: &'static str = "Predicts a class for each image of a data group.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = PredictParams;

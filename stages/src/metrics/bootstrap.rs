@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use engine::seed::Stream;
 use rand::Rng;
 
-use super::{Column, METRICS, Metric, Outcomes, mean};
+use super::{Column, METRICS, Metric, Outcomes, delong, mean};
 
 /// Resamples of ClinicaDL 1.6.1.
 pub const RESAMPLES: usize = 3000;
@@ -50,7 +50,8 @@ pub struct Interval {
     pub standard_error: f64,
 }
 
-/// Every metric with its interval, from `resamples` draws of participants.
+/// Every metric with its interval, from `resamples` draws of participants; and the area under the ROC
+/// curve with its interval by DeLong.
 ///
 /// Draws for which a metric is undefined, such as the area under the curve of one class alone, are
 /// left out of its interval.
@@ -66,7 +67,9 @@ pub fn estimates(
     resamples: usize,
     stream: &Stream,
 ) -> Vec<Estimate> {
-    estimates_from(outcomes, draws(participants, resamples, stream))
+    let mut all = estimates_from(outcomes, draws(participants, resamples, stream));
+    all.push(delong::estimate(outcomes, participants));
+    all
 }
 
 /// The same for metrics that are computed otherwise: `values` gives each of them on the images of these
@@ -121,8 +124,8 @@ fn estimates_from(
 ) -> Vec<Estimate> {
     let mut drawn: Vec<Vec<Values>> = vec![Vec::new(); METRICS.len()];
     for images in draws {
-        let resample = Resample::of(outcomes, &images);
-        let outcomes = resample.outcomes(outcomes.classes);
+        let resample = outcomes.pick(&images);
+        let outcomes = resample.as_ref();
         for (metric, drawn) in METRICS.iter().zip(&mut drawn) {
             drawn.push(Values::of(*metric, &outcomes));
         }
@@ -143,7 +146,7 @@ fn estimates_from(
     estimates.collect()
 }
 
-/// A metric's value, and those of the classes it is the mean of.
+/// A metric's value, and those of the classes it is made from.
 #[derive(Debug, Clone)]
 struct Values {
     whole: f64,
@@ -152,51 +155,12 @@ struct Values {
 
 impl Values {
     fn of(metric: &dyn Metric, outcomes: &Outcomes<'_>) -> Self {
-        if outcomes.classes <= 2 || !metric.is_by_class() {
-            return Self {
-                whole: metric.value(outcomes),
-                classes: Vec::new(),
-            };
-        }
-        let classes = 0..outcomes.classes;
-        let classes: Vec<f64> = classes
-            .map(|class| metric.of_class(outcomes, class))
-            .collect();
-        Self {
-            whole: mean(classes.iter().copied()),
-            classes,
-        }
-    }
-}
-
-/// Images drawn with replacement.
-struct Resample {
-    truth: Vec<usize>,
-    predicted: Vec<usize>,
-    probabilities: Vec<f64>,
-}
-
-impl Resample {
-    fn of(outcomes: &Outcomes<'_>, images: &[usize]) -> Self {
-        let k = outcomes.classes;
-        let rows = images
-            .iter()
-            .flat_map(|&i| &outcomes.probabilities[i * k..(i + 1) * k]);
-        Self {
-            truth: images.iter().map(|&i| outcomes.truth[i]).collect(),
-            predicted: images.iter().map(|&i| outcomes.predicted[i]).collect(),
-            probabilities: rows.copied().collect(),
-        }
-    }
-
-    fn outcomes(&self, classes: usize) -> Outcomes<'_> {
-        let (truth, predicted) = (&self.truth, &self.predicted);
-        Outcomes {
-            classes,
-            truth,
-            predicted,
-            probabilities: &self.probabilities,
-        }
+        let classes = metric.by_class(outcomes);
+        let whole = match classes.as_slice() {
+            [] => metric.of_class(outcomes, 0),
+            classes => metric.of_all(outcomes, classes),
+        };
+        Self { whole, classes }
     }
 }
 
@@ -242,7 +206,7 @@ mod tests {
         for (name, case, reference) in cases("bootstrap") {
             let draws: Vec<Vec<usize>> =
                 serde_json::from_value(reference["draws"].clone()).unwrap();
-            for estimate in estimates_from(&case.outcomes(), draws.into_iter()) {
+            for estimate in estimates_from(&case.as_ref(), draws.into_iter()) {
                 let expected = &reference["intervals"][estimate.metric.id];
                 let told = format!("{name}, {estimate:?}, expected {expected}");
                 assert_interval(estimate.interval, &expected["whole"], &told);
@@ -295,7 +259,7 @@ mod tests {
 
     fn accuracy(case: &Case, names: &[String], seed: u64) -> Interval {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let all = estimates(&case.outcomes(), &names, RESAMPLES, &Stream::root(seed));
+        let all = estimates(&case.as_ref(), &names, RESAMPLES, &Stream::root(seed));
         all.iter()
             .find(|e| e.metric.id == "accuracy")
             .unwrap()
@@ -349,16 +313,46 @@ mod tests {
         );
     }
 
+    /// 1000 studies of 60 participants with one to three images each, of which a participant's share a mean.
+    #[test]
+    fn intervals_of_95_percent_hold_the_truth_in_95_percent_of_studies() {
+        let mut rng = Stream::root(1).child("studies").rng();
+        let mut held = 0;
+        let studies = 1000;
+        for study in 0..studies {
+            let mut names = Vec::new();
+            let mut values = Vec::new();
+            for participant in 0..60 {
+                let own: f64 = rng.random();
+                for _ in 0..=participant % 3 {
+                    names.push(format!("sub-{participant:02}"));
+                    values.push(own + rng.random::<f64>());
+                }
+            }
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let of = |images: &[usize]| {
+                vec![images.iter().map(|&i| values[i]).sum::<f64>() / images.len() as f64]
+            };
+            let stream = Stream::root(study);
+            let found = estimates_of(&[Column::MAE], of, &names, 300, &stream).remove(0);
+            let interval = found.interval.unwrap();
+            held += u32::from((interval.lower..=interval.upper).contains(&1.0));
+        }
+        let coverage = f64::from(held) / studies as f64;
+        // Three standard deviations of a thousand studies are 2 %.
+        assert!((coverage - 0.95).abs() <= 0.02, "{coverage}");
+    }
+
     #[test]
     fn one_participant_has_no_interval() {
         let case = wrong_every_fifth(40);
-        let all = estimates(&case.outcomes(), &["sub-1"; 40], 10, &Stream::root(1));
+        let all = estimates(&case.as_ref(), &["sub-1"; 40], 10, &Stream::root(1));
         assert!(all.iter().all(|estimate| estimate.interval.is_none()));
         let none = Case {
             classes: 2,
             ..Case::default()
         };
-        let all = estimates(&none.outcomes(), &[], 10, &Stream::root(1));
+        let all = estimates(&none.as_ref(), &[], 10, &Stream::root(1));
         assert!(all.iter().all(|estimate| estimate.interval.is_none()));
     }
 }

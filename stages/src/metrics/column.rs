@@ -27,9 +27,12 @@ impl Column {
     };
 }
 
+/// The values of one image, in the order of [`RECONSTRUCTION`].
+pub type Measures = [f64; 6];
+
 /// The metrics of a reconstruction, in the order of metrics tables: each image has a value of each, and
 /// a group their mean.
-pub static RECONSTRUCTION: [Column; 4] = [
+pub static RECONSTRUCTION: [Column; 6] = [
     Column::MAE,
     Column::RMSE,
     Column {
@@ -42,7 +45,21 @@ pub static RECONSTRUCTION: [Column; 4] = [
         column: "SSIM",
         higher_is_better: true,
     },
+    Column {
+        id: "multi_scale_structural_similarity",
+        column: "MS_SSIM",
+        higher_is_better: true,
+    },
+    Column {
+        id: "local_correlation",
+        column: "LNCC",
+        higher_is_better: true,
+    },
 ];
+
+/// Columns of those of [`RECONSTRUCTION`] that take long; while training they are computed where a model is
+/// selected by them, else only of models that were selected.
+pub const SLOW: [&str; 2] = ["MS_SSIM", "LNCC"];
 
 /// The metrics of a task, in the order of metrics tables.
 pub fn columns(task: Task) -> Vec<Column> {

@@ -10,9 +10,14 @@
 //! more, a metric of a class against the others is averaged over the classes (macro average).
 
 mod accuracy;
+mod average_precision;
 mod balanced_accuracy;
 mod bootstrap;
+mod brier_score;
+mod calibration_error;
+mod cohen_kappa;
 mod column;
+pub mod delong;
 mod f1_score;
 mod labels;
 mod markedness;
@@ -27,7 +32,8 @@ mod sensitivity;
 mod specificity;
 
 pub use bootstrap::{ClassEstimate, Estimate, Interval, RESAMPLES, estimates, estimates_of};
-pub use column::{Column, RECONSTRUCTION, columns, find, find_in};
+pub use calibration_error::{BINS, Bin, edge, reliability};
+pub use column::{Column, Measures, RECONSTRUCTION, SLOW, columns, find, find_in};
 pub use labels::LabelCode;
 pub use regression::REGRESSION;
 
@@ -45,6 +51,10 @@ pub static METRICS: &[&dyn Metric] = &[
     &positive_likelihood_ratio::PositiveLikelihoodRatio,
     &negative_likelihood_ratio::NegativeLikelihoodRatio,
     &roc_auc::RocAuc,
+    &cohen_kappa::CohenKappa,
+    &average_precision::AveragePrecision,
+    &brier_score::BrierScore,
+    &calibration_error::CalibrationError,
 ];
 
 /// A number that tells how good predictions are. It is computed once over all of them, never averaged
@@ -83,13 +93,28 @@ pub trait Metric: Sync {
     /// Its value for one class against the others.
     fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64;
 
-    /// Its value: that of class 0 with two classes, the mean over all with more.
+    /// Its value with more than two classes, from those [`Metric::of_class`]: their mean.
+    fn of_all(&self, outcomes: &Outcomes<'_>, by_class: &[f64]) -> f64 {
+        let _ = outcomes;
+        mean(by_class.iter().copied())
+    }
+
+    /// The values of each class against the others, with more than two classes; else none.
+    fn by_class(&self, outcomes: &Outcomes<'_>) -> Vec<f64> {
+        let classes = match outcomes.classes {
+            many if many > 2 && self.is_by_class() => 0..many,
+            _ => 0..0,
+        };
+        classes
+            .map(|class| self.of_class(outcomes, class))
+            .collect()
+    }
+
+    /// Its value: that of class 0 with two classes, that [`Metric::of_all`] with more.
     fn value(&self, outcomes: &Outcomes<'_>) -> f64 {
-        match outcomes.classes {
-            many if many > 2 && self.is_by_class() => {
-                mean((0..many).map(|class| self.of_class(outcomes, class)))
-            }
-            _ => self.of_class(outcomes, 0),
+        match self.by_class(outcomes) {
+            none if none.is_empty() => self.of_class(outcomes, 0),
+            by_class => self.of_all(outcomes, &by_class),
         }
     }
 }
@@ -111,7 +136,45 @@ pub struct Outcomes<'a> {
     pub probabilities: &'a [f64],
 }
 
+/// [`Outcomes`] with values of their own.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OwnedOutcomes {
+    /// Number of classes.
+    pub classes: usize,
+    /// Codes of the true classes.
+    pub truth: Vec<usize>,
+    /// Codes of the predicted classes.
+    pub predicted: Vec<usize>,
+    /// Probabilities of the classes.
+    pub probabilities: Vec<f64>,
+}
+
+impl OwnedOutcomes {
+    /// As metrics take them.
+    pub fn as_ref(&self) -> Outcomes<'_> {
+        Outcomes {
+            classes: self.classes,
+            truth: &self.truth,
+            predicted: &self.predicted,
+            probabilities: &self.probabilities,
+        }
+    }
+}
+
 impl Outcomes<'_> {
+    /// Those of some images, which may be there more than once.
+    pub fn pick(&self, images: &[usize]) -> OwnedOutcomes {
+        let k = self.classes;
+        let rows = images.iter();
+        let rows = rows.flat_map(|&i| &self.probabilities[i * k..(i + 1) * k]);
+        OwnedOutcomes {
+            classes: k,
+            truth: images.iter().map(|&i| self.truth[i]).collect(),
+            predicted: images.iter().map(|&i| self.predicted[i]).collect(),
+            probabilities: rows.copied().collect(),
+        }
+    }
+
     /// Counts of one class against the others.
     pub fn counts(&self, class: usize) -> Counts {
         let mut counts = Counts::default();
@@ -124,6 +187,18 @@ impl Outcomes<'_> {
             }
         }
         counts
+    }
+
+    /// The probability of a class for every image, and whether it is a member, in ascending order; `None`
+    /// if a probability is NaN.
+    fn ranking(&self, class: usize) -> Option<Vec<(f64, bool)>> {
+        let images = 0..self.truth.len();
+        let mut scores: Vec<(f64, bool)> = images
+            .map(|image| (self.probability(image, class), self.truth[image] == class))
+            .collect();
+        scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let has_nan = scores.iter().any(|(score, _)| score.is_nan());
+        (!has_nan).then_some(scores)
     }
 
     /// The probability of a class for an image.

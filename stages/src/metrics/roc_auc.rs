@@ -3,8 +3,8 @@
 use super::{Metric, Outcomes};
 
 /// Probability that a member of the class has a greater probability of it than a member of another,
-/// ties counting half, 0 to 1; NaN without members on both sides, and so for the mean over classes
-/// of which one is absent.
+/// ties counting half, 0 to 1; NaN without members on both sides, or if a probability is NaN, and so for
+/// the mean over classes of which one is absent.
 ///
 /// # Source
 /// Mann–Whitney form, Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747;
@@ -21,15 +21,9 @@ impl Metric for RocAuc {
     }
 
     fn of_class(&self, outcomes: &Outcomes<'_>, class: usize) -> f64 {
-        let mut scores: Vec<(f64, bool)> = (0..outcomes.truth.len())
-            .map(|image| {
-                (
-                    outcomes.probability(image, class),
-                    outcomes.truth[image] == class,
-                )
-            })
-            .collect();
-        scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let Some(scores) = outcomes.ranking(class) else {
+            return f64::NAN;
+        };
         let positives = scores.iter().filter(|(_, inside)| *inside).count() as f64;
         let negatives = scores.len() as f64 - positives;
         if positives == 0.0 || negatives == 0.0 {

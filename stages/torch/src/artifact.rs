@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
 use maps::files::{
-    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, NetworkMetrics,
-    SessionsTable, TrainingRow, TrainingTable,
+    DataRow, DataTable, EventFile, MetricsTable, NetworkMetrics, SessionsTable, TrainingRow,
+    TrainingTable,
 };
 use maps::layout::{IMAGE_LEVEL, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
+use stages::predictions::{describe, metrics_table};
 
 use crate::data::{Cohort, Sample};
 use crate::evaluation::{Evaluated, Prediction};
@@ -170,7 +171,10 @@ pub(crate) fn write_evaluation(
     let table = objective.table(&predictions, level, leakage)?;
     output.write(&path.in_artifact(), &table)?;
     let tables = evaluated.iter().filter_map(|one| {
-        let table = metrics_table(one.estimates.as_ref()?, one.evaluation.loss, leakage);
+        let table = marked(
+            metrics_table(one.estimates.as_ref()?, one.evaluation.loss),
+            leakage,
+        );
         Some((one.network, table))
     });
     let tables: Vec<(Option<usize>, MetricsTable)> = tables.collect();
@@ -193,7 +197,9 @@ pub(crate) fn write_evaluation(
         output.write(&path.in_artifact(), &bytes)?;
     }
     let path = SplitPath::Description { metric, group };
-    let mut text = describe(group, &predictions);
+    let rows = predictions.iter();
+    let sessions = rows.map(|row| (row.participant.as_str(), row.session.as_str()));
+    let mut text = describe(group, sessions);
     if let Some(leakage) = leakage {
         text.push_str(&format!("Data leakage, allowed: {leakage}\n"));
     }
@@ -230,7 +236,7 @@ pub(crate) fn write_images(
         group,
         level,
     };
-    let table = metrics_table(estimates, None, leakage);
+    let table = marked(metrics_table(estimates, None), leakage);
     output.write(&path.in_artifact(), &table.to_bytes())
 }
 
@@ -245,39 +251,8 @@ pub(crate) fn predictions_of(evaluated: &[Evaluated]) -> Cow<'_, [Prediction]> {
     }
 }
 
-fn metrics_table(estimates: &[Estimate], loss: Option<f64>, leakage: Option<&str>) -> MetricsTable {
-    let mut columns: Vec<MetricColumn> = estimates
-        .iter()
-        .map(|estimate| MetricColumn {
-            name: estimate.metric.column.to_owned(),
-            value: estimate.value,
-            interval: estimate.interval.map(|interval| Interval {
-                lower: interval.lower,
-                upper: interval.upper,
-                standard_error: interval.standard_error,
-            }),
-        })
-        .collect();
-    columns.extend(loss.map(|value| MetricColumn {
-        name: LOSS.to_owned(),
-        value,
-        interval: None,
-    }));
-    MetricsTable {
-        columns,
-        leakage: leakage.map(str::to_owned),
-    }
-}
-
-fn describe(group: &str, rows: &[Prediction]) -> String {
-    let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
-    let sessions: BTreeSet<(&str, &str)> = rows
-        .iter()
-        .map(|row| (row.participant.as_str(), row.session.as_str()))
-        .collect();
-    format!(
-        "Prediction {group} group\nNumber of participants: {}\nNumber of sessions: {}\n",
-        participants.len(),
-        sessions.len()
-    )
+/// A table that tells how the data leak.
+fn marked(mut table: MetricsTable, leakage: Option<&str>) -> MetricsTable {
+    table.leakage = leakage.map(str::to_owned);
+    table
 }

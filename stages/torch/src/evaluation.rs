@@ -59,6 +59,8 @@ pub(crate) struct Evaluator<'a> {
     /// `None` where labels are not used.
     pub(crate) criterion: Option<&'a Criterion>,
     pub(crate) batches: Batches,
+    /// With measures that take long.
+    pub(crate) thorough: bool,
 }
 
 impl Evaluator<'_> {
@@ -101,7 +103,7 @@ impl Evaluator<'_> {
                     .during("evaluate the loss")?;
                 total += mean * batch.samples.len() as f64;
             }
-            let said = tch::no_grad(|| self.objective.said(&outputs, &batch))?;
+            let said = tch::no_grad(|| self.objective.said(&outputs, &batch, self.thorough))?;
             predictions.extend(
                 batch
                     .samples

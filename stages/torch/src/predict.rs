@@ -66,6 +66,7 @@ impl Run for Implemented<Predict> {
                     objective,
                     criterion: with_truth.then_some(&model.criterion),
                     batches,
+                    thorough: true,
                 };
                 let proceed = || context.check_cancelled();
                 let evaluation = evaluator.evaluate(&dataset, &proceed)?;

@@ -52,6 +52,14 @@ impl World {
                         let output = format!("{made} {port} {index}");
                         stand_in(&output, &plan.action(*action).outputs, port)
                     }
+                    PlannedInput::Splits { port, parts } => {
+                        let made = parts.iter().map(|(split, action, index)| {
+                            format!("{split} {} {port} {index}", keys[action])
+                        });
+                        let (_, first, _) = parts[0];
+                        let output = made.collect::<Vec<_>>().join(" ");
+                        stand_in(&output, &plan.action(first).outputs, port)
+                    }
                 };
                 inputs.insert(port.clone(), input);
             }

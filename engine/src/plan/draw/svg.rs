@@ -150,23 +150,22 @@ fn stages(plan: &Plan, assessment: &Assessment) -> Graph {
         });
         nodes.insert(stage, node);
         for input in action.inputs.values() {
-            let from = match input {
-                PlannedInput::Action { action, .. } => {
-                    nodes[&format!("stage {}", plan.action(*action).stage_name)]
-                }
-                PlannedInput::External(input) => {
-                    // A split's view of a folder is shown as the folder.
-                    let shown = input.shown.split(" (split ").next().unwrap_or_default();
-                    *nodes.entry(format!("input {shown}")).or_insert_with(|| {
-                        graph.add_node(Node {
-                            title: shown.to_owned(),
-                            subtitle: input.kind.clone(),
-                            class: "input",
-                        })
+            for provider in input.providers() {
+                let from = nodes[&format!("stage {}", plan.action(provider).stage_name)];
+                graph.update_edge(from, node, ());
+            }
+            if let PlannedInput::External(input) = input {
+                // A split's view of a folder is shown as the folder.
+                let shown = input.shown.split(" (split ").next().unwrap_or_default();
+                let from = *nodes.entry(format!("input {shown}")).or_insert_with(|| {
+                    graph.add_node(Node {
+                        title: shown.to_owned(),
+                        subtitle: input.kind.clone(),
+                        class: "input",
                     })
-                }
-            };
-            graph.update_edge(from, node, ());
+                });
+                graph.update_edge(from, node, ());
+            }
         }
     }
     graph

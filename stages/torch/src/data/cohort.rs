@@ -3,20 +3,20 @@
 //! A cohort is complete: every session of its table has an image and, where labels are used, a label
 //! that the network knows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use engine::{Input, InputFile, StageError};
+use engine::{InputFile, StageError};
 use stages::extraction::{Extraction, Mode};
 use stages::leakage::{Group, Origin};
+pub(crate) use stages::learning::images::Images;
+pub(crate) use stages::learning::labels::{DIAGNOSIS, keep_diagnoses, label_code};
 use stages::listed::listed;
 use stages::metrics::LabelCode;
-use stages::table::{Session, Table, canonical_session, is_missing};
+use stages::table::Table;
 use stages::tensor_file;
 
 use crate::tasks::Target;
 
-/// Column by which rows are kept or left out.
-pub(crate) const DIAGNOSIS: &str = "diagnosis";
 /// Parts of the range of a number that is learnt, as in ClinicaDL 1.6.1.
 const BINS: usize = 5;
 /// How many sessions a message lists at most.
@@ -51,127 +51,12 @@ pub(crate) struct Cohort {
     pub(crate) group: Group,
 }
 
-/// Participant and session.
-type Key = (String, String);
-
-/// An extracted image.
-#[derive(Debug)]
-struct Stored {
-    cohort: String,
-    /// The session as the index names it.
-    session: String,
-    file: InputFile,
-    /// Digest of the voxels.
-    voxels: Option<String>,
-}
-
-/// Extracted images.
-#[derive(Debug)]
-pub(crate) struct Images {
-    shown: String,
-    /// One image of each cohort that has such a participant and session.
-    files: BTreeMap<Key, Vec<Stored>>,
-    /// Whether there are several cohorts.
-    has_cohorts: bool,
-    /// How they were extracted.
-    pub(crate) extraction: Extraction,
-}
-
-impl Images {
-    /// Reads the index of extracted images.
-    ///
-    /// # Errors
-    /// A file of the artifact is missing or malformed.
-    pub(crate) fn open(input: &Input) -> Result<Self, StageError> {
-        let index = Table::read(input.require("images.tsv")?)?;
-        let paths = index.complete_texts("file")?;
-        let voxels = index.texts("voxels").unwrap_or_default();
-        let files = index
-            .sessions()?
-            .into_iter()
-            .zip(paths)
-            .enumerate()
-            .map(|(row, (session, path))| {
-                let voxels = voxels.get(row).map(|digest| (*digest).to_owned());
-                // The index may name files from its own folder or from the artifact's root.
-                let file = input.file(path).map_or_else(
-                    || input.require(&format!("images/{path}")),
-                    Ok::<_, StageError>,
-                )?;
-                let stored = Stored {
-                    cohort: session.cohort.to_owned(),
-                    session: session.session.to_owned(),
-                    file: file.clone(),
-                    voxels,
-                };
-                Ok((key(session), stored))
-            })
-            .collect::<Result<Vec<_>, StageError>>()?;
-        let mut by_session: BTreeMap<Key, Vec<Stored>> = BTreeMap::new();
-        for (key, stored) in files {
-            by_session.entry(key).or_default().push(stored);
-        }
-        Ok(Self {
-            shown: input.shown.clone(),
-            files: by_session,
-            has_cohorts: index.has_cohorts(),
-            extraction: Extraction::open(input)?,
-        })
-    }
-
-    /// The image of a session. A table that tells no cohort, or images that have none, are compared by
-    /// participant and session.
-    fn find(&self, session: Session<'_>, table: &Table) -> Result<Option<&Stored>, StageError> {
-        let Some(found) = self.files.get(&key(session)) else {
-            return Ok(None);
-        };
-        if table.has_cohorts() && self.has_cohorts {
-            return Ok(found.iter().find(|stored| stored.cohort == session.cohort));
-        }
-        match found.as_slice() {
-            [stored] => Ok(Some(stored)),
-            _ => Err(StageError::new(format!(
-                "`{}`: {session} is in several cohorts of `{}`",
-                table.shown(),
-                self.shown
-            ))
-            .hint("the table needs a column `cohort`")),
-        }
-    }
-}
-
 /// How the labels of a cohort are read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Labels<'a> {
     pub(crate) column: &'a str,
     /// The known labels; `None` where labels are numbers.
     pub(crate) code: Option<&'a LabelCode>,
-}
-
-/// The rows of a table whose diagnosis is listed; all of them if the list is empty.
-///
-/// # Errors
-/// The list is not empty and the table has no such column, or nothing is left.
-pub(crate) fn keep_diagnoses(table: Table, diagnoses: &[String]) -> Result<Table, StageError> {
-    if diagnoses.is_empty() {
-        return Ok(table);
-    }
-    let values = table.texts(DIAGNOSIS)?;
-    let rows: Vec<usize> = (0..table.len())
-        .filter(|&row| diagnoses.iter().any(|kept| kept == values[row]))
-        .collect();
-    if rows.is_empty() {
-        let found: BTreeSet<&str> = values.into_iter().collect();
-        let list = |names: Vec<String>| names.join(", ");
-        let message = format!(
-            "`{}` has no row with diagnosis {}",
-            table.shown(),
-            list(diagnoses.iter().map(|d| format!("`{d}`")).collect())
-        );
-        let found = list(found.iter().map(|d| format!("`{d}`")).collect());
-        return Err(StageError::new(message).hint(format!("its diagnoses are {found}")));
-    }
-    Ok(table.select(&rows))
 }
 
 impl Cohort {
@@ -251,7 +136,7 @@ impl Cohort {
             missing.len(),
             sessions.len(),
             table.shown(),
-            images.shown,
+            images.shown(),
             listed(&missing, LISTED, "; ")
         ))
         .hint("extract their images, or remove their rows from the table"))
@@ -332,57 +217,6 @@ fn targets(table: &Table, labels: Labels<'_>) -> Result<Vec<(String, Target)>, S
         Ok((text.to_owned(), target))
     };
     texts.enumerate().map(target).collect()
-}
-
-/// The code of the labels of a training table: as given, or derived from the labels it holds.
-///
-/// # Errors
-/// There is no such column, a label is missing, or there is one class only.
-pub(crate) fn label_code(
-    table: &Table,
-    column: &str,
-    given: &BTreeMap<String, u32>,
-) -> Result<LabelCode, StageError> {
-    let texts = table.complete_texts(column)?;
-    let code = if given.is_empty() {
-        LabelCode::derive(texts.iter().copied().filter(|text| !is_missing(text)))
-    } else {
-        let codes = given
-            .iter()
-            .map(|(label, &node)| (label.clone(), node as usize));
-        LabelCode::given(codes.collect())?
-    };
-    let present: BTreeSet<usize> = texts.iter().filter_map(|text| code.code(text)).collect();
-    if code.classes() < 2 {
-        let labels: BTreeSet<&str> = texts.into_iter().collect();
-        let labels: Vec<&str> = labels.into_iter().collect();
-        return Err(StageError::new(format!(
-            "column `{column}` of `{}` has one class only (`{}`), expected at least two",
-            table.shown(),
-            labels.join("`, `")
-        )));
-    }
-    if let Some(absent) = (0..code.classes()).find(|node| !present.contains(node)) {
-        let names: Vec<&str> = code
-            .iter()
-            .filter(|(_, node)| *node == absent)
-            .map(|(l, _)| l)
-            .collect();
-        return Err(StageError::new(format!(
-            "no training session of `{}` has label `{}`, so that class cannot be learnt",
-            table.shown(),
-            names.join("` or `")
-        )));
-    }
-    Ok(code)
-}
-
-/// The key of a session.
-fn key(session: Session<'_>) -> Key {
-    (
-        session.participant.to_owned(),
-        canonical_session(session.session).into_owned(),
-    )
 }
 
 /// The part that each row of a table means, where it has the column `<mode>_id`.

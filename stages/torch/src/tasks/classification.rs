@@ -47,7 +47,7 @@ impl Objective for Classification {
             .during("make a batch")
     }
 
-    fn said(&self, outputs: &Outputs, _: &Batch<'_>) -> Result<Vec<Said>, StageError> {
+    fn said(&self, outputs: &Outputs, _: &Batch<'_>, _: bool) -> Result<Vec<Said>, StageError> {
         let act = "read the network's outputs";
         let logits = &outputs.prediction;
         let classes = logits.size().last().copied().unwrap_or(0) as usize;

@@ -3,12 +3,13 @@
 mod classification;
 mod reconstruction;
 mod regression;
+mod similarity;
 
 use engine::StageError;
 use engine::seed::Stream;
 use maps::files::Identity;
 use stages::learning::names::Task;
-use stages::metrics::{Column, Estimate, LabelCode, columns};
+use stages::metrics::{Column, Estimate, LabelCode, Measures, columns};
 use tch::Tensor;
 
 use crate::data::Batch;
@@ -40,7 +41,7 @@ pub(crate) enum Said {
     Number(f64),
     /// How near its reconstruction is, in the order of
     /// [`RECONSTRUCTION`](stages::metrics::RECONSTRUCTION).
-    Measures([f64; 4]),
+    Measures(Measures),
 }
 
 /// A kind of prediction.
@@ -57,11 +58,17 @@ pub(crate) trait Objective {
     /// The cohort was built without labels.
     fn target(&self, batch: &Batch<'_>) -> Result<Tensor, StageError>;
 
-    /// What outputs say about each image of a batch.
+    /// What outputs say about each image of a batch; `thorough` with measures that take long, which are NaN
+    /// else.
     ///
     /// # Errors
     /// libtorch fails.
-    fn said(&self, outputs: &Outputs, batch: &Batch<'_>) -> Result<Vec<Said>, StageError>;
+    fn said(
+        &self,
+        outputs: &Outputs,
+        batch: &Batch<'_>,
+        thorough: bool,
+    ) -> Result<Vec<Said>, StageError>;
 
     /// Every metric, in the order of [`columns`]; needs labels, and at least one prediction.
     fn values(&self, predictions: &[Prediction]) -> Vec<f64>;

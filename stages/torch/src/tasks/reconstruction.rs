@@ -4,9 +4,10 @@ use engine::StageError;
 use engine::seed::Stream;
 use maps::files::{MeasuredRow, MeasuredTable, RECONSTRUCTION_COLUMNS};
 use stages::learning::names::Task;
-use stages::metrics::{Estimate, estimates_of};
+use stages::metrics::{Estimate, Measures, estimates_of};
 use tch::{Kind, TchError, Tensor};
 
+use super::similarity::{local_correlation, multi_scale_similarity, structural_similarity};
 use super::{Objective, Said, identity, participants};
 use crate::data::Batch;
 use crate::error::During;
@@ -16,11 +17,6 @@ use crate::networks::Outputs;
 /// Outputs have the shape of the images.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reconstruction;
-
-/// Voxels of the window of the structural similarity, and its standard deviation.
-const WINDOW: (i64, f64) = (11, 1.5);
-/// Its two constants, for intensities from 0 to 1.
-const CONSTANTS: (f64, f64) = (0.01 * 0.01, 0.03 * 0.03);
 
 impl Objective for Reconstruction {
     fn task(&self) -> Task {
@@ -35,12 +31,18 @@ impl Objective for Reconstruction {
         Ok(batch.images.shallow_clone())
     }
 
-    fn said(&self, outputs: &Outputs, batch: &Batch<'_>) -> Result<Vec<Said>, StageError> {
+    fn said(
+        &self,
+        outputs: &Outputs,
+        batch: &Batch<'_>,
+        thorough: bool,
+    ) -> Result<Vec<Said>, StageError> {
         let compute = || {
             let (made, images) = (&outputs.prediction, &batch.images);
             let each = (0..batch.samples.len()).map(|i| {
                 let i = i as i64;
-                measures(&images.f_narrow(0, i, 1)?, &made.f_narrow(0, i, 1)?)
+                let (image, made) = (images.f_narrow(0, i, 1)?, made.f_narrow(0, i, 1)?);
+                measures(&image, &made, thorough)
             });
             each.collect::<Result<Vec<_>, TchError>>()
         };
@@ -91,31 +93,31 @@ impl Objective for Reconstruction {
     }
 }
 
-fn rows(predictions: &[Prediction]) -> Vec<[f64; 4]> {
+fn rows(predictions: &[Prediction]) -> Vec<Measures> {
     let rows = predictions.iter().map(|row| match row.said {
         Said::Measures(measures) => measures,
-        _ => [f64::NAN; 4],
+        _ => Measures::default().map(|_| f64::NAN),
     });
     rows.collect()
 }
 
-fn means(rows: &[[f64; 4]], images: &[usize]) -> Vec<f64> {
+fn means(rows: &[Measures], images: &[usize]) -> Vec<f64> {
     let mean = |k: usize| {
         let sum: f64 = images.iter().map(|&i| rows[i][k]).sum();
         sum / images.len() as f64
     };
-    (0..4).map(mean).collect()
+    (0..Measures::default().len()).map(mean).collect()
 }
 
-/// Mean absolute error, root mean squared error, peak signal-to-noise ratio and structural similarity of
-/// a reconstruction `[1, C, X, Y(, Z)]` and its image.
+/// Mean absolute error, root mean squared error, peak signal-to-noise ratio, structural similarity at one
+/// scale and at several, and local correlation of a reconstruction `[1, C, X, Y(, Z)]` and its image; the
+/// last two are NaN unless `thorough`.
 ///
 /// # Source
-/// ClinicaDL 1.6.1 `metric_module.py`; scikit-image `peak_signal_noise_ratio`; Wang et al. 2004,
-/// doi:10.1109/TIP.2003.819861. Deviations: the number of spatial axes decides between two and three
-/// dimensions, not the number of channels; intensities beyond −1 and 1 are no error: their range is then
-/// that of the image.
-fn measures(image: &Tensor, made: &Tensor) -> Result<[f64; 4], TchError> {
+/// ClinicaDL 1.6.1 `metric_module.py`; scikit-image `peak_signal_noise_ratio`. Deviations: the number of
+/// spatial axes decides between two and three dimensions, not the number of channels; intensities beyond
+/// −1 and 1 are no error: their range is then that of the image.
+fn measures(image: &Tensor, made: &Tensor, thorough: bool) -> Result<Measures, TchError> {
     let (image, made) = (image.f_to_kind(Kind::Float)?, made.f_to_kind(Kind::Float)?);
     let difference = image.f_sub(&made)?;
     let mae = difference
@@ -134,65 +136,18 @@ fn measures(image: &Tensor, made: &Tensor) -> Result<[f64; 4], TchError> {
         _ => most - least,
     };
     let psnr = 10.0 * (range * range / mse).log10();
-    Ok([mae, mse.sqrt(), psnr, structural_similarity(&image, &made)?])
-}
-
-/// The mean structural similarity: Gaussian windows, zeros beyond the borders.
-fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
-    let blur = |x: &Tensor| blurred(x);
-    let (mean_a, mean_b) = (blur(a)?, blur(b)?);
-    let (square_a, square_b) = (mean_a.f_square()?, mean_b.f_square()?);
-    let product = mean_a.f_mul(&mean_b)?;
-    let variance_a = blur(&a.f_square()?)?.f_sub(&square_a)?;
-    let variance_b = blur(&b.f_square()?)?.f_sub(&square_b)?;
-    let covariance = blur(&a.f_mul(b)?)?.f_sub(&product)?;
-    let (c1, c2) = CONSTANTS;
-    let twice = |x: &Tensor, c: f64| x.f_mul_scalar(2.0)?.f_add_scalar(c);
-    let above = twice(&product, c1)?.f_mul(&twice(&covariance, c2)?)?;
-    let below = square_a
-        .f_add(&square_b)?
-        .f_add_scalar(c1)?
-        .f_mul(&variance_a.f_add(&variance_b)?.f_add_scalar(c2)?)?;
-    above
-        .f_div(&below)?
-        .f_mean(Kind::Double)?
-        .f_double_value(&[])
-}
-
-/// A map smoothed along each spatial axis in turn, which is what one window over all does.
-fn blurred(x: &Tensor) -> Result<Tensor, TchError> {
-    let (size, deviation) = WINDOW;
-    let middle = (size / 2) as f64;
-    let weights: Vec<f64> = (0..size)
-        .map(|i| (-(i as f64 - middle).powi(2) / (2.0 * deviation * deviation)).exp())
-        .collect();
-    let sum: f64 = weights.iter().sum();
-    let weights: Vec<f32> = weights.iter().map(|w| (w / sum) as f32).collect();
-    let window = Tensor::f_from_slice(&weights)?.f_to_device(x.device())?;
-    let axes = x.dim() - 2;
-    // Channels as images: each is smoothed by itself.
-    let shape = x.size();
-    let mut flat = shape.clone();
-    flat.splice(..2, [shape[0] * shape[1], 1]);
-    let mut x = x.f_reshape(&flat)?;
-    for axis in 0..axes {
-        let (mut kernel, mut padding) = (vec![1; axes + 2], vec![0; axes]);
-        kernel[axis + 2] = size;
-        padding[axis] = size / 2;
-        let kernel = window.f_view(kernel.as_slice())?;
-        let (one, none) = (vec![1; axes], vec![0; axes]);
-        x = x.f_convolution(
-            &kernel,
-            None::<&Tensor>,
-            &one,
-            &padding,
-            &one,
-            false,
-            &none,
-            1,
-        )?;
-    }
-    x.f_reshape(&shape)
+    let slow = |measure: fn(&Tensor, &Tensor) -> Result<f64, TchError>| match thorough {
+        true => measure(&image, &made),
+        false => Ok(f64::NAN),
+    };
+    Ok([
+        mae,
+        mse.sqrt(),
+        psnr,
+        structural_similarity(&image, &made)?,
+        slow(multi_scale_similarity)?,
+        slow(local_correlation)?,
+    ])
 }
 
 #[cfg(test)]
@@ -210,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_are_those_of_clinicadl_and_scikit_image() {
+    fn metrics_are_those_of_clinicadl_scikit_image_and_monai() {
         for case in reference("reconstruction.json")["cases"]
             .as_array()
             .unwrap()
@@ -219,13 +174,47 @@ mod tests {
             let number = |key: &str| case[key].as_f64().unwrap();
             let image = numbers(&shape, 7919, 1009) * number("scale") + number("shift");
             let made = &image * 0.7 + numbers(&shape, 104_729, 1013) * 0.2;
-            let got = measures(&image.unsqueeze(0), &made.unsqueeze(0)).unwrap();
-            for (name, got) in ["MAE", "RMSE", "PSNR", "SSIM"].into_iter().zip(got) {
+            let got = measures(&image.unsqueeze(0), &made.unsqueeze(0), true).unwrap();
+            for (name, got) in RECONSTRUCTION_COLUMNS.into_iter().zip(got) {
                 let expected = number(name);
-                // Windows are summed in 32 bits, in another order.
-                let error = (got - expected).abs() / expected.abs();
-                assert!(error < 2e-6, "{shape:?} {name}: {got}, expected {expected}");
+                let error = (got - expected).abs();
+                let tolerance = match name {
+                    // In 64 bits: only the order of summation differs.
+                    "MS_SSIM" | "LNCC" => 1e-9,
+                    // Windows are summed in 32 bits, in another order.
+                    _ => 2e-6 * expected.abs(),
+                };
+                let told = format!("{shape:?} {name}: {got}, expected {expected}");
+                assert!(error < tolerance, "{told}");
             }
         }
+    }
+
+    #[test]
+    fn perfect_constant_and_undefined_reconstructions_have_their_values() {
+        let image = numbers(&[1, 1, 12, 13, 14], 7919, 1009);
+        let of = |made: &Tensor, thorough| measures(&image, made, thorough).unwrap();
+        let perfect = of(&image, true);
+        assert!(perfect[0] < f64::EPSILON && perfect[1] < f64::EPSILON);
+        assert!(perfect[2].is_infinite() && perfect[2] > 0.0);
+        // Rounding of variances in windows; LNCC is 1 wherever there is contrast.
+        assert!(
+            perfect[3..].iter().all(|value| (value - 1.0).abs() < 1e-6),
+            "{perfect:?}"
+        );
+        let constant = of(&image.full_like(0.5), true);
+        // The zeros beyond the borders are contrast, so that LNCC is not 0 in so small an image.
+        assert!(constant[4] < 0.2, "{constant:?}");
+        assert!((0.0..1.0).contains(&constant[5]), "{constant:?}");
+        let undefined = of(&image.full_like(f64::NAN), true);
+        assert!(
+            undefined.iter().all(|value| value.is_nan()),
+            "{undefined:?}"
+        );
+        // What is left out is NaN, the rest the same.
+        let quick = of(&(&image * 0.9), false);
+        assert!(quick[4..].iter().all(|value| value.is_nan()));
+        let thorough = of(&(&image * 0.9), true);
+        assert!(quick[..4] == thorough[..4], "{quick:?}, {thorough:?}");
     }
 }

@@ -48,7 +48,7 @@ impl Objective for Regression {
             .during("make a batch")
     }
 
-    fn said(&self, outputs: &Outputs, _: &Batch<'_>) -> Result<Vec<Said>, StageError> {
+    fn said(&self, outputs: &Outputs, _: &Batch<'_>, _: bool) -> Result<Vec<Said>, StageError> {
         let act = "read the network's outputs";
         let numbers = outputs
             .prediction

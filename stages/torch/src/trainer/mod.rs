@@ -28,6 +28,7 @@ use engine::{Context, StageError};
 use stages::augmentation::Augmenter;
 use stages::learning::names::Precision;
 use stages::listed::listed;
+use stages::metrics::SLOW;
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
@@ -250,6 +251,7 @@ impl Trainer<'_> {
             objective: self.objective,
             criterion: Some(self.criterion),
             batches: self.batches,
+            thorough: true,
         }
     }
 
@@ -270,8 +272,13 @@ impl Trainer<'_> {
     /// Evaluates both sets: a row of the history, and the values on the validation set.
     fn look(&self, epoch: u32, iteration: usize) -> Result<(HistoryRow, Values), StageError> {
         let proceed = || self.context.check_cancelled();
+        let mut selection = self.schedule.selection.iter();
+        let evaluator = Evaluator {
+            thorough: selection.any(|column| SLOW.contains(&column.as_str())),
+            ..self.evaluator()
+        };
         let values = |dataset| -> Result<Values, StageError> {
-            let evaluation = self.evaluator().evaluate(dataset, &proceed)?;
+            let evaluation = evaluator.evaluate(dataset, &proceed)?;
             Ok(evaluation.values(self.objective))
         };
         let train = if self.schedule.evaluate_training_set {
@@ -283,7 +290,7 @@ impl Trainer<'_> {
         let mut row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
         if let Some(source) = &self.source {
             let values = |dataset| -> Result<Values, StageError> {
-                let evaluation = source.evaluate(self.evaluator(), dataset, &proceed)?;
+                let evaluation = source.evaluate(evaluator, dataset, &proceed)?;
                 Ok(evaluation.values(self.objective))
             };
             let train = train.map(|_| values(source.train)).transpose()?;
