@@ -2,12 +2,14 @@
 //!
 //! One stage is one file and one line in [`STAGES`].
 
+pub mod atlas;
 pub mod augmentation;
 pub mod caps;
 pub mod clinical;
 pub mod command;
 pub mod extraction;
 pub mod generate;
+mod grid;
 pub mod io;
 pub mod leakage;
 pub mod learning;

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use crate::MapsError;
-use crate::files::{MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable};
+use crate::files::{
+    MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable, attribution_tsv,
+};
 use crate::layout::{
-    GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of,
+    GROUPS, IMAGE_LEVEL, LEVELS, MapTable, SplitPath, TRAIN, VALIDATION, interpretation_of,
+    selection_metric_of,
 };
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
@@ -156,6 +159,7 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
         {
             check.report(&metrics_path, "has no metric");
         }
+        check_interpretations(check, split, metric, group);
         // A group that was only interpreted has no predictions.
         if !check.exists(&path) {
             continue;
@@ -174,6 +178,38 @@ fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, gro
         match groups.get(&data) {
             Some(sessions) => check_sessions(check, &path, &predicted, sessions, &data),
             None => check.report(&path, format!("belongs to no data group `{data}`")),
+        }
+    }
+}
+
+/// The attribution maps of a data group, and the tables about them.
+fn check_interpretations(check: &mut Check, split: &str, metric: &str, group: &str) {
+    let folder = format!("{split}/best-{metric}/{group}");
+    for interpretation in check.subfolders(&folder) {
+        let Some(name) = interpretation_of(&interpretation) else {
+            continue;
+        };
+        for table in MapTable::ALL {
+            let path = SplitPath::AttributionTable {
+                metric,
+                group,
+                name,
+                table,
+            };
+            let path = format!("{split}/{path}");
+            if check.exists(&path) {
+                check.read(&path, |bytes, file| {
+                    attribution_tsv::check(table, bytes, file)
+                });
+            }
+        }
+        let path = format!("{folder}/{interpretation}");
+        let has_mean = std::fs::read_dir(check.folder.join(&path)).is_ok_and(|entries| {
+            let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            names.any(|name| name.starts_with("mean_") && name.ends_with("_map.pt"))
+        });
+        if !has_mean {
+            check.report(&path, "has no mean map `mean_<mode>-<part>_map.pt`");
         }
     }
 }

@@ -211,6 +211,19 @@ impl<'a> TrainedModel<'a> {
         Ok(network)
     }
 
+    /// The network with freshly drawn weights.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(crate) fn fresh(&self, session: &Session) -> Result<Box<dyn Network>, StageError> {
+        networks::build(&self.spec, session)
+    }
+
+    /// What `maps.json` calls the network.
+    pub(crate) fn network_name(&self) -> &'static str {
+        self.spec.declaration.name
+    }
+
     /// The sessions of a data group with their images.
     ///
     /// Rows of diagnoses that the model was not trained on are left out, as ClinicaDL does.

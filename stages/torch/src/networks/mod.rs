@@ -35,6 +35,7 @@ use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{Kind, TchError, Tensor};
 
 pub(crate) use layers::Mode;
+use layers::Sequential;
 
 use crate::session::Session;
 use crate::state::State;
@@ -119,6 +120,11 @@ pub(crate) trait Network {
     /// The prediction alone.
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         Ok(self.outputs(images, mode)?.prediction)
+    }
+
+    /// Its layers one after the other; none where it is no chain.
+    fn chain(&self) -> Option<&Sequential> {
+        None
     }
 
     /// Its tensors.

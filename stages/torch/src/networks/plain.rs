@@ -29,6 +29,10 @@ impl Network for Plain {
         self.layer.forward(images, mode).map(Outputs::of)
     }
 
+    fn chain(&self) -> Option<&Sequential> {
+        self.layer.chain()
+    }
+
     fn state(&self) -> &State {
         &self.state
     }

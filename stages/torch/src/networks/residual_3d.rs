@@ -142,7 +142,7 @@ impl Make for Block {
             shortcut: Sequential::make_in(builder, "shortcut", |s| {
                 s.add(Conv::new(3, input, output, 1).without_bias())
             })?,
-            activation,
+            activation: builder.layer("act", activation)?,
         }))
     }
 }
@@ -156,7 +156,7 @@ struct Residual {
     bn2: Box<dyn Layer>,
     squeeze: Option<Box<dyn Layer>>,
     shortcut: Sequential,
-    activation: Activation,
+    activation: Box<dyn Layer>,
 }
 
 impl Layer for Residual {
@@ -208,6 +208,7 @@ impl Make for SqueezeExcitation {
         Ok(Box::new(Weighing {
             fc1: builder.layer("fc1", Dense::new(self.channels, reduced))?,
             fc2: builder.layer("fc2", Dense::new(reduced, self.channels))?,
+            relu: builder.layer("act1", Activation::Relu)?,
         }))
     }
 }
@@ -216,12 +217,13 @@ impl Make for SqueezeExcitation {
 struct Weighing {
     fc1: Box<dyn Layer>,
     fc2: Box<dyn Layer>,
+    relu: Box<dyn Layer>,
 }
 
 impl Layer for Weighing {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let means = x.f_mean_dim(&[2_i64, 3, 4][..], false, None::<Kind>)?;
-        let hidden = self.fc1.forward(&means, mode)?.f_relu()?;
+        let hidden = self.relu.forward(&self.fc1.forward(&means, mode)?, mode)?;
         let weights = self.fc2.forward(&hidden, mode)?.f_sigmoid()?;
         let size = weights.size();
         x.f_mul(&weights.f_view([size[0], size[1], 1, 1, 1])?)
@@ -235,7 +237,7 @@ impl Layer for Weighing {
             ),
             ("fc1", self.fc1.describe()),
             ("fc2", self.fc2.describe()),
-            ("act1", Activation::Relu.describe()),
+            ("act1", self.relu.describe()),
             ("act2", Activation::Sigmoid.describe()),
         ];
         block("SE_Blocks", parts.into_iter())

@@ -139,6 +139,7 @@ impl Make for Block {
         let conv = |input| Conv::new(2, input, output, 3).padding(1).without_bias();
         let shrinks = stride != 1 || input != output;
         Ok(Box::new(BasicBlock {
+            relu: builder.layer("relu", Activation::Relu)?,
             conv1: builder.layer("conv1", conv(input).stride(stride))?,
             bn1: builder.layer("bn1", norm)?,
             conv2: builder.layer("conv2", conv(output))?,
@@ -162,18 +163,19 @@ struct BasicBlock {
     conv2: Box<dyn Layer>,
     bn2: Box<dyn Layer>,
     downsample: Option<Sequential>,
+    relu: Box<dyn Layer>,
 }
 
 impl Layer for BasicBlock {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let y = self.bn1.forward(&self.conv1.forward(x, mode)?, mode)?;
-        let y = self.conv2.forward(&y.f_relu()?, mode)?;
+        let y = self.conv2.forward(&self.relu.forward(&y, mode)?, mode)?;
         let y = self.bn2.forward(&y, mode)?;
         let sum = match &self.downsample {
             None => y.f_add(x)?,
             Some(downsample) => y.f_add(&downsample.forward(x, mode)?)?,
         };
-        sum.f_relu()
+        self.relu.forward(&sum, mode)
     }
 
     fn describe(&self) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! Tasks: what a network is compared with, and what its outputs say.
 
 mod classification;
-mod reconstruction;
+pub(crate) mod reconstruction;
 mod regression;
 
 use engine::StageError;

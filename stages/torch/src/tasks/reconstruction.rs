@@ -138,7 +138,7 @@ fn measures(image: &Tensor, made: &Tensor) -> Result<[f64; 4], TchError> {
 }
 
 /// The mean structural similarity: Gaussian windows, zeros beyond the borders.
-fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
+pub(crate) fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
     let blur = |x: &Tensor| blurred(x);
     let (mean_a, mean_b) = (blur(a)?, blur(b)?);
     let (square_a, square_b) = (mean_a.f_square()?, mean_b.f_square()?);

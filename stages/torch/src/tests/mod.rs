@@ -2,6 +2,7 @@
 
 mod apply;
 mod clinicadl;
+mod interpret;
 mod leakage;
 mod quality;
 mod tasks;

@@ -15,6 +15,7 @@ mod residual;
 mod sequential;
 mod shape;
 mod shown;
+mod tape;
 
 use tch::{TchError, Tensor};
 
@@ -29,6 +30,7 @@ pub(crate) use residual::Residual;
 pub(crate) use sequential::{Sequential, Stack, block};
 pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample, UpsampleTo};
 pub(crate) use shown::Shown;
+pub(crate) use tape::{Cut, Tape};
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,11 @@ pub(crate) trait Layer: std::fmt::Debug {
     /// Its value where nobody else needs `x`: an activation writes over it.
     fn forward_owned(&self, x: Tensor, mode: Mode) -> Result<Tensor, TchError> {
         self.forward(&x, mode)
+    }
+
+    /// The layers that it is, one after the other; none where it is no chain.
+    fn chain(&self) -> Option<&Sequential> {
+        None
     }
 
     /// Whether its value is memory of its own that no backward pass reads.

@@ -41,6 +41,17 @@ impl Sequential {
         }
     }
 
+    /// Its layers in the order of computation; chains among them are taken apart.
+    pub(crate) fn flat(&self) -> Vec<&dyn Layer> {
+        let layers = self.layers.iter().map(|(_, layer)| layer.as_ref());
+        layers
+            .flat_map(|layer| match layer.chain() {
+                Some(chain) => chain.flat(),
+                None => vec![layer],
+            })
+            .collect()
+    }
+
     /// Its layers with their names.
     pub(crate) fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.layers
@@ -97,6 +108,10 @@ impl Layer for Sequential {
             before = layer;
         }
         Ok(x)
+    }
+
+    fn chain(&self) -> Option<&Sequential> {
+        Some(self)
     }
 
     fn is_fresh(&self) -> bool {
