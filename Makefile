@@ -2,6 +2,7 @@
 # make test         the whole test suite
 # make peer-test    compares with ClinicaDL 1.6.1, which it installs
 # make provenance-test   has roc-validator and prov check the provenance; installs them
+# make mlflow-test  tells an MLflow server, which it installs and starts, of trainings
 # make bench        measures beside Snakemake, DVC, b3sum and ClinicaDL 1.6.1, which it installs; CASE=… RUNS=… choose
 # make env          prints what a shell needs for cargo: eval "$(make -s env)"
 
@@ -19,7 +20,7 @@ else
 GET_LIBTORCH := true
 endif
 
-.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test provenance-test bench env
+.PHONY: quickstart build anatomy libtorch fetch test lint tools-test docs unit peer-test provenance-test mlflow-test bench env
 
 quickstart: build anatomy
 	target/release/clinicadl run pipelines/quickstart.yaml
@@ -61,6 +62,9 @@ peer-test: build
 
 provenance-test: build
 	$(PYTHON) tests/provenance/run.py target/release/clinicadl
+
+mlflow-test: build
+	$(PYTHON) tests/mlflow/run.py target/release/clinicadl
 
 # Standard output is the table alone, for other programs: `build` would print its command there.
 bench: libtorch fetch

@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Run one stage without a manifest.
     Exec(ExecArgs),
-    /// Work with a published MAPS.
+    /// Look at a MAPS, check, import and share it.
     Maps {
         /// What to do.
         #[command(subcommand)]
@@ -139,6 +139,22 @@ pub(crate) struct RunArgs {
     /// Take results from the remote and put none there.
     #[arg(long, requires = "remote")]
     pub(crate) no_push: bool,
+    #[command(flatten)]
+    pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrackingArgs {
+    /// Tell an MLflow server of finished trainings: `http://host:port`, or without an address that of
+    /// `MLFLOW_TRACKING_URI`. It changes no result, and a server that fails stops nothing.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) mlflow: Option<String>,
+    /// The experiment there. Default: the manifest's name.
+    #[arg(long, value_name = "NAME", requires = "mlflow")]
+    pub(crate) mlflow_experiment: Option<String>,
+    /// Give each run there its `training.tsv` and `maps.json`.
+    #[arg(long, requires = "mlflow")]
+    pub(crate) mlflow_files: bool,
 }
 
 #[derive(Debug, Args)]
@@ -355,6 +371,41 @@ pub(crate) struct ExecArgs {
 pub(crate) enum MapsCommand {
     /// Copy what may be shared: without participant IDs, clinical columns and images of participants.
     Export(MapsExportArgs),
+    /// Report everything that is wrong with a MAPS at once; fail with code 4 if anything is.
+    Validate(MapsFolder),
+    /// Show what was trained, on whom, and how good it is.
+    Show(MapsShowArgs),
+    /// Make a MAPS of ClinicaDL 1.6 or 2.0 one of this program.
+    Import(MapsImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapsFolder {
+    /// The MAPS folder.
+    pub(crate) maps: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapsShowArgs {
+    /// The MAPS folder.
+    pub(crate) maps: PathBuf,
+    /// Show only this split; may be repeated.
+    #[arg(long, value_name = "N")]
+    pub(crate) split: Vec<usize>,
+    /// Show only this data group; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) group: Vec<String>,
+    /// Show only this metric, by its name in manifests or in tables; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) metric: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MapsImportArgs {
+    /// The MAPS to import; it is only read.
+    pub(crate) source: PathBuf,
+    /// The folder to make.
+    pub(crate) target: PathBuf,
 }
 
 #[derive(Debug, Args)]

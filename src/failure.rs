@@ -20,7 +20,7 @@ pub(crate) enum Code {
     Invalid = 2,
     /// Something would have to run.
     NotUpToDate = 3,
-    /// Verification found faults of several kinds.
+    /// Verification found faults of several kinds, or a MAPS has faults.
     Mismatch = 4,
     /// A published file was changed by hand.
     Tampered = 5,
@@ -60,7 +60,7 @@ Exit codes:
     2  the command line or the manifest is invalid
     3  not up to date (`status --check`, `plan --exit-code`, `run --frozen`, `run --locked`,
        `verify` of a changed manifest or without a lock, `store pull` of what is not there)
-    4  `verify`: several of 40 to 44
+    4  `verify`: several of 40 to 44; `maps validate`: something is wrong
     5  a published file was changed by hand, or a stored one is damaged, here or there
     6  busy: a run is using the store
     7  environment: disk, permission, missing hardware, time or memory limit

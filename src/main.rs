@@ -4,6 +4,8 @@ mod cli;
 mod commands;
 mod failure;
 mod progress;
+mod table;
+mod tracking;
 
 use std::process::ExitCode;
 

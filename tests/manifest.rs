@@ -538,7 +538,7 @@ fn a_wrong_config_is_told_at_its_own_lines() {
     let project = Project::with_caps(4);
     project.write(
         "old.toml",
-        "[Optimization]\nepochs = 7\nlearning_rat = 0.1\n[Model]\nmulti_network = true\n",
+        "[Optimization]\nepochs = 7\nlearning_rat = 0.1\n[Model]\nssda_network = true\n",
     );
     project.edit(
         "experiment.yaml",
@@ -551,7 +551,7 @@ fn a_wrong_config_is_told_at_its_own_lines() {
         "old.toml:3:",
         "did you mean `learning_rate`",
         "old.toml:5:",
-        "train on all parts",
+        "two domains are learnt by",
     ] {
         assert!(said.stderr.contains(told), "{told}: {}", said.stderr);
     }

@@ -35,4 +35,7 @@ pub use context::{Context, Input, InputFile, Output, StageEvent};
 pub use digest::Digest;
 pub use error::{FailureKind, StageError};
 pub use registry::{Declared, Native, Registry};
-pub use stage::{InputPort, OutputPort, ParamIssue, Ports, Run, RunsIn, Stage};
+pub use stage::{
+    Config, Drawn, DrawnFrom, Imported, InputPort, OutputPort, ParamIssue, Ports, Run, RunsIn,
+    Stage,
+};

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::context::Context;
 use crate::error::StageError;
 use crate::params::{Fields, semantic};
-use crate::stage::{Need, ParamIssue, Ports, Run, RunsIn, Stage};
+use crate::stage::{Config, Drawn, Imported, Need, ParamIssue, Ports, Run, RunsIn, Stage};
 
 /// Decides which files of an input port are used: `(port, path)`.
 pub type Selector = Box<dyn Fn(&str, &str) -> bool + Send + Sync>;
@@ -46,11 +46,12 @@ pub trait AnyStage: Send + Sync {
     ///
     /// # Errors
     /// Everything in it that has no meaning here.
-    fn import(
-        &self,
-        config: &Map<String, Value>,
-        with: &Value,
-    ) -> Result<Map<String, Value>, Vec<ParamIssue>>;
+    fn import(&self, config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>>;
+    /// [`Stage::space`].
+    ///
+    /// # Errors
+    /// Everything that cannot be drawn from.
+    fn space(&self, file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIssue>>;
     /// [`AnyStage::resolve`], [`AnyStage::check`] and [`AnyStage::ports`] at once.
     ///
     /// # Errors
@@ -160,12 +161,11 @@ macro_rules! erase {
         fn check(&self, params: &Value) -> Vec<ParamIssue> {
             S::check(&typed::<S>(params))
         }
-        fn import(
-            &self,
-            config: &Map<String, Value>,
-            with: &Value,
-        ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-            S::import(config, with)
+        fn import(&self, config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+            S::import(config)
+        }
+        fn space(&self, file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIssue>> {
+            S::space(file)
         }
         fn prepare(&self, params: &Value) -> Result<Prepared, String> {
             let typed = S::Params::deserialize(params).map_err(|e| e.to_string())?;

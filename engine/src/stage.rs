@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::context::Context;
 use crate::error::StageError;
@@ -41,18 +41,23 @@ pub trait Stage: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The parameters that a file of another format means, beside those `with` which it is given; no file is
-    /// one unless a stage says so.
+    /// What a file of another format means; no file is one unless a stage says so.
     ///
     /// # Errors
     /// Everything in it that has no meaning here, by its path in the file.
-    fn import(
-        config: &Map<String, Value>,
-        with: &Value,
-    ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-        let _ = (config, with);
+    fn import(config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+        let _ = config;
         let message = format!("stage `{}` reads no `config`", Self::ID);
         Err(vec![ParamIssue::new("", message)])
+    }
+
+    /// What such a file leaves to a search, if the manifest has one.
+    ///
+    /// # Errors
+    /// Everything that cannot be drawn from, by its path in the file.
+    fn space(file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIssue>> {
+        let _ = file;
+        Ok(Vec::new())
     }
 
     /// What of the machine can change its result besides inputs and parameters.
@@ -67,6 +72,62 @@ pub trait Stage: Send + Sync + 'static {
     fn selects(params: &Self::Params, port: &str, path: &str) -> bool {
         let _ = (params, port, path);
         true
+    }
+}
+
+/// A file of another format that gives parameters.
+#[derive(Debug)]
+pub struct Config<'a> {
+    /// What it says; in a search with the drawn values in it.
+    pub file: &'a Map<String, Value>,
+    /// The parameters beside it, which win.
+    pub with: &'a Value,
+    /// Whether the manifest has a search.
+    pub is_search: bool,
+}
+
+/// What such a file means.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// Parameters.
+    pub with: Map<String, Value>,
+    /// The splits to run, if it tells.
+    pub splits: Option<Vec<usize>>,
+}
+
+/// A part of such a file that is drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// Its path in the file.
+    pub field: String,
+    /// What takes its place, with references such as `${params.dropout}`.
+    pub value: Value,
+    /// The params that are referred to, and what each is drawn from.
+    pub params: Vec<(String, DrawnFrom)>,
+}
+
+/// What a param is drawn from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum DrawnFrom {
+    /// One of these, at least one.
+    Choice(Vec<Value>),
+    /// An integer, both ends included.
+    Integer(i64, i64),
+    /// A number between two.
+    Uniform(f64, f64),
+    /// The same for its logarithm.
+    LogUniform(f64, f64),
+}
+
+impl DrawnFrom {
+    /// As the `search` of a manifest writes it.
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Choice(values) => json!({ "choice": values }),
+            Self::Integer(least, most) => json!({ "integer": [least, most] }),
+            Self::Uniform(least, most) => json!({ "uniform": [least, most] }),
+            Self::LogUniform(least, most) => json!({ "log_uniform": [least, most] }),
+        }
     }
 }
 
@@ -142,6 +203,8 @@ pub struct InputPort {
     pub optional: bool,
     /// Whether the stage runs once per split of what is connected here.
     pub per_split: bool,
+    /// Why nothing can be connected with these parameters; `None` where something can.
+    pub closed: Option<&'static str>,
     /// One sentence for listings.
     pub summary: &'static str,
 }
@@ -158,6 +221,7 @@ impl InputPort {
             kinds,
             optional: false,
             per_split: false,
+            closed: None,
             summary,
         }
     }
@@ -173,6 +237,14 @@ impl InputPort {
     #[must_use]
     pub fn per_split(mut self) -> Self {
         self.per_split = true;
+        self
+    }
+
+    /// With these parameters nothing can be connected, for a reason such as `only a … takes it`.
+    #[must_use]
+    pub fn closed(mut self, why: &'static str) -> Self {
+        self.optional = true;
+        self.closed = Some(why);
         self
     }
 

@@ -98,6 +98,10 @@ pub enum MapsError {
         file: String,
         /// What the parser says, with line and column.
         reason: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// The character of the line, counted from 1.
+        column: u64,
     },
     /// A key that the file must have.
     #[error("`{file}` has no key `{key}`")]
@@ -130,6 +134,19 @@ pub enum MapsError {
     /// A folder without `maps.json`.
     #[error("`{}` is not a MAPS folder: it has no `maps.json`", .0.display())]
     NotAMaps(PathBuf),
+    /// A MAPS of ClinicaDL 2.0, which has another layout.
+    #[error("`{}` is a MAPS of ClinicaDL 2.0, expected one of this program or of ClinicaDL 1.6", .0.display())]
+    Version2(PathBuf),
+    /// A certificate that does not fit its own digest.
+    #[error("`{file}` is not what was written: its digest is {got}, expected {expected}")]
+    Digest {
+        /// The file.
+        file: String,
+        /// The digest that it holds.
+        expected: String,
+        /// That of its content.
+        got: String,
+    },
     /// Two artifacts with different content for the same file of the MAPS.
     #[error("`{first}` and `{second}` both write `{path}`, with different content")]
     Conflict {
@@ -166,11 +183,63 @@ impl MapsError {
                  different folders"
                     .to_owned(),
             ],
+            Self::Version2(_) => {
+                vec!["`clinicadl maps import` makes one of this program of it".to_owned()]
+            }
             Self::Disagreement { .. } => vec![
                 "one MAPS describes one training: publish the two trainings to different folders"
                     .to_owned(),
             ],
             _ => Vec::new(),
+        }
+    }
+
+    /// Where in its file something is wrong: the line, and in it the column of a table by name, or a
+    /// character by number.
+    pub fn place(&self) -> (Option<u64>, Option<String>) {
+        match self {
+            Self::RaggedRow { line, .. } => (Some(*line), None),
+            Self::Cell { line, column, .. } => (Some(*line), Some(column.clone())),
+            Self::Json { line, column, .. } => (Some(*line), Some(column.to_string())),
+            _ => (None, None),
+        }
+    }
+
+    /// The message without the file and the place in it.
+    pub fn fact(&self) -> String {
+        match self {
+            Self::Io { act, source, .. } => format!("failed to {act}: {source}"),
+            Self::NotText { .. } => "is not UTF-8 text".to_owned(),
+            Self::NoHeader { .. } => "is empty, expected a header line".to_owned(),
+            Self::MissingColumn { column, found, .. } => {
+                format!("has no column `{column}`, only {}", list(found))
+            }
+            Self::RaggedRow { expected, got, .. } => {
+                format!("expected {expected} cells, got {got}")
+            }
+            Self::MissingRow { row, .. } => format!("has no row `{row}`"),
+            Self::Cell { expected, got, .. } => format!("expected {expected}, got `{got}`"),
+            Self::Json { reason, .. } => {
+                let reason = reason.split(" at line ").next().unwrap_or_default();
+                format!("is not valid JSON: {reason}")
+            }
+            Self::MissingKey { key, .. } => format!("has no key `{key}`"),
+            Self::Value {
+                key, expected, got, ..
+            } => format!("key `{key}`: expected {expected}, got `{got}`"),
+            Self::Weights { source, .. } => format!("failed to load weights: {source}"),
+            Self::Digest { expected, got, .. } => {
+                format!("is not what was written: its digest is {got}, expected {expected}")
+            }
+            _ => self.to_string(),
+        }
+    }
+
+    /// The key of a JSON file that something is wrong with.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Self::Value { key, .. } => Some(key),
+            _ => None,
         }
     }
 

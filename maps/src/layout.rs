@@ -3,6 +3,7 @@
 //! ```text
 //! artifact of one split                 MAPS
 //! maps.json, information.log            the same, once
+//! network.pt                            the same, once: the module of a network that is a file
 //! groups/train+validation.tsv           the same, once
 //! groups/{train,validation}/data.tsv    groups/{train,validation}/split-<i>/data.tsv
 //! groups/<group>/data.tsv               the same
@@ -20,6 +21,8 @@ pub const MAPS_JSON: &str = "maps.json";
 pub const ENVIRONMENT: &str = "environment.txt";
 /// What was trained, in words.
 pub const INFORMATION_LOG: &str = "information.log";
+/// The module of TorchScript that was trained, as it was before, in both.
+pub const NETWORK_FILE: &str = "network.pt";
 /// The folder of data groups, in both.
 pub const GROUPS: &str = "groups";
 /// Every session that any split could see while training.
@@ -28,6 +31,11 @@ pub const TRAIN_VALIDATION: &str = "groups/train+validation.tsv";
 pub const TRAIN: &str = "train";
 /// The data group that models are selected by.
 pub const VALIDATION: &str = "validation";
+
+/// The folder of the course of a training.
+const TRAINING_LOGS: &str = "training_logs";
+/// What names of the files of one of several networks begin with.
+const NETWORK: &str = "network-";
 
 /// The level of predictions of whole images.
 pub const IMAGE_LEVEL: &str = "image";
@@ -49,8 +57,10 @@ pub enum SplitPath<'a> {
         /// Name of the data group.
         group: &'a str,
     },
-    /// The course of the training.
+    /// The course of the training; of a training on two domains, that of the source.
     Training,
+    /// The course of a training on two domains, of the target.
+    TrainingTarget,
     /// The course of the training for TensorBoard.
     Events {
         /// Name of the data group.
@@ -70,6 +80,11 @@ pub enum SplitPath<'a> {
     EveryModel {
         /// Number of the epoch, from 0.
         epoch: u32,
+    },
+    /// How much each part of an image counts in votes.
+    Voting {
+        /// The metric that selected the weights of the network.
+        metric: &'a str,
     },
     /// Predictions of a data group.
     Prediction {
@@ -187,6 +202,26 @@ impl SplitPath<'_> {
         self.to_string()
     }
 
+    /// The path in an artifact of the file of one network, where each part of images has a network of its
+    /// own; tables are of all networks together.
+    pub fn of_network(&self, network: Option<usize>) -> String {
+        let path = self.to_string();
+        let Some(network) = network else {
+            return path;
+        };
+        match self {
+            Self::Training | Self::Events { .. } => {
+                let rest = path.strip_prefix(TRAINING_LOGS).unwrap_or(&path);
+                format!("{TRAINING_LOGS}/{NETWORK}{network}{rest}")
+            }
+            Self::Model { .. } | Self::Safetensors { .. } | Self::EveryModel { .. } => {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
+                format!("{folder}/{NETWORK}{network}_{name}")
+            }
+            _ => path,
+        }
+    }
+
     /// The path in a MAPS.
     pub fn in_maps(&self, split: usize) -> String {
         published_path(&self.to_string(), split)
@@ -197,13 +232,15 @@ impl fmt::Display for SplitPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Data { group } => write!(f, "{GROUPS}/{group}/data.tsv"),
-            Self::Training => write!(f, "training_logs/training.tsv"),
+            Self::Training => write!(f, "{TRAINING_LOGS}/training.tsv"),
+            Self::TrainingTarget => write!(f, "{TRAINING_LOGS}/training_target.tsv"),
             Self::Events { group } => {
-                write!(f, "training_logs/tensorboard/{group}/{EVENT_FILE}")
+                write!(f, "{TRAINING_LOGS}/tensorboard/{group}/{EVENT_FILE}")
             }
             Self::Model { metric } => write!(f, "best-{metric}/model.pth.tar"),
             Self::Safetensors { metric } => write!(f, "best-{metric}/model.safetensors"),
             Self::EveryModel { epoch } => write!(f, "all_models/model_epoch_{epoch}.pth.tar"),
+            Self::Voting { metric } => write!(f, "best-{metric}/voting.tsv"),
             Self::Prediction {
                 metric,
                 group,
@@ -283,9 +320,27 @@ pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
     is_it.then_some((split, metric, group))
 }
 
+/// Whether a metrics table is of whole images, from its path.
+pub fn is_of_images(path: &str) -> bool {
+    path.ends_with("_image_level_metrics.tsv")
+}
+
+/// The selection metric, and the network where there is one for each part, of the weights in a PyTorch file
+/// of an artifact of one split.
+pub fn model_of(path: &str) -> Option<(&str, Option<usize>)> {
+    let (folder, name) = path.split_once('/')?;
+    let metric = selection_metric_of(folder)?;
+    let network = match name.strip_prefix(NETWORK) {
+        None => None,
+        Some(rest) => Some(rest.split_once('_')?.0.parse().ok()?),
+    };
+    let model = SplitPath::Model { metric };
+    (model.of_network(network) == path).then_some((metric, network))
+}
+
 /// Where a file of an artifact of one split is in a MAPS.
 pub fn published_path(path: &str, split: usize) -> String {
-    if [MAPS_JSON, INFORMATION_LOG, TRAIN_VALIDATION].contains(&path) {
+    if [MAPS_JSON, INFORMATION_LOG, NETWORK_FILE, TRAIN_VALIDATION].contains(&path) {
         return path.to_owned();
     }
     let Some(in_groups) = path.strip_prefix("groups/") else {

@@ -7,15 +7,15 @@
 //! # Determinism
 //! The list is sorted by path and depends on the artifacts only, not on their order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::publish::{Content, FinishedArtifact, PublishedFile, Publisher};
 use engine::{Digest, StageError};
 use indexmap::IndexSet;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::MapsError;
-use crate::files::{GroupJson, MapsJson, SessionsTable};
+use crate::files::{GroupJson, LeakageJson, MapsJson, SessionsTable};
 use crate::layout::{
     ENVIRONMENT, GROUPS, INFORMATION_LOG, LEAKAGE, LEAKAGE_JSON, MAPS_JSON, TRAIN,
     TRAIN_VALIDATION, VALIDATION, metrics_table_of, published_path,
@@ -150,9 +150,12 @@ impl Assembly {
         let mut checked = Map::new();
         let mut allowed = Map::new();
         let mut models: BTreeMap<String, u64> = BTreeMap::new();
+        // A model has a table of parts and one of images.
+        let mut counted = BTreeSet::new();
         for (path, placed) in &self.files {
-            if let Some((_, _, group)) = metrics_table_of(path)
+            if let Some((split, metric, group)) = metrics_table_of(path)
                 && ![TRAIN, VALIDATION].contains(&group)
+                && counted.insert((split, metric, group))
             {
                 *models.entry(group.to_owned()).or_default() += 1;
             }
@@ -176,19 +179,12 @@ impl Assembly {
         if checked.is_empty() {
             return Ok(());
         }
-        let mut document = json!({
-            "format": 1,
-            "leaks": !allowed.is_empty(),
-            "allowed": allowed,
-            "models_tested_on": models,
-            "checked": checked,
-        });
-        document["digest"] = Digest::of(document.to_string().as_bytes())
-            .to_string()
-            .into();
-        let mut text = serde_json::to_vec_pretty(&document).map_err(StageError::internal)?;
-        text.push(b'\n');
-        self.write(LEAKAGE_JSON.to_owned(), text);
+        let certificate = LeakageJson {
+            allowed,
+            models_tested_on: models,
+            checked,
+        };
+        self.write(LEAKAGE_JSON.to_owned(), certificate.to_bytes());
         Ok(())
     }
 

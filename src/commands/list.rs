@@ -49,7 +49,9 @@ pub(super) fn networks(session: &Session) {
         let (images, parameters) = network.example;
         let sizes: Vec<String> = images.iter().map(i64::to_string).collect();
         let sizes = sizes.join("×");
-        let _ = writeln!(text, "    {parameters} parameters for {sizes}");
+        if !images.is_empty() {
+            let _ = writeln!(text, "    {parameters} parameters for {sizes}");
+        }
         for (name, default) in &options {
             let _ = writeln!(text, "    {name} = {default}");
         }

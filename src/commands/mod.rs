@@ -2,6 +2,7 @@
 
 mod cells;
 mod check;
+mod energy;
 mod exec;
 mod explain;
 mod graph;
@@ -15,6 +16,7 @@ mod run;
 mod settled;
 mod status;
 mod store;
+mod track;
 mod trials;
 mod verify;
 

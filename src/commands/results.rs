@@ -12,8 +12,8 @@ use engine::provenance::finished_artifacts;
 use engine::publish::{Content, PublishedFile, Publisher, read_object};
 use engine::store::{Store, write_atomically};
 use engine::verify::check_inputs;
-use maps::files::MetricsTable;
-use maps::layout::metrics_table_of;
+use maps::files::{MetricsTable, NetworkMetrics};
+use maps::layout::{is_of_images, metrics_table_of};
 
 use crate::failure::{Code, Failure, warn};
 
@@ -52,7 +52,8 @@ impl Results {
 
 /// Adds the metrics of a file of a MAPS, if it is a metrics table.
 ///
-/// Metrics and what selected the models are called as in manifests: `balanced_accuracy`, not `BA`.
+/// Metrics and what selected the models are called as in manifests: `balanced_accuracy`, not `BA`. What only
+/// the networks of parts have, their loss, is the mean over them.
 pub(super) fn add_metrics(
     metrics: &mut BTreeMap<String, f64>,
     path: &str,
@@ -61,11 +62,28 @@ pub(super) fn add_metrics(
     let Some((split, selected_by, group)) = metrics_table_of(path) else {
         return Ok(());
     };
-    let table = MetricsTable::read(&read()?, path).map_err(StageError::new)?;
-    for column in &table.columns {
+    let bytes = read()?;
+    let mut tables = vec![MetricsTable::read(&bytes, path).map_err(StageError::new)?];
+    if !is_of_images(path) {
+        let several = NetworkMetrics::read(&bytes, path).map_err(StageError::new)?;
+        if !several.networks.is_empty() {
+            tables = several
+                .networks
+                .into_iter()
+                .map(|(_, table)| table)
+                .collect();
+        }
+    }
+    for column in &tables[0].columns {
         let (selected_by, name) = (id_of(selected_by), id_of(&column.name));
-        let name = format!("{group}/split-{split}/best-{selected_by}/{name}");
-        metrics.insert(name, column.value);
+        let metric = metrics.entry(format!("{group}/split-{split}/best-{selected_by}/{name}"));
+        let values = tables.iter().filter_map(|table| table.get(&column.name));
+        let mean = values.map(|column| column.value).sum::<f64>() / tables.len() as f64;
+        // A metric of images goes before the same one of their parts.
+        match is_of_images(path) {
+            true => drop(metric.insert_entry(mean)),
+            false => drop(metric.or_insert(mean)),
+        }
     }
     Ok(())
 }

@@ -19,11 +19,13 @@ use engine::store::{Root, Store};
 use serde_json::{Map, Value, json};
 
 use super::cells::{Cell, cells, lock as lock_of};
+use super::energy::{Taken, power};
 use super::plan::text_of_hits;
 use super::remote::{push_results, tier_of_run};
 use super::results::LockFile;
 use super::settled::{question, recalled};
 use super::status::text_of_done;
+use super::track::{tell, tracker};
 use super::trials::{self, Ranking};
 use super::{Session, conditions, load, show_warnings, store_path, worker_path};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -35,8 +37,9 @@ use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let began = SystemTime::now();
-    // A forced stage runs whatever the store holds; what goes to a remote has to be looked up.
-    let is_plain = args.force.is_empty() && args.remote.is_none();
+    // A forced stage runs whatever the store holds; what goes elsewhere has to be looked up.
+    let tracker = tracker(&args.tracking)?;
+    let is_plain = args.force.is_empty() && args.remote.is_none() && tracker.is_none();
     if is_plain && let Some(text) = recalled(session, &args.manifest, "run") {
         session.print(text, &Value::Null);
         return Ok(());
@@ -110,10 +113,15 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         let folder = target.canonicalize().unwrap_or(target);
         published.push((cell.publication.label.clone(), folder, outcome));
     }
+    let tracked = tracker.and_then(|tracker| tell(&tracker, &account, &cells, &published));
     let lock_written = lock_file.write(&lock);
     keep(&manifest, &report, &store, &published);
     let (mut text, publications) = summary(&report, &published);
     let mut files = vec![Lock::path_of(&manifest.path)];
+    let taken = Taken::of(&report);
+    if session.output.verbose > 0 {
+        text += &taken.as_ref().map_or_else(String::new, Taken::text);
+    }
     let ranking = Ranking::of(&manifest, &cells, &failed)?;
     if let Some(ranking) = &ranking {
         let path = ranking.write()?;
@@ -145,6 +153,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             "run": report, "maps": first("maps"), "metrics": first("metrics"),
             "publications": publications, "lock_written": lock_written,
             "trials": ranking.map(|ranking| ranking.json()),
+            "energy": taken.map(|taken| taken.json()), "mlflow": tracked.map(|told| told.json()),
         });
         session.print("", &value);
     } else if !session.output.quiet {
@@ -153,7 +162,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             false => "",
         };
         let pushed = pushed.unwrap_or_default();
-        session.print(text + lock + &pushed, &Value::Null);
+        let tracked = tracked.map_or_else(String::new, |told| told.text());
+        session.print(text + lock + &pushed + &tracked, &Value::Null);
     }
     Ok(())
 }
@@ -224,6 +234,7 @@ pub(super) fn execute(
         remote: how.remote,
         worker: worker_path()?,
         guard: std::env::current_exe().ok(),
+        power: power()?,
         interrupt: interrupt(),
         fail_fast: how.fail_fast,
         first_delay: Duration::from_secs(1),

@@ -267,7 +267,7 @@ fn compare(goal: Goal, a: &Trial<'_>, b: &Trial<'_>) -> Ordering {
 
 /// The mean, and the sample standard deviation of two values or more.
 #[expect(clippy::cast_precision_loss, reason = "there are few splits")]
-fn mean_and_deviation(values: &[f64]) -> (Option<f64>, Option<f64>) {
+pub(super) fn mean_and_deviation(values: &[f64]) -> (Option<f64>, Option<f64>) {
     let count = values.len() as f64;
     if values.is_empty() {
         return (None, None);

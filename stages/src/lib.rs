@@ -7,6 +7,7 @@ pub mod augmentation;
 pub mod caps;
 pub mod clinical;
 pub mod command;
+pub mod consistency;
 pub mod extraction;
 pub mod generate;
 mod grid;
@@ -25,6 +26,7 @@ pub mod table;
 pub mod tensor_file;
 pub mod thumbnail;
 pub mod volume;
+pub mod voting;
 
 use engine::registry::{AnyStage, Declared, Native};
 

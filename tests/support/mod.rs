@@ -46,7 +46,8 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
         .current_dir(folder)
         .args(arguments)
         .env_remove("CI")
-        .env_remove("CLINICADL_LOG");
+        .env_remove("CLINICADL_LOG")
+        .env_remove("MLFLOW_TRACKING_URI");
     command
 }
 

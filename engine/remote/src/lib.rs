@@ -10,6 +10,7 @@
 //! the network lives in here and nowhere else.
 
 mod address;
+pub mod api;
 
 use std::io::Write;
 use std::path::Path;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::{Value, json};
 
 use super::action::{ActionSpec, OutputSpec};
+use super::energy::{Meter, Power, Reading};
 use super::event::{Event, EventHandler};
 use super::job::{Done, Job, Message};
 use super::journal::{Journal, journal_path, log_path};
@@ -54,6 +55,8 @@ pub struct RunOptions {
     pub guard: Option<PathBuf>,
     /// Where results may be that are not in the store.
     pub remote: Option<Tier>,
+    /// What is known of the machine's power, for the energy of actions.
+    pub power: Power,
     /// Stops the run when asked.
     pub interrupt: Interrupt,
     /// Stop at the first failure instead of finishing what does not depend on it.
@@ -77,6 +80,8 @@ struct Running {
     /// Whether another process computes it.
     waits: bool,
     since: SystemTime,
+    /// What the machine had counted by then.
+    reading: Reading,
     candidate: Candidate,
     slots: Slots,
     stop: Stop,
@@ -100,6 +105,7 @@ struct Coordinator<'a> {
     outputs: BTreeMap<ActionId, BTreeMap<String, Vec<Artifact>>>,
     reports: BTreeMap<ActionId, ActionReport>,
     free: Free,
+    meter: Meter,
     sender: Sender<Message>,
     /// Nothing new is started any more.
     stopping: bool,
@@ -136,6 +142,7 @@ pub fn run(
         outputs: BTreeMap::new(),
         reports: BTreeMap::new(),
         free: Free::new(options.machine),
+        meter: Meter::new(options.power),
         sender,
         stopping: false,
     };
@@ -198,6 +205,7 @@ impl Coordinator<'_> {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.watch_time();
+            self.meter.keep_up();
         }
         for &id in self.plan.order() {
             if !self.reports.contains_key(&id) {
@@ -352,6 +360,7 @@ impl Coordinator<'_> {
             started: Instant::now(),
             waits: false,
             since: SystemTime::now(),
+            reading: self.meter.read(),
             candidate,
             slots,
             stop,
@@ -420,6 +429,7 @@ impl Coordinator<'_> {
                     running.waits = false;
                     running.started = Instant::now();
                     running.since = SystemTime::now();
+                    running.reading = self.meter.read();
                 }
                 let action = self.plan.action(id).name();
                 self.tell(&Event::Turn { action });
@@ -428,7 +438,7 @@ impl Coordinator<'_> {
         }
     }
 
-    fn finish(&mut self, id: ActionId, result: Result<Done, StageError>, usage: Usage) {
+    fn finish(&mut self, id: ActionId, result: Result<Done, StageError>, mut usage: Usage) {
         let Some(running) = self.running.remove(&id) else {
             return;
         };
@@ -438,6 +448,10 @@ impl Coordinator<'_> {
         self.queue.released(&running.candidate.keyed.key);
         let elapsed_s = running.started.elapsed().as_secs_f64();
         let between = (timestamp(running.since), timestamp(SystemTime::now()));
+        if matches!(result, Ok(Done::Ran { .. }) | Err(_)) {
+            let (since, cpus) = (running.reading, running.slots.cpus);
+            self.meter.add_to(&mut usage, since, elapsed_s, cpus);
+        }
         let outcome = result.map(|done| match done {
             Done::Elsewhere(record) => (record, ActionOutcome::Hit, None, None),
             Done::Pulled(pulled) => (pulled.record, ActionOutcome::Hit, None, Some(pulled.bytes)),

@@ -14,6 +14,7 @@
 mod action;
 mod child;
 mod coordinator;
+mod energy;
 mod event;
 mod guard;
 mod job;
@@ -32,6 +33,7 @@ mod worker;
 pub use action::{ActionSpec, Finished, OutputSpec, Surroundings, execute, execute_in};
 pub use child::{Ended, Gently, Supervision};
 pub use coordinator::{RunError, RunOptions, run};
+pub use energy::{EnergyMethod, Power, WATTS_PER_CORE};
 pub use event::{Event, EventHandler};
 pub use guard::{GUARD, guard_main};
 pub use journal::{journal_path, log_path};

@@ -62,6 +62,7 @@ stages:
             },
             worker: PathBuf::from("none"),
             guard: None,
+            power: crate::exec::Power::UNKNOWN,
             interrupt: Interrupt::default(),
             fail_fast: false,
             first_delay: std::time::Duration::ZERO,

@@ -7,6 +7,8 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use super::energy::EnergyMethod;
+
 /// What the processes of an action used.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
@@ -20,6 +22,15 @@ pub struct Usage {
     /// Processor time spent in the system for them, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system_cpu_s: Option<f64>,
+    /// Energy of processor and memory, in watt-hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_wh: Option<f64>,
+    /// How that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_method: Option<EnergyMethod>,
+    /// Grams of CO₂ and its equivalents that it caused, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub co2e_g: Option<f64>,
     /// The exit code, if the process exited by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -68,6 +79,10 @@ impl Usage {
             peak_memory_bytes: self.peak_memory_bytes.max(other.peak_memory_bytes),
             user_cpu_s: larger(self.user_cpu_s, other.user_cpu_s),
             system_cpu_s: larger(self.system_cpu_s, other.system_cpu_s),
+            // Added when all else is known.
+            energy_wh: self.energy_wh.or(other.energy_wh),
+            energy_method: self.energy_method.or(other.energy_method),
+            co2e_g: self.co2e_g.or(other.co2e_g),
             exit_code: self.exit_code.or(other.exit_code),
             signal: self.signal.or(other.signal),
         }

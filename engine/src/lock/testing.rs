@@ -94,6 +94,7 @@ pub(crate) fn execute_with(
         conditions: Conditions::default(),
         worker: PathBuf::from("none"),
         guard: None,
+        power: crate::exec::Power::UNKNOWN,
         interrupt: Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,

@@ -60,6 +60,12 @@ impl Cell<'_, '_> {
         for (port, reference) in &this.inputs {
             let declared = this.ports.inputs.iter().find(|p| p.name == *port);
             let found = match declared {
+                Some(InputPort {
+                    closed: Some(why), ..
+                }) => Err((
+                    format!("input `{port}` has no use here"),
+                    Some((*why).to_owned()),
+                )),
                 Some(declared) => self.source(declared, reference),
                 None => {
                     let names = this.ports.inputs.iter().map(|p| &*p.name);

@@ -13,6 +13,7 @@
 mod cells;
 mod collect;
 mod connect;
+mod drawn;
 mod editor;
 mod files;
 mod folder;

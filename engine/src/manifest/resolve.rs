@@ -21,7 +21,7 @@ use super::schema::{Validator, remove};
 use super::search::Space;
 use super::stage::{Outcome, Stages};
 use super::wire::{Expectation, HeadDoc};
-use super::{Issues, Manifest, Overrides, Publication, overrides};
+use super::{Issues, Manifest, Overrides, Publication, drawn, overrides};
 use crate::registry::Registry;
 use crate::verify::VerifySettings;
 
@@ -48,6 +48,7 @@ pub(super) fn resolve(
     let Some(mut written) = gather(path, text, &mut collector) else {
         return failed(collector, path);
     };
+    drawn::apply(&mut written, registry, &mut collector);
     overrides::apply(asked, &mut written, &mut collector);
     let manifest = build(path, &written, registry, asked, &mut collector);
     match (collector.finish()?, manifest) {

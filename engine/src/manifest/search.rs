@@ -85,7 +85,9 @@ impl Space {
         }
         if doc.space.is_empty() || doc.space.len() > MAX_KEYS {
             let message = format!("expected 1 to {MAX_KEYS} params, got {}", doc.space.len());
-            refuse("/space", message, None);
+            let hint =
+                "write what they are drawn from: `space: { dropout: { uniform: [0, 0.5] } }`";
+            refuse("/space", message, Some(hint.to_owned()));
         }
         let mut ranges = IndexMap::new();
         for (name, range) in &doc.space {

@@ -16,7 +16,7 @@ use super::params::{Keys, Params, Scope};
 use super::schema::{Finding, Validator, remove};
 use super::wire::{Resources, StageDoc, duration};
 use crate::registry::AnyStage;
-use crate::stage::Ports;
+use crate::stage::{Config, Imported, Ports};
 
 /// A stage by itself: what it reads is still a name.
 pub(super) struct Alone {
@@ -61,6 +61,7 @@ pub(super) struct Stages<'a> {
     outcomes: IndexMap<(usize, Values), Outcome>,
     contents: IndexMap<String, usize>,
     several: bool,
+    is_search: bool,
     newer: bool,
 }
 
@@ -115,6 +116,7 @@ impl<'a> Stages<'a> {
             outcomes: IndexMap::new(),
             contents: IndexMap::new(),
             several,
+            is_search: written.head.contains_key("search"),
             newer: written.newer.is_some(),
         }
     }
@@ -187,9 +189,17 @@ impl<'a> Stages<'a> {
             && let Some(kind) = self.kinds.find(id)
         {
             let with = value.get("with").cloned().unwrap_or_default();
-            match kind.stage.import(&config, &with) {
-                Ok(imported) => {
-                    let imported = serde_json::json!({ "with": imported });
+            let config = Config {
+                file: &config,
+                with: &with,
+                is_search: self.is_search,
+            };
+            match kind.stage.import(&config) {
+                Ok(Imported { with, splits }) => {
+                    let mut imported = serde_json::json!({ "with": with });
+                    if let Some(splits) = splits {
+                        imported["splits"] = splits.into();
+                    }
                     value = merge(&imported, value);
                 }
                 Err(issues) => {

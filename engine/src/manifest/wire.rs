@@ -103,7 +103,8 @@ struct MatrixDoc {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SearchDoc {
-    /// What each param is drawn from.
+    /// What each param is drawn from; the `config` of a stage may tell of some too.
+    #[serde(default)]
     pub(super) space: IndexMap<String, RangeDoc>,
     /// `random` (default), or `grid`: every combination.
     #[serde(default)]

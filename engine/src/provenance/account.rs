@@ -14,8 +14,8 @@ use serde_json::{Map, Value, json};
 use super::history::History;
 use super::places::scrubbed;
 use super::{
-    ENVIRONMENT, FORMAT, PROV, RO_CRATE, RUN, checksum_files, json_file, prov, ro_crate, sums_of,
-    timestamp,
+    ENVIRONMENT, FORMAT, PROV, RO_CRATE, RUN, checksum_files, instant, json_file, prov, ro_crate,
+    sums_of, timestamp,
 };
 use crate::digest::Digest;
 use crate::error::StageError;
@@ -136,6 +136,22 @@ impl<'a> Account<'a> {
         }
     }
 
+    /// When the result of an action was computed, by this run or another, if that is known.
+    pub fn computed_between(&self, action: &ActionReport) -> Option<(SystemTime, SystemTime)> {
+        let computed = self.computed(action)?;
+        Some((instant(&computed.started)?, instant(&computed.ended)?))
+    }
+
+    /// The experiment's name.
+    pub fn experiment(&self) -> &str {
+        &self.manifest.name
+    }
+
+    /// The manifest as it was written.
+    pub fn manifest_digest(&self) -> Digest {
+        Digest::of(self.manifest.text.as_bytes())
+    }
+
     fn computed_now(&self, action: &ActionReport) -> Option<Computed> {
         let (started, ended) = action.between.clone()?;
         let fields = serde_json::to_value(action.usage).unwrap_or_default();
@@ -214,7 +230,7 @@ impl<'a> Account<'a> {
             "run": self.run,
             "experiment": self.manifest.name,
             "seed": self.manifest.seed,
-            "manifest": Digest::of(self.manifest.text.as_bytes()),
+            "manifest": self.manifest_digest(),
             "clinicadl": env!("CARGO_PKG_VERSION"),
             "started": timestamp(self.started),
             "ended": timestamp(self.ended),
@@ -246,7 +262,14 @@ impl<'a> Account<'a> {
 }
 
 /// Measurements of an action besides its wall time, named as in the usage that its report tells.
-pub(super) const MEASURED: [&str; 3] = ["user_cpu_s", "system_cpu_s", "peak_memory_bytes"];
+pub(super) const MEASURED: [&str; 6] = [
+    "user_cpu_s",
+    "system_cpu_s",
+    "peak_memory_bytes",
+    "energy_wh",
+    "energy_method",
+    "co2e_g",
+];
 
 /// The fields of an action's report, without what would name a person, a machine or a place.
 fn fields_of(action: &ActionReport) -> Map<String, Value> {

@@ -298,7 +298,7 @@ fn encode(text: &str, also: &str) -> String {
 
 /// The parameters with nested names, `optimizer.learning_rate`, in order; lists as JSON text, and absolute
 /// paths replaced.
-pub(super) fn leaves(params: &Value) -> Vec<(String, Value)> {
+pub fn leaves(params: &Value) -> Vec<(String, Value)> {
     fn descend(prefix: &str, value: &Value, found: &mut Vec<(String, Value)>) {
         match value {
             Value::Object(fields) => {

@@ -29,10 +29,12 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 pub use account::Account;
 pub use checksums::{BLAKE3_SUMS, FileSums, SHA256_SUMS, checksum_files, sums_of};
+pub use history::leaves;
 pub use places::{find_place, without_places};
 pub use refresh::{Renamed, refresh};
 
@@ -149,6 +151,11 @@ fn json_file(path: &str, content: &impl Serialize) -> Result<PublishedFile, Stag
         path: path.to_owned(),
         content: Content::Bytes(bytes),
     })
+}
+
+/// The instant that a text of [`timestamp`] tells.
+fn instant(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(Into::into)
 }
 
 /// An instant in UTC, to the millisecond, in the form that the profiles of RO-Crate recommend; it is

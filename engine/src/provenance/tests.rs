@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::history::{leaves, path_of, uri};
+use super::history::{path_of, uri};
 use super::*;
 use crate::exec::{ActionOutcome, Machine};
 use crate::key::Reason;
@@ -110,6 +110,7 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
         conditions: crate::plan::Conditions::default(),
         worker: "none".into(),
         guard: None,
+        power: crate::exec::Power::UNKNOWN,
         interrupt: crate::exec::Interrupt::default(),
         fail_fast: false,
         first_delay: std::time::Duration::ZERO,

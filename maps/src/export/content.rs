@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 use super::tables::Table;
 use super::{ExportError, Names, place};
 use crate::MapsError;
-use crate::files::{EVENT_FILE, python_json};
-use crate::layout::MAPS_JSON;
+use crate::files::{EVENT_FILE, LeakageJson, python_json};
+use crate::layout::{LEAKAGE_JSON, MAPS_JSON};
 
 /// Arrays and weights; every other file is text, but for event files, which hold numbers and names of
 /// metrics.
@@ -111,6 +111,11 @@ fn redact_json(path: &str, text: &str, names: &Names) -> Vec<u8> {
     let redacted = redact_value(&value, names);
     if redacted == value {
         return text.as_bytes().to_vec();
+    }
+    if path == LEAKAGE_JSON
+        && let Value::Object(fields) = redacted
+    {
+        return LeakageJson::sealed(fields);
     }
     json_bytes(path, &redacted)
 }

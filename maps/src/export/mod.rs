@@ -30,7 +30,8 @@ use serde::Serialize;
 
 pub use error::ExportError;
 
-use crate::{Maps, validate};
+use crate::Maps;
+use crate::validate::validate_content;
 use content::{Body, Redactor};
 use names::Names;
 
@@ -73,7 +74,7 @@ pub fn export(
         return Err(ExportError::ShortSalt(salt.len()));
     }
     let maps = Maps::open(source)?;
-    let issues = validate(source);
+    let issues = validate_content(source);
     if !issues.is_empty() {
         return Err(ExportError::Invalid {
             folder: source.to_owned(),

@@ -11,7 +11,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::ExportError;
 use super::content::Body;
-use crate::validate;
+use crate::validate::validate_content;
 
 /// Writes the folder, or the archive if the name says so.
 pub(super) fn write(target: &Path, bodies: &BTreeMap<String, Body>) -> Result<(), ExportError> {
@@ -28,7 +28,7 @@ pub(super) fn write(target: &Path, bodies: &BTreeMap<String, Body>) -> Result<()
     for (path, body) in bodies {
         write_file(&folder.join(path), body)?;
     }
-    let issues = validate(&folder);
+    let issues = validate_content(&folder);
     if !issues.is_empty() {
         return Err(ExportError::Broken(issues));
     }

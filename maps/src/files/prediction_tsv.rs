@@ -36,8 +36,8 @@ pub struct PredictionRow {
     pub true_label: Option<i64>,
     /// The code of the first label with the greatest logit.
     pub predicted_label: i64,
-    /// The probability of each code; written as float64 like Pandas does.
-    pub probabilities: Vec<f32>,
+    /// The probability of each code.
+    pub probabilities: Vec<f64>,
 }
 
 impl PredictionTable {
@@ -131,7 +131,7 @@ impl PredictionTable {
                 predicted_label: sheet.integer(row, predicted_label)?,
                 probabilities: probabilities
                     .iter()
-                    .map(|&column| sheet.float(row, column).map(narrow))
+                    .map(|&column| sheet.float(row, column))
                     .collect::<Result<_, _>>()?,
             })
         });
@@ -160,7 +160,7 @@ impl PredictionTable {
                 row.true_label.unwrap_or(NO_LABEL).to_string(),
                 row.predicted_label.to_string(),
             ];
-            cells.extend(row.probabilities.iter().map(|&p| float_cell(p.into())));
+            cells.extend(row.probabilities.iter().map(|&p| float_cell(p)));
             cells.extend(self.leakage.clone());
             cells
         });
@@ -180,13 +180,4 @@ pub(super) fn part_column(level: &str) -> &'static str {
 
 fn probability_column(code: usize) -> String {
     format!("{PROBABILITY}{code}")
-}
-
-/// Back to the float32 that was printed as float64.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the number was a float32 before it was printed"
-)]
-fn narrow(value: f64) -> f32 {
-    value as f32
 }

@@ -450,7 +450,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_predictions_survive(rows in prop::collection::vec((name(), name(), prop::option::of(0_i64..3), prop::collection::vec(0.0_f32..=1.0, 3)), 0..6)) {
+    fn any_predictions_survive(rows in prop::collection::vec((name(), name(), prop::option::of(0_i64..3), prop::collection::vec(0.0_f64..=1.0, 3)), 0..6)) {
         let rows = rows.into_iter().map(|(participant, session, true_label, probabilities)| PredictionRow {
             participant, session, image_id: 0, true_label, predicted_label: 2, probabilities,
         });

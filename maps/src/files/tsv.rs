@@ -127,6 +127,34 @@ impl Sheet {
     }
 }
 
+/// A table of numbers, whatever its columns.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    /// The names of the columns.
+    pub(crate) header: Vec<String>,
+    /// One number for each column; an empty cell is NaN.
+    pub(crate) rows: Vec<Vec<f64>>,
+}
+
+impl Numbers {
+    pub(crate) fn read(bytes: &[u8], file: &str) -> Result<Self, MapsError> {
+        let sheet = Sheet::read(bytes, file)?;
+        let columns = 0..sheet.header.len();
+        let rows = sheet.rows.iter();
+        let rows = rows.map(|row| columns.clone().map(|c| sheet.float(row, c)).collect());
+        Ok(Self {
+            rows: rows.collect::<Result<_, MapsError>>()?,
+            header: sheet.header,
+        })
+    }
+
+    /// The numbers of a column, if it is there.
+    pub(crate) fn column(&self, name: &str) -> Option<Vec<f64>> {
+        let place = self.header.iter().position(|column| column == name)?;
+        Some(self.rows.iter().map(|row| row[place]).collect())
+    }
+}
+
 /// The text of a number's cell: Python's spelling, empty for NaN.
 pub(super) fn float_cell(value: f64) -> String {
     if value.is_nan() {

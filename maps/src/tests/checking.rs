@@ -67,7 +67,7 @@ fn parameters_without_labels_are_reported() {
     let issue = only_issue("maps.json", |text| {
         text.replace("\"AD\": 0,\n        \"CN\": 1", "")
     });
-    assert_eq!(issue, "maps.json: has no labels in `label_code`");
+    assert_eq!(issue, "maps.json, line 17: has no labels in `label_code`");
 }
 
 #[test]

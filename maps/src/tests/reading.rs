@@ -116,6 +116,7 @@ fn every_file_of_a_split_has_its_place() {
             SplitPath::Safetensors { metric },
             "split-3/best-loss/model.safetensors",
         ),
+        (SplitPath::Voting { metric }, "split-3/best-loss/voting.tsv"),
         (
             SplitPath::Metrics {
                 metric,

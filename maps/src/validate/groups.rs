@@ -5,13 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::files::{DataTable, GroupJson, Session, SessionsTable};
 use crate::layout::{GROUPS, MAPS_JSON, TRAIN, TRAIN_VALIDATION, VALIDATION, split_of};
 
-use super::{Check, Facts, some};
+use super::{Check, Facts, MapsIssue, some};
 
 /// The sessions of a data group.
 pub(super) type Sessions = BTreeSet<Session>;
 
-/// The sessions of each data group by the folder of its table, relative to the MAPS.
-pub(super) type Groups = BTreeMap<String, Sessions>;
+/// The data groups by the folder of their table, relative to the MAPS.
+pub(super) type Groups = BTreeMap<String, Group>;
+
+/// Who is in a data group.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) sessions: Sessions,
+    /// The label of each session, where they are those that were learnt.
+    pub(super) labels: BTreeMap<Session, String>,
+}
 
 /// Checks the folder `groups`.
 pub(super) fn check(check: &mut Check, splits: &BTreeMap<usize, String>, facts: &Facts) -> Groups {
@@ -55,10 +63,11 @@ fn read_group(check: &mut Check, folder: String, facts: &Facts, groups: &mut Gro
     if is_trained && facts.n_classes > 0 && table.label.is_none() {
         check.report(&path, "has no column with labels");
     }
-    let mut sessions = Sessions::new();
+    let is_learnt = table.label.is_some() && table.label == facts.label;
+    let mut group = Group::default();
     // The same participant in two cohorts is two people.
     let mut seen = BTreeSet::new();
-    for row in table.rows {
+    for (line, row) in (2..).zip(table.rows) {
         let message = format!(
             "lists participant `{}`, session `{}` twice",
             row.participant, row.session
@@ -68,11 +77,23 @@ fn read_group(check: &mut Check, folder: String, facts: &Facts, groups: &mut Gro
             session: row.session,
         };
         if !seen.insert((row.cohort, session.clone())) {
-            check.report(&path, message);
+            check
+                .issues
+                .push(MapsIssue::new(&path, message).at(Some(line)));
         }
-        sessions.insert(session);
+        if let Some(label) = row.label.filter(|_| is_learnt) {
+            if is_trained && !facts.label_code.is_empty() && !facts.label_code.contains_key(&label)
+            {
+                let column = table.label.as_deref().unwrap_or_default();
+                let message = format!("`{label}` has no code in `label_code`");
+                let issue = MapsIssue::new(&path, message).at(Some(line));
+                check.issues.push(issue.in_column(column));
+            }
+            group.labels.insert(session.clone(), label);
+        }
+        group.sessions.insert(session);
     }
-    groups.insert(folder, sessions);
+    groups.insert(folder, group);
 }
 
 fn is_train_or_validation(folder: &str) -> bool {
@@ -90,9 +111,9 @@ fn participants(sessions: &Sessions) -> BTreeSet<&str> {
 
 fn check_participants(check: &mut Check, training: &Sessions, groups: &Groups) {
     let known = participants(training);
-    for (folder, sessions) in groups {
+    for (folder, group) in groups {
         let path = format!("{folder}/data.tsv");
-        let found = participants(sessions);
+        let found = participants(&group.sessions);
         if is_train_or_validation(folder) {
             let unknown: Vec<&str> = found.difference(&known).copied().collect();
             if !known.is_empty() && !unknown.is_empty() {
@@ -117,7 +138,10 @@ fn check_participants(check: &mut Check, training: &Sessions, groups: &Groups) {
             && is_train_or_validation(folder)
             && let Some(train) = groups.get(&train)
         {
-            let both: Vec<&str> = found.intersection(&participants(train)).copied().collect();
+            let both: Vec<&str> = found
+                .intersection(&participants(&train.sessions))
+                .copied()
+                .collect();
             if !both.is_empty() {
                 let message = format!("has participants that are also in train: {}", some(both));
                 check.report(&path, message);

@@ -1,49 +1,135 @@
 //! Checking a MAPS folder: everything that is wrong with it, at once.
+//!
+//! ```text
+//! parameters  maps.json: keys, types, ranges      groups   data groups, and who is in them
+//! results     weights, predictions, metrics       records  checksums, certificates, provenance
+//! ```
 
+mod attributions;
 mod groups;
+mod parameters;
+mod records;
 mod results;
 
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use crate::MapsError;
 use crate::files::MapsJson;
-use crate::files::{RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS};
-use crate::folder::{splits, subfolders};
+use crate::folder::{is_version_2, splits, subfolders};
 use crate::layout::MAPS_JSON;
 
 /// One thing that is wrong with a MAPS.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct MapsIssue {
     /// The file or folder, relative to the MAPS.
     pub path: String,
+    /// The line of the file, counted from 1.
+    pub line: Option<u64>,
+    /// The column of the table by name, or the character of the line by number.
+    pub column: Option<String>,
     /// A lower-case sentence without a full stop.
     pub message: String,
+    /// What to do about it.
+    pub hints: Vec<String>,
+}
+
+impl MapsIssue {
+    /// An issue with a file or folder as a whole.
+    pub fn new(path: &str, message: impl Into<String>) -> Self {
+        Self {
+            path: if path.is_empty() { "." } else { path }.to_owned(),
+            line: None,
+            column: None,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// What is wrong with a file that was read.
+    pub fn of_error(path: &str, error: &MapsError) -> Self {
+        let (line, column) = error.place();
+        Self {
+            line,
+            column,
+            hints: error.hints(),
+            ..Self::new(path, error.fact())
+        }
+    }
+
+    /// The same in this line.
+    #[must_use]
+    pub fn at(self, line: Option<u64>) -> Self {
+        Self { line, ..self }
+    }
+
+    /// The same in this column.
+    #[must_use]
+    pub fn in_column(self, column: &str) -> Self {
+        Self {
+            column: Some(column.to_owned()),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for MapsIssue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        f.write_str(&self.path)?;
+        if let Some(line) = self.line {
+            write!(f, ", line {line}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column `{column}`")?;
+        }
+        write!(f, ": {}", self.message)
     }
 }
 
 /// Checks a MAPS folder, ours or one of ClinicaDL 1.6.1.
 ///
-/// Parameters, data groups and their participants, weights, logs, and for whole images predictions and
-/// metrics. Sorted by path; empty when nothing is wrong.
+/// Parameters, data groups and their participants, weights, logs, predictions, metrics; and where they
+/// are there, checksums, the certificate of leakage and the records of a run. Sorted by path; empty when
+/// nothing is wrong.
+///
+/// ```
+/// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/reference/maps/peer");
+/// assert!(maps::validate(folder.as_ref()).is_empty());
+/// ```
 pub fn validate(folder: &Path) -> Vec<MapsIssue> {
+    let mut check = content(folder);
+    records::check(&mut check);
+    check.finish()
+}
+
+/// The same without what tells whether files were changed.
+pub(crate) fn validate_content(folder: &Path) -> Vec<MapsIssue> {
+    content(folder).finish()
+}
+
+fn content(folder: &Path) -> Check {
     let mut check = Check {
         folder: folder.to_owned(),
         issues: Vec::new(),
     };
     if !folder.is_dir() {
         check.report("", "is not a folder");
-        return check.issues;
+        return check;
+    }
+    if is_version_2(folder) {
+        let error = MapsError::Version2(folder.to_owned());
+        check.issues.push(MapsIssue {
+            message: "is a MAPS of ClinicaDL 2.0".to_owned(),
+            ..MapsIssue::of_error("", &error)
+        });
+        return check;
     }
     let parameters = check.read(MAPS_JSON, MapsJson::read);
     let facts = match &parameters {
-        Some(parameters) => check.parameters(parameters),
+        Some(parameters) => parameters::check(&mut check, parameters),
         None => Facts::default(),
     };
     match splits(folder) {
@@ -59,19 +145,30 @@ pub fn validate(folder: &Path) -> Vec<MapsIssue> {
         }
         Err(error) => check.report("", error.full_message()),
     }
-    check.issues.sort();
-    check.issues
+    check
 }
 
 /// What `maps.json` says that other files have to agree with.
 #[derive(Debug, Default)]
 struct Facts {
+    /// Whether `maps.json` could be read.
+    is_known: bool,
     /// The columns of predictions; `None` in a classification, whose classes have one each.
     columns: Option<&'static [&'static str]>,
     /// Codes below this number are valid; 0 unless it is a classification.
     n_classes: usize,
-    /// Whether images are used whole, by one network, so that every table is of image level.
-    is_image_level: bool,
+    /// The code of each label, in a classification.
+    label_code: indexmap::IndexMap<String, i64>,
+    /// The column that was learnt.
+    label: Option<String>,
+    /// What images are cut into, one of [`crate::layout::LEVELS`].
+    mode: String,
+    /// The networks: one without a number, or one for each part of images; none where that is not known.
+    networks: Vec<Option<usize>>,
+    /// Whether there is a course of the training for each of two domains.
+    has_two_domains: bool,
+    /// Whether images of the training are drawn with replacement, so that some are there twice.
+    is_drawn: bool,
     selection_metrics: Vec<String>,
     architecture: Option<String>,
 }
@@ -84,10 +181,13 @@ struct Check {
 
 impl Check {
     fn report(&mut self, path: &str, message: impl Into<String>) {
-        self.issues.push(MapsIssue {
-            path: if path.is_empty() { "." } else { path }.to_owned(),
-            message: message.into(),
-        });
+        self.issues.push(MapsIssue::new(path, message));
+    }
+
+    fn finish(mut self) -> Vec<MapsIssue> {
+        self.issues.sort();
+        self.issues.dedup();
+        self.issues
     }
 
     fn exists(&self, path: &str) -> bool {
@@ -114,7 +214,7 @@ impl Check {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
-                self.report(path, error.full_message());
+                self.issues.push(MapsIssue::of_error(path, &error));
                 None
             }
         }
@@ -123,51 +223,6 @@ impl Check {
     fn subfolders(&mut self, path: &str) -> Vec<String> {
         let listed = subfolders(&self.folder.join(path));
         self.keep(path, listed).unwrap_or_default()
-    }
-
-    fn parameters(&mut self, parameters: &MapsJson) -> Facts {
-        let architecture = self
-            .keep(MAPS_JSON, parameters.architecture())
-            .map(str::to_owned);
-        let task = self
-            .keep(MAPS_JSON, parameters.network_task())
-            .unwrap_or_default();
-        let mode = self.keep(MAPS_JSON, parameters.mode()).unwrap_or_default();
-        let several = self.keep(MAPS_JSON, parameters.switch("multi_network"));
-        self.keep(MAPS_JSON, parameters.label());
-        self.keep(MAPS_JSON, parameters.input_size());
-        let output_size = self.keep(MAPS_JSON, parameters.output_size());
-        let selection_metrics = self.keep(MAPS_JSON, parameters.selection_metrics());
-        let mut facts = Facts {
-            columns: match task {
-                "regression" => Some(&REGRESSION_COLUMNS),
-                "reconstruction" => Some(&RECONSTRUCTION_COLUMNS),
-                _ => None,
-            },
-            n_classes: 0,
-            is_image_level: mode == "image" && several != Some(true),
-            selection_metrics: selection_metrics.unwrap_or_default(),
-            architecture,
-        };
-        if task == "classification" {
-            let code = self
-                .keep(MAPS_JSON, parameters.label_code())
-                .unwrap_or_default();
-            if code.is_empty() {
-                self.report(MAPS_JSON, "has no labels in `label_code`");
-            }
-            facts.n_classes = output_size.unwrap_or(0);
-            for (label, code) in code {
-                if usize::try_from(code).map_or(true, |code| code >= facts.n_classes) {
-                    let message = format!(
-                        "code {code} of label `{label}` is beyond the {} outputs of the network",
-                        facts.n_classes
-                    );
-                    self.report(MAPS_JSON, message);
-                }
-            }
-        }
-        facts
     }
 }
 

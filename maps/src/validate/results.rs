@@ -1,24 +1,25 @@
 //! Splits: that weights load, and that tables are about the sessions of their data group.
 
-use std::collections::BTreeMap;
-
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::MapsError;
 use crate::files::{
-    MeasuredTable, MetricsTable, PredictionTable, Session, TrainingTable, attribution_tsv,
+    MeasuredTable, MetricsTable, PredictionTable, REGRESSION_COLUMNS, Session, TrainingTable,
+    VotingTable,
 };
 use crate::layout::{
-    GROUPS, IMAGE_LEVEL, LEVELS, MapTable, SplitPath, TRAIN, VALIDATION, interpretation_of,
-    selection_metric_of,
+    GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of, split_of,
 };
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
-use super::groups::{Groups, Sessions};
-use super::{Check, Facts};
+use super::groups::{Group, Groups, Sessions};
+use super::{Check, Facts, MapsIssue, attributions};
+
+/// How the files of weights are called, and how their names end where there are several.
+const MODEL: &str = "model.pth.tar";
 
 /// Probabilities are float32 and rounded: their sum may miss 1 by this much.
-const SUM_TOLERANCE: f32 = 1e-4;
+const SUM_TOLERANCE: f64 = 1e-4;
 
 /// Checks every trained split.
 pub(super) fn check(
@@ -44,63 +45,87 @@ pub(super) fn check(
                 );
             }
         }
-        if facts.is_image_level {
-            let path = format!("{split}/{}", SplitPath::Training);
-            check.read(&path, TrainingTable::read);
-        }
+        check_histories(check, split, facts);
         for metric in found {
-            if facts.is_image_level {
-                check_weights(check, split, metric, facts);
-                check_tables(check, split, metric, facts, groups);
-            } else {
-                check_part_weights(check, &format!("{split}/best-{metric}"));
+            let folder = format!("{split}/best-{metric}");
+            check_models(check, &folder, facts);
+            let voting = format!("{split}/{}", SplitPath::Voting { metric });
+            if check.exists(&voting) {
+                check.read(&voting, VotingTable::read);
             }
+            check_tables(check, &folder, split, facts, groups);
+            attributions::check(check, split, metric);
         }
     }
 }
 
-fn check_weights(check: &mut Check, split: &str, metric: &str, facts: &Facts) {
-    let path = format!("{split}/{}", SplitPath::Model { metric });
-    let Some(checkpoint) = check.read(&path, wrap(read_pth)) else {
+/// The course of the training, or that of each network where every part has one.
+fn check_histories(check: &mut Check, split: &str, facts: &Facts) {
+    let mut path = format!("{split}/{}", SplitPath::Training);
+    if let Some(number) = split_of(split).filter(|_| !check.exists(&path)) {
+        // ClinicaDL 1.6.1 writes logs to `split-<i>` where the rest is in `fold-<i>`.
+        path = SplitPath::Training.in_maps(number);
+    }
+    for network in &facts.networks {
+        let of_network = format!("{split}/{}", SplitPath::Training.of_network(*network));
+        let path = network.map_or(&path, |_| &of_network);
+        check.read(path, TrainingTable::read);
+    }
+    if facts.has_two_domains {
+        let target = format!("{split}/{}", SplitPath::TrainingTarget);
+        check.read(&target, TrainingTable::read);
+    }
+}
+
+/// The model of a folder, or those of the networks of parts; where it is not known how many there are,
+/// those that are found.
+fn check_models(check: &mut Check, folder: &str, facts: &Facts) {
+    let known = facts.networks.iter().map(|network| match network {
+        None => MODEL.to_owned(),
+        Some(number) => format!("network-{number}_{MODEL}"),
+    });
+    let mut names: Vec<String> = known.collect();
+    if names.is_empty() {
+        let entries = std::fs::read_dir(check.folder.join(folder));
+        let found = entries.into_iter().flatten();
+        names = found
+            .filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned))
+            .filter(|name| name.ends_with(MODEL))
+            .collect();
+        names.sort();
+    }
+    if names.is_empty() {
+        check.report(folder, format!("has no weights `{MODEL}`"));
+    }
+    for name in names {
+        check_weights(check, &format!("{folder}/{name}"), facts);
+    }
+}
+
+fn check_weights(check: &mut Check, path: &str, facts: &Facts) {
+    let Some(checkpoint) = check.read(path, wrap(read_pth)) else {
         return;
     };
     if let (Some(name), Some(expected)) = (&checkpoint.name, &facts.architecture)
         && name != expected
     {
         let message = format!("holds weights of `{name}`, expected `{expected}` as in `maps.json`");
-        check.report(&path, message);
+        check.report(path, message);
     }
     for (name, array) in &checkpoint.model {
         if !is_finite(array.data()) {
             check.report(
-                &path,
+                path,
                 format!("tensor `{name}` has values that are not finite"),
             );
         }
     }
-    let safe = format!("{split}/{}", SplitPath::Safetensors { metric });
+    let safe = path.replace(".pth.tar", ".safetensors");
     if check.exists(&safe)
         && let Some(weights) = check.read(&safe, wrap(read_safetensors))
         && !same(&weights, &checkpoint.model)
     {
         check.report(&safe, format!("holds other weights than `{path}`"));
-    }
-}
-
-/// The model, or the models of several networks, of a training on parts of images.
-fn check_part_weights(check: &mut Check, folder: &str) {
-    let names: Vec<String> = match std::fs::read_dir(check.folder.join(folder)) {
-        Ok(entries) => entries
-            .filter_map(|entry| entry.ok()?.file_name().to_str().map(str::to_owned))
-            .filter(|name| name.ends_with("model.pth.tar"))
-            .collect(),
-        Err(_) => Vec::new(),
-    };
-    if names.is_empty() {
-        check.report(folder, "has no weights `model.pth.tar`");
-    }
-    for name in names {
-        check.read(&format!("{folder}/{name}"), wrap(read_pth));
     }
 }
 
@@ -135,81 +160,99 @@ fn same(left: &Weights, right: &Weights) -> bool {
     left.len() == right.len() && left.iter().all(equal)
 }
 
-fn check_tables(check: &mut Check, split: &str, metric: &str, facts: &Facts, groups: &Groups) {
-    let folder = format!("{split}/best-{metric}");
-    for group in check.subfolders(&folder) {
-        let group = group.as_str();
-        let prediction = |level: &'static str| SplitPath::Prediction {
-            metric,
-            group,
-            level,
-        };
-        let there = |level: &&&'static str| check.exists(&format!("{split}/{}", prediction(level)));
-        let level = LEVELS.iter().find(there).copied().unwrap_or(IMAGE_LEVEL);
-        let path = format!("{split}/{}", prediction(level));
-        let metrics = SplitPath::Metrics {
-            metric,
-            group,
-            level,
-        };
-        let metrics_path = format!("{split}/{metrics}");
-        if check.exists(&metrics_path)
-            && let Some(metrics) = check.read(&metrics_path, MetricsTable::read)
-            && metrics.columns.is_empty()
-        {
-            check.report(&metrics_path, "has no metric");
-        }
-        check_interpretations(check, split, metric, group);
-        // A group that was only interpreted has no predictions.
-        if !check.exists(&path) {
-            continue;
-        }
-        let predicted = match facts.columns {
-            None => read_classes(check, &path, facts.n_classes),
-            Some(columns) => read_numbers(check, &path, columns),
-        };
-        let Some(predicted) = predicted else {
-            continue;
-        };
-        let data = match group {
-            TRAIN | VALIDATION => format!("{GROUPS}/{group}/{split}"),
-            _ => format!("{GROUPS}/{group}"),
-        };
-        match groups.get(&data) {
-            Some(sessions) => check_sessions(check, &path, &predicted, sessions, &data),
-            None => check.report(&path, format!("belongs to no data group `{data}`")),
+fn check_tables(check: &mut Check, folder: &str, split: &str, facts: &Facts, groups: &Groups) {
+    for group in check.subfolders(folder) {
+        for level in LEVELS {
+            let name = format!("{folder}/{group}/{group}_{level}_level");
+            check_metrics(check, &format!("{name}_metrics.tsv"));
+            let path = format!("{name}_prediction.tsv");
+            // A group that was only interpreted has no predictions.
+            if !facts.is_known || !check.exists(&path) || has_lost_sessions(check, &path, facts) {
+                continue;
+            }
+            let predicted = match facts.columns {
+                None => read_classes(check, &path, facts.n_classes),
+                Some(columns) => read_numbers(check, &path, columns),
+            };
+            let Some(predicted) = predicted else {
+                continue;
+            };
+            let data = match group.as_str() {
+                TRAIN | VALIDATION => format!("{GROUPS}/{group}/{split}"),
+                _ => format!("{GROUPS}/{group}"),
+            };
+            let Some(expected) = groups.get(&data) else {
+                check.report(&path, format!("belongs to no data group `{data}`"));
+                continue;
+            };
+            check_labels(check, &path, &predicted, expected, facts);
+            if !(facts.is_drawn && group == TRAIN) {
+                check_sessions(check, &path, &predicted, &expected.sessions, &data);
+            }
         }
     }
 }
 
-/// The attribution maps of a data group, and the tables about them.
-fn check_interpretations(check: &mut Check, split: &str, metric: &str, group: &str) {
-    let folder = format!("{split}/best-{metric}/{group}");
-    for interpretation in check.subfolders(&folder) {
-        let Some(name) = interpretation_of(&interpretation) else {
-            continue;
-        };
-        for table in MapTable::ALL {
-            let path = SplitPath::AttributionTable {
-                metric,
-                group,
-                name,
-                table,
+fn check_metrics(check: &mut Check, path: &str) {
+    if check.exists(path)
+        && let Some(metrics) = check.read(path, MetricsTable::read)
+    {
+        if metrics.columns.is_empty() {
+            check.report(path, "has no metric");
+        }
+        for column in metrics.columns {
+            let Some(interval) = column.interval else {
+                continue;
             };
-            let path = format!("{split}/{path}");
-            if check.exists(&path) {
-                check.read(&path, |bytes, file| {
-                    attribution_tsv::check(table, bytes, file)
-                });
+            if interval.lower > interval.upper || interval.standard_error < 0.0 {
+                let message = format!(
+                    "expected bounds in order and an error of at least 0, got {} to {} and {}",
+                    interval.lower, interval.upper, interval.standard_error
+                );
+                check
+                    .issues
+                    .push(MapsIssue::new(path, message).in_column(&column.name));
             }
         }
-        let path = format!("{folder}/{interpretation}");
-        let has_mean = std::fs::read_dir(check.folder.join(&path)).is_ok_and(|entries| {
-            let mut names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            names.any(|name| name.starts_with("mean_") && name.ends_with("_map.pt"))
-        });
-        if !has_mean {
-            check.report(&path, "has no mean map `mean_<mode>-<part>_map.pt`");
+    }
+}
+
+/// ClinicaDL 1.6.1 loses participants where it copies predictions of parts as those of images.
+fn has_lost_sessions(check: &Check, path: &str, facts: &Facts) -> bool {
+    let is_of_parts = facts.mode != IMAGE_LEVEL && path.ends_with("_image_level_prediction.tsv");
+    let text = std::fs::read_to_string(check.folder.join(path)).unwrap_or_default();
+    is_of_parts && text.starts_with("image_id\t")
+}
+
+/// The truth of a prediction is the label of its session.
+fn check_labels(check: &mut Check, path: &str, table: &Predicted, group: &Group, facts: &Facts) {
+    for (line, (row, truth)) in (2..).zip(table.rows.iter().zip(&table.truth)) {
+        let (Some(truth), Some(label)) = (truth, group.labels.get(&row.0)) else {
+            continue;
+        };
+        // What is no code at all is told elsewhere.
+        let is_code = |number: f64| (0.0..facts.n_classes as f64).contains(&number);
+        let expected = match facts.columns {
+            None => {
+                let code = facts.label_code.get(label).map(|&code| code as f64);
+                code.filter(|&code| is_code(code) && is_code(*truth))
+            }
+            Some(_) => label.parse::<f64>().ok(),
+        };
+        // Numbers are float32 where the network meets them.
+        let tolerance = expected.map_or(0.0, |number| number.abs() * 1e-6);
+        if let Some(number) = expected
+            && (truth - number).abs() > tolerance
+        {
+            let Session {
+                participant,
+                session,
+            } = &row.0;
+            let message = format!(
+                "participant `{participant}`, session `{session}`: expected {number} for label `{label}`, got {truth}"
+            );
+            let issue = MapsIssue::new(path, message).at(Some(line));
+            check.issues.push(issue.in_column("true_label"));
         }
     }
 }
@@ -218,6 +261,8 @@ fn check_interpretations(check: &mut Check, split: &str, metric: &str, group: &s
 struct Predicted {
     level: String,
     rows: Vec<(Session, u32)>,
+    /// The truth of each row, where labels were used.
+    truth: Vec<Option<f64>>,
 }
 
 fn read_classes(check: &mut Check, path: &str, n_classes: usize) -> Option<Predicted> {
@@ -230,9 +275,13 @@ fn read_classes(check: &mut Check, path: &str, n_classes: usize) -> Option<Predi
         };
         (session, row.image_id)
     });
+    let truth = table.rows().iter();
     Some(Predicted {
         level: table.level().to_owned(),
         rows: rows.collect(),
+        truth: truth
+            .map(|row| row.true_label.map(|code| code as f64))
+            .collect(),
     })
 }
 
@@ -244,6 +293,13 @@ fn read_numbers(
     let table = check.read(path, |bytes, file| {
         MeasuredTable::read(bytes, file, columns)
     })?;
+    // A regression writes -1 where labels were not used, which no age is.
+    let is_number = columns == REGRESSION_COLUMNS;
+    let truth = table.rows.iter().map(|row| {
+        let truth = row.values.first().copied().filter(|_| is_number);
+        truth.filter(|number| (number + 1.0).abs() >= f64::EPSILON)
+    });
+    let truth = truth.collect();
     let rows = table.rows.into_iter().map(|row| {
         let session = Session {
             participant: row.identity.participant,
@@ -254,6 +310,7 @@ fn read_numbers(
     Some(Predicted {
         level: table.level,
         rows: rows.collect(),
+        truth,
     })
 }
 
@@ -305,8 +362,8 @@ fn check_rows(check: &mut Check, path: &str, table: &PredictionTable, n_classes:
         return;
     }
     let is_code = |code: i64| usize::try_from(code).is_ok_and(|code| code < n_classes);
-    for row in table.rows() {
-        let sum: f32 = row.probabilities.iter().sum();
+    for (line, row) in (2..).zip(table.rows()) {
+        let sum: f64 = row.probabilities.iter().sum();
         let problem = if !is_code(row.predicted_label) {
             format!("predicted label {} is no code", row.predicted_label)
         } else if row.true_label.is_some_and(|code| !is_code(code)) {
@@ -325,6 +382,8 @@ fn check_rows(check: &mut Check, path: &str, table: &PredictionTable, n_classes:
             "participant `{}`, session `{}`: {problem}",
             row.participant, row.session
         );
-        check.report(path, message);
+        check
+            .issues
+            .push(MapsIssue::new(path, message).at(Some(line)));
     }
 }

@@ -62,6 +62,39 @@ impl<'a> Archive<'a> {
         self.read(&format!("data/{key}"), u64::MAX)
     }
 
+    /// The names of all entries, in the order of the archive.
+    pub(super) fn names(&self) -> Vec<String> {
+        let names = self.zip.file_names().filter_map(Result::ok);
+        names.map(|name| name.into_owned()).collect()
+    }
+
+    /// The bytes of any entry, which must not be compressed.
+    pub(super) fn entry(&mut self, name: &str) -> Result<Vec<u8>, WeightsError> {
+        self.read_entry(name.to_owned(), u64::MAX)
+    }
+
+    /// The bytes of an entry as they are in the archive, and whether they are compressed.
+    pub(super) fn raw(&mut self, name: &str) -> Result<(Vec<u8>, bool), WeightsError> {
+        let Some(index) = self.zip.index_for_name(name) else {
+            return Err(WeightsError::MissingEntry(name.to_owned()));
+        };
+        let damaged = |reason: String| WeightsError::DamagedEntry {
+            entry: name.to_owned(),
+            reason,
+        };
+        let raw = self.zip.by_index_raw(index);
+        let mut raw = raw.map_err(|error| damaged(error.to_string()))?;
+        let method = raw.compression();
+        let is_deflated = method == CompressionMethod::DEFLATE;
+        if !is_deflated && method != CompressionMethod::STORE {
+            return Err(WeightsError::NotStored(name.to_owned()));
+        }
+        let mut bytes = Vec::new();
+        raw.read_to_end(&mut bytes)
+            .map_err(|error| damaged(error.to_string()))?;
+        Ok((bytes, is_deflated))
+    }
+
     /// Writers before PyTorch 2.1 do not tell, and were little-endian in practice.
     fn check_byte_order(&mut self) -> Result<(), WeightsError> {
         let order = match self.read("byteorder", 64) {
@@ -76,7 +109,10 @@ impl<'a> Archive<'a> {
     }
 
     fn read(&mut self, name: &str, limit_bytes: u64) -> Result<Vec<u8>, WeightsError> {
-        let entry = format!("{}/{name}", self.root);
+        self.read_entry(format!("{}/{name}", self.root), limit_bytes)
+    }
+
+    fn read_entry(&mut self, entry: String, limit_bytes: u64) -> Result<Vec<u8>, WeightsError> {
         let Some(index) = self.zip.index_for_name(&entry) else {
             return Err(WeightsError::MissingEntry(entry));
         };

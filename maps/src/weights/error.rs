@@ -7,6 +7,19 @@ pub enum WeightsError {
     /// The bytes are no zip archive at all.
     #[error("not a PyTorch zip archive")]
     NotAnArchive,
+    /// An archive without code.
+    #[error("holds tensors or something else, but no module of TorchScript")]
+    NotAModule,
+    /// The code of a module does something that is not done here.
+    #[error(
+        "the code of the module, `{entry}`, uses `{what}`: only computation is allowed in modules"
+    )]
+    Code {
+        /// Name of the entry.
+        entry: String,
+        /// What is used.
+        what: String,
+    },
     /// The zip structure is damaged.
     #[error("damaged zip archive: {0}")]
     Archive(String),
@@ -131,6 +144,9 @@ impl WeightsError {
                 "files written by PyTorch before 1.6, or with `_use_new_zipfile_serialization=False`, \
                  have to be loaded and saved again with a recent PyTorch"
                     .to_owned(),
+            ],
+            Self::NotAModule => vec![
+                "write one in Python: `torch.jit.script(network).save(\"network.pt\")`".to_owned(),
             ],
             Self::Global(_) | Self::Opcode { .. } | Self::Protocol(_) => vec![
                 "only state dicts are read, nothing in a pickle is executed: save the network's \

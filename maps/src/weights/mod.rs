@@ -11,6 +11,7 @@
 mod archive;
 mod array;
 mod error;
+mod module;
 mod pickle;
 mod read;
 mod safe;
@@ -23,6 +24,7 @@ use indexmap::IndexMap;
 
 pub use array::{Array, ArrayData, Dtype};
 pub use error::WeightsError;
+pub use module::expose_buffers;
 pub use read::{read_pt, read_pth};
 pub use safe::{read_safetensors, write_safetensors};
 pub use write::{write_pt, write_pth};

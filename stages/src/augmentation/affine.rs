@@ -42,13 +42,20 @@ impl Augmentation for Affine {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        let [scales, degrees, translation] = self.draw(rng);
+        transform(picture, scales, degrees, translation);
+    }
+}
+
+impl Affine {
+    /// Factors, rotations and translations along or about the axes.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> [[f64; 3]; 3] {
         let mut triple = |range| [0, 1, 2].map(|_| uniform(range, rng));
         let mut scales = triple(self.scales);
         if self.isotropic {
             scales = [scales[0]; 3];
         }
-        let (degrees, translation) = (triple(self.degrees), triple(self.translation));
-        transform(picture, scales, degrees, translation);
+        [scales, triple(self.degrees), triple(self.translation)]
     }
 }
 

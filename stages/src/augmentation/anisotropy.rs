@@ -38,12 +38,18 @@ impl Augmentation for Anisotropy {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        if let Some((axis, factor)) = self.draw(picture, rng) {
+            thicken(picture, axis, factor);
+        }
+    }
+}
+
+impl Anisotropy {
+    /// An axis and a factor, if there is an axis.
+    pub(super) fn draw(&self, picture: &Picture, rng: &mut ChaCha8Rng) -> Option<(usize, f64)> {
         let axes = picture.full_axes(&self.axes);
         let factor = uniform(self.downsampling, rng);
-        if axes.is_empty() {
-            return;
-        }
-        thicken(picture, axes[rng.random_range(0..axes.len())], factor);
+        (!axes.is_empty()).then(|| (axes[rng.random_range(0..axes.len())], factor))
     }
 }
 

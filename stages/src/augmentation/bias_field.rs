@@ -38,11 +38,15 @@ impl Augmentation for BiasField {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
-        let count = terms(self.order).count();
-        let coefficients: Vec<f64> = (0..count)
-            .map(|_| uniform(self.coefficients, rng))
-            .collect();
-        brighten(picture, self.order, &coefficients);
+        brighten(picture, self.order, &self.draw(rng));
+    }
+}
+
+impl BiasField {
+    /// Coefficients of the polynomial.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let terms = terms(self.order);
+        terms.map(|_| uniform(self.coefficients, rng)).collect()
     }
 }
 

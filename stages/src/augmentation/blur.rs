@@ -61,11 +61,18 @@ impl Augmentation for RandomBlur {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
-        let drawn = [0, 1, 2].map(|_| uniform(self.std, rng));
+        let drawn = self.draw(rng);
         blur(
             picture,
             [0, 1, 2].map(|axis| drawn[axis] / picture.spacing_mm[axis]),
         );
+    }
+}
+
+impl RandomBlur {
+    /// Standard deviations along the axes, in millimetres.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> [f64; 3] {
+        [0, 1, 2].map(|_| uniform(self.std, rng))
     }
 }
 

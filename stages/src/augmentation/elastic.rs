@@ -59,6 +59,16 @@ impl Augmentation for Elastic {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        let field = self.draw(picture, rng);
+        if self.max_displacement > 0.0 {
+            deform(picture, &field);
+        }
+    }
+}
+
+impl Elastic {
+    /// Displacements of every control point.
+    pub(super) fn draw(&self, picture: &Picture, rng: &mut ChaCha8Rng) -> Field {
         let points = self.num_control_points;
         let inner = self.locked_borders..points - self.locked_borders;
         let mut field = Field {
@@ -77,9 +87,7 @@ impl Augmentation for Elastic {
             let is_free = (0..3).all(|axis| picture.is_flat(axis) || inner.contains(&place[axis]));
             field.moves.push(if is_free { drawn } else { [0.0; 3] });
         }
-        if self.max_displacement > 0.0 {
-            deform(picture, &field);
-        }
+        field
     }
 }
 

@@ -37,11 +37,15 @@ impl Augmentation for Flip {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        mirror(picture, self.draw(rng));
+    }
+}
+
+impl Flip {
+    /// Which axes are mirrored.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> [bool; 3] {
         let drawn = [0, 1, 2].map(|_| rng.random::<f64>() < self.flip_probability);
-        mirror(
-            picture,
-            [0, 1, 2].map(|axis| drawn[axis] && self.axes.contains(&axis)),
-        );
+        [0, 1, 2].map(|axis| drawn[axis] && self.axes.contains(&axis))
     }
 }
 

@@ -33,6 +33,13 @@ impl Augmentation for Gamma {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
-        contrast(&mut picture.voxels, uniform(self.log_gamma, rng).exp());
+        contrast(&mut picture.voxels, self.draw(rng));
+    }
+}
+
+impl Gamma {
+    /// The power.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
+        uniform(self.log_gamma, rng).exp()
     }
 }

@@ -49,15 +49,24 @@ impl Augmentation for Ghosting {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        if let Some((count, axis, intensity)) = self.draw(picture, rng) {
+            haunt(picture, count, axis, intensity, self.restore);
+        }
+    }
+}
+
+impl Ghosting {
+    /// Number of ghosts, their axis if there is one, and their strength.
+    pub(super) fn draw(
+        &self,
+        picture: &Picture,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<(usize, usize, f64)> {
         let axes = picture.full_axes(&self.axes);
         let [least, most] = self.num_ghosts;
         let count = rng.random_range(least..=most);
         let intensity = uniform(self.intensity, rng);
-        if axes.is_empty() {
-            return;
-        }
-        let axis = axes[rng.random_range(0..axes.len())];
-        haunt(picture, count, axis, intensity, self.restore);
+        (!axes.is_empty()).then(|| (count, axes[rng.random_range(0..axes.len())], intensity))
     }
 }
 

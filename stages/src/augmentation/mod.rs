@@ -28,6 +28,8 @@ mod spike;
 mod swap;
 
 #[cfg(test)]
+mod draws;
+#[cfg(test)]
 mod tests;
 
 use engine::ParamIssue;

@@ -46,8 +46,14 @@ impl Augmentation for Motion {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
-        let movements = motion::draw(self.degrees, self.translation, self.num_transforms, rng);
-        move_head(picture, &movements);
+        move_head(picture, &self.draw(rng));
+    }
+}
+
+impl Motion {
+    /// Movements in order of time.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<Movement> {
+        motion::draw(self.degrees, self.translation, self.num_transforms, rng)
     }
 }
 

@@ -32,10 +32,17 @@ impl Augmentation for Noise {
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
         #[expect(clippy::cast_possible_truncation, reason = "images are float32")]
-        let std = uniform(self.std, rng) as f32;
+        let std = self.draw(rng) as f32;
         for voxel in &mut picture.voxels {
             let drawn: f32 = StandardNormal.sample(rng);
             *voxel += std * drawn;
         }
+    }
+}
+
+impl Noise {
+    /// The standard deviation.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> f64 {
+        uniform(self.std, rng)
     }
 }

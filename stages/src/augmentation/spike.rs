@@ -44,12 +44,19 @@ impl Augmentation for Spike {
     }
 
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
+        let (places, intensity) = self.draw(rng);
+        add(picture, &places, intensity);
+    }
+}
+
+impl Spike {
+    /// Places in k-space, and the brightness of all of them.
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> (Vec<[f64; 3]>, f64) {
         let [least, most] = self.num_spikes;
         let count = rng.random_range(least..=most);
         let intensity = uniform(self.intensity, rng);
-        let draw = |_| [0, 1, 2].map(|_| rng.random::<f64>());
-        let places: Vec<[f64; 3]> = (0..count).map(draw).collect();
-        add(picture, &places, intensity);
+        let place = |_| [0, 1, 2].map(|_| rng.random::<f64>());
+        ((0..count).map(place).collect(), intensity)
     }
 }
 

@@ -48,18 +48,26 @@ impl Augmentation for RandomSwap {
     fn apply(&self, picture: &mut Picture, rng: &mut ChaCha8Rng) {
         let shape = picture.shape;
         let block = shape.map(|size| self.patch_size.min(size / 2).max(1));
-        let mut draw = || [0, 1, 2].map(|axis| rng.random_range(0..=shape[axis] - block[axis]));
         for _ in 0..self.num_iterations {
-            let first: [usize; 3] = draw();
-            let mut tries = std::iter::repeat_with(&mut draw).take(TRIES);
-            let is_apart = |second: &[usize; 3]| {
-                (0..3).any(|axis| first[axis].abs_diff(second[axis]) >= block[axis])
-            };
-            if let Some(second) = tries.find(is_apart) {
+            if let Some((first, second)) = draw(shape, block, rng) {
                 swap(picture, block, first, second);
             }
         }
     }
+}
+
+/// Starts of two blocks that do not overlap, unless none were found.
+pub(super) fn draw(
+    shape: [usize; 3],
+    block: [usize; 3],
+    rng: &mut ChaCha8Rng,
+) -> Option<([usize; 3], [usize; 3])> {
+    let mut place = || [0, 1, 2].map(|axis| rng.random_range(0..=shape[axis] - block[axis]));
+    let first: [usize; 3] = place();
+    let mut tries = std::iter::repeat_with(&mut place).take(TRIES);
+    let is_apart =
+        |second: &[usize; 3]| (0..3).any(|axis| first[axis].abs_diff(second[axis]) >= block[axis]);
+    Some((first, tries.find(is_apart)?))
 }
 
 /// Swaps two blocks that do not overlap.

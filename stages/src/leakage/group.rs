@@ -116,7 +116,7 @@ impl Group {
     }
 
     /// Whether any session names its cohort.
-    pub(super) fn has_cohorts(&self) -> bool {
+    pub fn has_cohorts(&self) -> bool {
         self.sessions.iter().any(|s| s.cohort != SINGLE_COHORT)
     }
 

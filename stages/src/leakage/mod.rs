@@ -29,6 +29,9 @@ pub use group::{Group, Origin, SEEN, Seen};
 pub use scenario::Scenario;
 pub use separation::{Allowed, separate};
 
+/// The data group that tells how well a training on two domains does on the one it is not made for.
+pub const SOURCE_VALIDATION: &str = "source validation";
+
 /// Column that names the participant whose images a synthetic one was made from.
 pub const DERIVED_FROM: &str = "derived_from";
 

@@ -15,6 +15,10 @@ use crate::listed::listed;
 use crate::split::{KFold, PrepareExperiment, Split};
 use crate::table::Table;
 
+/// Inputs of a training that are tables of whom it sees, split by split or as a whole.
+const SPLITS: [&str; 2] = ["splits", "target_splits"];
+const UNLABELLED: &str = "unlabelled";
+
 /// Participants a message lists.
 const LISTED: usize = 10;
 
@@ -133,8 +137,10 @@ impl<'a> Checker<'a> {
     fn training_tables(&self) -> Option<(&'a str, Vec<Source>)> {
         let model = self.stage.inputs.get("model")?;
         let (name, stage) = self.source_stage(model)?;
-        let splits = stage.inputs.get("splits")?;
-        Some((name, self.ancestors(splits, true)))
+        let all = SPLITS.into_iter().chain([UNLABELLED]);
+        let tables = all.filter_map(|port| stage.inputs.get(port));
+        let tables = tables.flat_map(|table| self.ancestors(table, true));
+        Some((name, tables.collect()))
     }
 
     fn tested_on_training(&self) -> Option<Issue> {
@@ -185,36 +191,50 @@ impl<'a> Checker<'a> {
         let has_all = train.params["diagnoses"]
             .as_array()
             .is_some_and(Vec::is_empty);
-        let splits = train.inputs.get("splits")?;
-        let folder = self.external(splits).filter(|_| has_all)?;
         let mut seen = BTreeSet::new();
-        for (_, train, validation) in self.splits(&folder) {
-            seen.extend(train);
-            seen.extend(validation);
+        let mut names = Vec::new();
+        for splits in SPLITS.iter().filter_map(|port| train.inputs.get(*port)) {
+            let Some(folder) = self.external(splits).filter(|_| has_all) else {
+                continue;
+            };
+            for (_, train, validation) in self.splits(&folder) {
+                seen.extend(train);
+                seen.extend(validation);
+            }
+            names.push(shown(splits));
         }
-        Some((seen, shown(splits)))
+        if let Some(table) = train.inputs.get(UNLABELLED)
+            && let Some(people) = self.external(table).and_then(|file| self.people(&file))
+        {
+            seen.extend(people);
+            names.push(shown(table));
+        }
+        (!names.is_empty()).then(|| (seen, names.join("`, `")))
     }
 
     /// Training and validation of given splits must not share participants.
     fn given_splits(&self) -> Vec<Issue> {
-        let splits = self.stage.inputs.get("splits");
-        let folder = splits.and_then(|splits| self.external(splits));
-        let Some(folder) = folder.filter(|_| !self.is_allowed()) else {
+        if self.is_allowed() {
             return Vec::new();
-        };
-        let found = self
-            .splits(&folder)
+        }
+        let folder = |port: &&str| self.external(self.stage.inputs.get(*port)?);
+        let folders = SPLITS
             .into_iter()
-            .filter_map(|(name, train, validation)| {
-                let shared: Vec<&String> = train.intersection(&validation).collect();
-                let what = format!(
-                    "{} participants are in training and in validation of `{name}`: {}",
-                    shared.len(),
-                    listed(&shared, LISTED, ", ")
-                );
-                (!shared.is_empty())
-                    .then(|| self.issue("inputs.splits", Scenario::BiasedSplit, &what))
-            });
+            .filter_map(|port| Some((port, folder(&port)?)));
+        let splits = folders.flat_map(|(port, folder)| {
+            let splits = self.splits(&folder).into_iter();
+            splits.map(move |split| (port, split))
+        });
+        let found = splits.filter_map(|(port, (name, train, validation))| {
+            let shared: Vec<&String> = train.intersection(&validation).collect();
+            let what = format!(
+                "{} participants are in training and in validation of `{name}`: {}",
+                shared.len(),
+                listed(&shared, LISTED, ", ")
+            );
+            (!shared.is_empty())
+                .then(|| self.issue(&format!("inputs.{port}"), Scenario::BiasedSplit, &what))
+        });
         found.collect()
     }
 

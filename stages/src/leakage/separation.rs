@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, StageError};
 
+use super::SOURCE_VALIDATION;
 use super::certificate::{Certificate, Check};
 use super::group::{Group, Origin, Seen};
 use super::scenario::Scenario;
@@ -100,7 +101,8 @@ pub(super) fn compare(left: &Group, right: &Group) -> [(&'static str, Shared); 3
         (cohort, s.derived_from.clone().unwrap_or(participant))
     };
     let is_training = |s: &Seen| s.origin == Origin::Train;
-    let within = left.sessions.iter().all(is_training) && right.name == maps::layout::VALIDATION;
+    let is_validation = [maps::layout::VALIDATION, SOURCE_VALIDATION].contains(&&*right.name);
+    let within = left.sessions.iter().all(is_training) && is_validation;
     let scenario = |s: &Seen| match s.origin {
         _ if within => Scenario::BiasedSplit,
         Origin::PreTraining => Scenario::BiasedTransfer,

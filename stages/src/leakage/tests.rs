@@ -187,6 +187,42 @@ fn given_splits_that_share_participants_are_refused_before_anything_runs() {
 }
 
 #[test]
+fn tables_of_a_second_domain_are_compared_too() {
+    let train = "  train:
+    uses: train
+    inputs: { images: extract, splits: folds, target_images: extract, target_splits: given, unlabelled: others }
+    with: { network: { name: Conv5_FC3_SSDA }REASON }
+";
+    let test = |table: &str| {
+        format!(
+            "  test: {{ uses: predict, inputs: {{ model: train, images: extract, participants: {table} }} }}\n"
+        )
+    };
+    let found = refused(&format!(
+        "{}{}",
+        train.replace("REASON", ""),
+        test("others")
+    ));
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[1].starts_with("stages.train.inputs.target_splits: data leakage (biased split)")
+            || found[0]
+                .starts_with("stages.train.inputs.target_splits: data leakage (biased split)"),
+        "{found:#?}"
+    );
+    let allowed = train.replace("REASON", ", allow_leakage: a demonstration");
+    // Sessions without labels were seen as well.
+    let found = refused(&format!("{allowed}{}", test("others")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(
+        found[0].contains("to `others`, which that model was trained on"),
+        "{found:#?}"
+    );
+    let found = refused(&format!("{allowed}{}", test("labels")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
 fn what_is_fitted_to_everybody_stands_behind_the_split() {
     let fitted = |inputs: &str, names: &str| {
         format!(

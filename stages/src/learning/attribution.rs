@@ -27,6 +27,9 @@ engine::params! {
 engine::params! {
     /// Where the maps of a layer speak for the output.
     pub struct GradCam {
+        /// The layer by its name, as the state dict has it: `convolutions.12`, or `convolutions` for the last
+        /// of those. Empty (default): what `level` says.
+        semantic layer: String = String::new(),
         /// The layer, counted from 1 in the order of computation; 0 (default): the last that gives a map of
         /// more than one voxel.
         semantic level: u32 = 0,
@@ -85,7 +88,11 @@ checks! {
     Gradients: |_options| Vec::new();
     GradientInput: |_options| Vec::new();
     GuidedBackprop: |_options| Vec::new();
-    GradCam: |_options| Vec::new();
+    GradCam: |options| match options.level {
+        0 => Vec::new(),
+        _ if options.layer.is_empty() => Vec::new(),
+        _ => vec![ParamIssue::new("level", "expected none beside `layer`: both choose the layer")],
+    };
     IntegratedGradients: |options| within(&[
         ("n_steps", options.n_steps.into(), 1.0, 1000.0),
     ]);
@@ -230,6 +237,8 @@ mod tests {
         let wrong = json!({ "name": "SmoothGrad", "n_samples": 0, "noise_level": -1 });
         assert_eq!(told(wrong), ["n_samples", "noise_level"]);
         assert_eq!(told(json!({ "name": "GradCAM", "levle": 3 })), ["levle"]);
+        let wrong = json!({ "name": "GradCAM", "layer": "convolutions", "level": 3 });
+        assert_eq!(told(wrong), ["level"]);
         assert_eq!(told(json!("Gradients")), ["name"]);
         assert!(ATTRIBUTIONS.is_sorted_by_key(|(name, _)| *name));
     }

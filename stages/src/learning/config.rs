@@ -4,15 +4,18 @@
 //! sections, and some that tell what came out. What has no meaning here and changes no result is left
 //! out; what would change one is refused with what to do instead.
 
-use engine::ParamIssue;
 use engine::manifest::did_you_mean;
+use engine::{Config, Imported, ParamIssue};
 use serde_json::{Map, Value, json};
 
 use super::names::Task;
+use super::networks::cnn::RANDOM_ARCHITECTURE as RANDOM;
 use super::networks::declared;
+use super::random_search;
+use super::recorded;
 
 /// Sections of a TOML and their keys, as in its file of defaults.
-const SECTIONS: &[(&str, &[&str])] = &[
+pub(super) const SECTIONS: &[(&str, &[&str])] = &[
     ("Model", &["architecture", "multi_network", "ssda_network"]),
     (
         "Architecture",
@@ -100,8 +103,8 @@ const SECTIONS: &[(&str, &[&str])] = &[
     ("Informations", &["emissions_calculator"]),
 ];
 
-/// A section that another command reads.
-const OF_SEARCH: &str = "Random_Search";
+/// The section of a random search.
+pub(super) const OF_SEARCH: &str = "Random_Search";
 
 /// Keys of a `maps.json` that tell where and what was learnt, or what came out.
 const OUTCOMES: &[&str] = &[
@@ -116,6 +119,8 @@ const OUTCOMES: &[&str] = &[
     "input_size",
     "std_amp",
     "precision",
+    "voting",
+    "input_sizes",
 ];
 
 /// Keys whose value is a parameter of the same or another name.
@@ -142,7 +147,19 @@ const SAME: &[(&str, &str)] = &[
     ("tolerance", "tolerance"),
     ("accumulation_steps", "accumulation_steps"),
     ("save_all_models", "save_all_models"),
+    ("multi_network", "multi_network"),
     ("precision", "precision"),
+];
+
+/// The network for two domains.
+const TWO_DOMAINS: &str = super::networks::cnn::CONV5_FC3_SSDA.name;
+/// Keys about the second domain.
+const OF_DOMAINS: [&str; 5] = [
+    "ssda_network",
+    "caps_target",
+    "tsv_target_lab",
+    "tsv_target_unlab",
+    "preprocessing_dict_target",
 ];
 
 /// Networks that ClinicaDL builds with a dropout of its own, whatever is asked for.
@@ -152,18 +169,30 @@ const FIXED_DROPOUT: [&str; 2] = ["ResNet3D", "SqueezeExcitationCNN"];
 ///
 /// # Errors
 /// Unknown sections and keys, and settings that this program has elsewhere or not at all.
-pub(super) fn import(
-    config: &Map<String, Value>,
-    with: &Value,
-) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-    let mut import = Import::default();
-    let named = config.get("network_task").or(with.get("task"));
+pub(super) fn import(config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+    let Config {
+        file: config,
+        with,
+        is_search,
+    } = *config;
+    let mut import = Import {
+        is_search,
+        ..Import::default()
+    };
+    let of_search = config.get(OF_SEARCH).and_then(|s| s.get("network_task"));
+    let named = config.get("network_task").or(of_search);
+    let named = named.or(with.get("task"));
     let task = match named.and_then(Value::as_str) {
         None => Task::Classification,
         Some(name) => match Task::ALL.iter().find(|task| task.name() == name) {
             Some(task) => *task,
             // The schema of the parameters tells.
-            None => return Ok(Map::from_iter([("task".to_owned(), json!(name))])),
+            None => {
+                return Ok(Imported {
+                    with: Map::from_iter([("task".to_owned(), json!(name))]),
+                    splits: None,
+                });
+            }
         },
     };
     if config.values().any(Value::is_object) && !config.contains_key("architecture") {
@@ -172,15 +201,19 @@ pub(super) fn import(
         import.flat(config);
     }
     let network = with.pointer("/network/name").and_then(Value::as_str);
-    let params = import.params(task, network);
+    let with = import.params(task, network);
+    let splits = import.splits();
     match import.issues.is_empty() {
-        true => Ok(params),
+        true => Ok(Imported { with, splits }),
         false => Err(import.issues),
     }
 }
 
 #[derive(Default)]
 struct Import {
+    is_search: bool,
+    /// The keys that only a random search has, if it is one.
+    of_search: Option<Map<String, Value>>,
     /// Values by key, with their path in the file.
     values: Map<String, Value>,
     paths: std::collections::BTreeMap<String, String>,
@@ -202,6 +235,7 @@ impl Import {
         let tasks: Vec<&str> = tasks.collect();
         for (section, fields) in config {
             if section == OF_SEARCH {
+                self.random_search(fields);
                 continue;
             }
             let Some((_, keys)) = SECTIONS.iter().find(|(name, _)| name == section) else {
@@ -228,6 +262,43 @@ impl Import {
         }
     }
 
+    /// What is drawn has its value by now.
+    fn random_search(&mut self, fields: &Value) {
+        if !self.is_search {
+            let message = "this is a random search: give the manifest a `search`, such as `search: { trials: 20 }`, or remove the section";
+            self.refuse(OF_SEARCH, message);
+            return;
+        }
+        let mut own = Map::new();
+        for (key, value) in fields.as_object().into_iter().flatten() {
+            if random_search::is_own(key) {
+                own.insert(key.clone(), value.clone());
+            } else {
+                self.take(key, format!("{OF_SEARCH}.{key}"), value);
+            }
+        }
+        self.of_search = Some(own);
+    }
+
+    /// The splits to run, all of them if none is listed.
+    fn splits(&mut self) -> Option<Vec<usize>> {
+        if !self.is_set("split") {
+            return None;
+        }
+        let listed = self.values["split"].as_array();
+        let numbers = listed.and_then(|items| {
+            let numbers = items
+                .iter()
+                .map(|item| usize::try_from(item.as_u64()?).ok());
+            numbers.collect::<Option<Vec<usize>>>()
+        });
+        if numbers.is_none() {
+            let path = self.paths["split"].clone();
+            self.refuse(&path, "expected a list of numbers of splits");
+        }
+        numbers
+    }
+
     fn flat(&mut self, config: &Map<String, Value>) {
         let of_sections = SECTIONS.iter().flat_map(|(_, keys)| *keys);
         let network = config.get("architecture").and_then(Value::as_str);
@@ -235,6 +306,7 @@ impl Import {
             .and_then(declared)
             .map_or(Vec::new(), |network| (network.options.names)());
         let known = of_sections.chain(OUTCOMES).copied().chain(options);
+        let known = known.chain(recorded::keys());
         let known: Vec<&str> = known.collect();
         for (key, value) in config {
             if known.contains(&key.as_str()) {
@@ -278,6 +350,15 @@ impl Import {
         if self.is_set("label_code") {
             params.insert("label_code".to_owned(), self.values["label_code"].clone());
         }
+        if task == Task::Classification {
+            // There, the votes of parts weigh what their accuracy is.
+            let voting = self.text("voting").unwrap_or("accuracy");
+            params.insert("voting".to_owned(), json!(voting));
+            if self.is_set("selection_threshold") {
+                let threshold = self.values["selection_threshold"].clone();
+                params.insert("selection_threshold".to_owned(), threshold);
+            }
+        }
         if let Some(seed) = self.values.get("seed").filter(|seed| !seed.is_null()) {
             params.insert("weights_seed".to_owned(), seed.clone());
             // There, orders start from 0 whatever the seed is.
@@ -286,7 +367,12 @@ impl Import {
         if self.is_set("amp") && !self.values.contains_key("precision") {
             params.insert("precision".to_owned(), json!("float16"));
         }
-        params.insert("network".to_owned(), self.network(task, network));
+        let network = self.network(task, network);
+        // Their paths are inputs of the stage, which a network for two domains asks for.
+        if network["name"] != TWO_DOMAINS {
+            self.refuse_domains();
+        }
+        params.insert("network".to_owned(), network);
         let mut optimizer = Map::new();
         for (key, option) in [
             ("optimizer", "name"),
@@ -297,6 +383,10 @@ impl Import {
                 optimizer.insert(option.to_owned(), value.clone());
             }
         }
+        let of_search = self.of_search.as_ref();
+        if of_search.and_then(|own| own.get("wd_bool")) == Some(&json!(false)) {
+            optimizer.insert("weight_decay".to_owned(), json!(0.0));
+        }
         if !optimizer.is_empty() {
             params.insert("optimizer".to_owned(), Value::Object(optimizer));
         }
@@ -306,16 +396,31 @@ impl Import {
             params.insert("data_augmentation".to_owned(), Value::Array(all));
         }
         self.refuse_others();
+        recorded::restore(&self.values, &mut params);
         params
     }
 
-    fn network(&self, task: Task, wanted: Option<&str>) -> Value {
+    fn network(&mut self, task: Task, wanted: Option<&str>) -> Value {
         let own = self.text("architecture").filter(|name| *name != "default");
+        let own = own.map(str::to_owned);
+        let is_random = self.of_search.is_some();
+        if is_random && own.as_deref().is_some_and(|name| name != RANDOM.name) {
+            let message = format!("a random search trains `{}`", RANDOM.name);
+            let path = self.paths["architecture"].clone();
+            self.refuse(&path, message);
+        }
+        let own = match is_random {
+            true => Some(RANDOM.name),
+            false => own.as_deref(),
+        };
         let name = wanted.or(own).unwrap_or(match task {
             Task::Reconstruction => "AE_Conv5_FC3",
             Task::Classification | Task::Regression => "Conv5_FC3",
         });
         let mut network = Map::from_iter([("name".to_owned(), json!(name))]);
+        if let Some(own) = self.of_search.as_ref().filter(|_| name == RANDOM.name) {
+            network.extend(random_search::architecture(own));
+        }
         let options = declared(name).map_or(Vec::new(), |network| (network.options.names)());
         for option in options {
             if option == "dropout" && FIXED_DROPOUT.contains(&name) {
@@ -328,21 +433,22 @@ impl Import {
         Value::Object(network)
     }
 
+    /// A second domain beside a network for one.
+    fn refuse_domains(&mut self) {
+        let message = format!(
+            "two domains are learnt by `network: {{ name: {TWO_DOMAINS} }}` with inputs `target_images`, `target_splits` and `unlabelled`"
+        );
+        for key in OF_DOMAINS {
+            if self.is_set(key) {
+                let path = self.paths[key].clone();
+                self.refuse(&path, message.clone());
+            }
+        }
+    }
+
     /// What would change the result and is elsewhere, or nowhere.
     fn refuse_others(&mut self) {
         for (key, instead) in [
-            (
-                "multi_network",
-                "one network per part is not trained here: train on all parts",
-            ),
-            (
-                "ssda_network",
-                "semi-supervised domain adaptation is not trained here",
-            ),
-            (
-                "caps_target",
-                "semi-supervised domain adaptation is not trained here",
-            ),
             (
                 "fully_sharded_data_parallel",
                 "trainings run on one device here: set it to false",
@@ -351,14 +457,9 @@ impl Import {
                 "transfer_path",
                 "connect what to start from as input `source` of the stage",
             ),
-            ("split", "write `splits: […]` beside `with`"),
             (
                 "track_exp",
                 "tracking servers are not written to: see the tables and event files",
-            ),
-            (
-                "selection_threshold",
-                "models that predict badly are not left out of votes here",
             ),
         ] {
             if self.is_set(key) {
@@ -369,7 +470,7 @@ impl Import {
     }
 }
 
-fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
+pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'k str>) -> String {
     let guess = did_you_mean(name, known);
     let guess = guess.map_or(String::new(), |guess| format!(", did you mean `{guess}`?"));
     format!("ClinicaDL 1.6.1 has no {what} `{name}`{guess}")
@@ -382,13 +483,21 @@ mod tests {
     use super::super::{Train, TrainParams};
     use super::*;
 
+    fn given<'a>(config: &'a Value, with: &'a Value) -> Config<'a> {
+        Config {
+            file: config.as_object().unwrap(),
+            with,
+            is_search: false,
+        }
+    }
+
     fn imported(config: &Value, with: Value) -> TrainParams {
-        let params = import(config.as_object().unwrap(), &with).unwrap();
-        serde_json::from_value(Value::Object(params)).unwrap()
+        let imported = import(&given(config, &with)).unwrap();
+        serde_json::from_value(Value::Object(imported.with)).unwrap()
     }
 
     fn messages(config: Value) -> Vec<String> {
-        let issues = import(config.as_object().unwrap(), &json!({})).unwrap_err();
+        let issues = import(&given(&config, &json!({}))).unwrap_err();
         let all = issues.into_iter();
         all.map(|issue| format!("{}: {}", issue.field, issue.message))
             .collect()
@@ -397,15 +506,14 @@ mod tests {
     #[test]
     fn the_sections_of_a_task_become_parameters() {
         let config = json!({
-            "Model": { "architecture": "default", "multi_network": false },
+            "Model": { "architecture": "default", "multi_network": true },
             "Architecture": { "dropout": 0.5, "latent_space_size": 64, "normalization": "batch" },
-            "Classification": { "label": "diagnosis", "label_code": {}, "loss": "CrossEntropyLoss" },
+            "Classification": { "label": "diagnosis", "label_code": {}, "loss": "CrossEntropyLoss", "selection_threshold": 0.6 },
             "Regression": { "label": "age", "loss": "L1Loss" },
             "Computational": { "gpu": true, "batch_size": 3, "amp": true },
             "Reproducibility": { "seed": 7, "track_exp": "" },
             "Data": { "diagnoses": ["AD", "CN"], "data_augmentation": ["Noise", "Flip"], "valid_longitudinal": true },
             "Optimization": { "optimizer": "SGD", "learning_rate": 0.1, "weight_decay": 0.0, "epochs": 4 },
-            "Random_Search": { "n_convblocks": [1, 2] },
         });
         let params = imported(&config, json!({}));
         assert!(Train::check(&params).is_empty());
@@ -420,6 +528,9 @@ mod tests {
         assert_eq!(params.optimizer.name, "SGD");
         assert!((params.optimizer.learning_rate() - 0.1).abs() < 1e-12);
         assert_eq!(params.precision.name(), "float16");
+        assert!(params.multi_network);
+        assert_eq!(params.voting.name(), "accuracy");
+        assert!((params.selection_threshold - 0.6).abs() < 1e-12);
         assert!(params.validation_longitudinal);
         let names = params.data_augmentation.iter().map(|one| one.name.as_str());
         assert_eq!(names.collect::<Vec<_>>(), ["Noise", "Flip"]);
@@ -445,20 +556,46 @@ mod tests {
     #[test]
     fn what_is_unknown_or_elsewhere_is_told() {
         let told = messages(json!({
-            "Model": { "architecure": "Conv5_FC3", "multi_network": true },
+            "Model": { "architecure": "Conv5_FC3", "ssda_network": true },
             "Optimisation": { "epochs": 3 },
             "Transfer_learning": { "transfer_path": "old_maps" },
+            "Cross_validation": { "split": [0, "x"] },
+            "Random_Search": { "n_convblocks": [1, 2] },
         }));
         let expected = [
             "Model.architecure: ClinicaDL 1.6.1 has no key `architecure`, did you mean `architecture`?",
             "Optimisation: ClinicaDL 1.6.1 has no section `Optimisation`, did you mean `Optimization`?",
-            "Model.multi_network: one network",
+            "Random_Search: this is a random search: give the manifest a `search`",
+            "Model.ssda_network: two domains",
             "Transfer_learning.transfer_path: connect",
+            "Cross_validation.split: expected a list of numbers",
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");
         for (told, expected) in told.iter().zip(expected) {
             assert!(told.starts_with(expected), "{told}");
         }
+    }
+
+    #[test]
+    fn two_domains_are_those_of_their_network_and_inputs() {
+        let of = |architecture: &str| {
+            json!({
+                "Model": { "architecture": architecture, "ssda_network": true },
+                "Data": { "caps_target": "caps", "tsv_target_lab": "split", "tsv_target_unlab": "" },
+            })
+        };
+        let told = messages(of("Conv5_FC3"));
+        assert_eq!(told.len(), 3, "{told:#?}");
+        assert!(told[0].starts_with(
+            "Model.ssda_network: two domains are learnt by `network: { name: Conv5_FC3_SSDA }`"
+        ));
+        assert!(told[1].starts_with("Data.caps_target: "), "{told:#?}");
+        assert!(told[2].starts_with("Data.tsv_target_lab: "), "{told:#?}");
+        let params = imported(&of("Conv5_FC3_SSDA"), json!({}));
+        assert!(params.has_two_domains());
+        // A file of the network for one, beside which the other is chosen.
+        let with = json!({ "network": { "name": "Conv5_FC3_SSDA" } });
+        assert!(imported(&of("default"), with).has_two_domains());
     }
 
     #[test]

@@ -25,13 +25,14 @@ engine::params! {
         semantic individual: bool = true,
         /// Models to explain, by the metric that selected them. Empty (default): every one in the model.
         semantic selection_metrics: Vec<String> = Vec::new(),
-        /// Images per backward pass, at least 1. Default 8.
-        #[schemars(range(min = 1))]
-        semantic batch_size: u32 = 8,
         /// Compare maps with those of networks whose weights are drawn anew, layer by layer. Default false.
         semantic(neutral = false) sanity_check: bool = false,
         /// Why participants of the training may be explained; empty (default): they may not.
         semantic allow_leakage: String = String::new(),
+        /// Images that are read at once, at least 1. Each is explained by itself: maps do not depend on it.
+        /// Default 8.
+        #[schemars(range(min = 1))]
+        resource batch_size: u32 = 8,
         /// Threads that load images ahead; 0 loads in line. Default 2.
         #[schemars(range(max = 256))]
         resource n_proc: u32 = 2,

@@ -11,14 +11,18 @@ pub mod networks;
 pub mod optimizers;
 pub mod options;
 pub mod predict;
+mod random_search;
+mod recorded;
 pub mod schedulers;
 pub mod train;
 
 pub use interpret::{Interpret, InterpretParams};
 pub use predict::{Predict, PredictParams};
+pub use recorded::record;
 pub use train::{Train, TrainParams};
 
 use engine::ParamIssue;
+use maps::layout::{IMAGE_LEVEL, LEVELS, SplitPath, VALIDATION, model_of, selection_metric_of};
 
 use self::names::Task;
 use crate::metrics;
@@ -112,22 +116,40 @@ fn selects_model_file(metrics: &[String], path: &str) -> bool {
     let path = inside_split(path);
     if matches!(
         path,
-        "maps.json" | "groups/train+validation.tsv" | "leakage/seen.tsv" | "leakage/training.json"
+        "maps.json"
+            | "network.pt"
+            | "groups/train+validation.tsv"
+            | "leakage/seen.tsv"
+            | "leakage/training.json"
     ) {
         return true;
     }
-    let metric = path
-        .strip_prefix("best-")
-        .and_then(|rest| rest.strip_suffix("/model.pth.tar"));
-    match metric {
-        Some(metric) => {
-            metrics.is_empty()
-                || metrics
-                    .iter()
-                    .any(|name| selection_column(name) == Some(metric))
-        }
-        None => false,
-    }
+    model_of(path).is_some_and(|(metric, _)| is_chosen(metrics, metric))
+}
+
+/// Which files of a trained model tell how good parts are: their weights, or what they are made of.
+fn selects_voting_file(metrics: &[String], path: &str) -> bool {
+    let path = inside_split(path);
+    let folder = path.split('/').next().unwrap_or_default();
+    let Some(metric) = selection_metric_of(folder).filter(|metric| is_chosen(metrics, metric))
+    else {
+        return false;
+    };
+    let validation = LEVELS.into_iter().filter(|level| *level != IMAGE_LEVEL);
+    let mut files = validation
+        .map(|level| SplitPath::Prediction {
+            metric,
+            group: VALIDATION,
+            level,
+        })
+        .chain([SplitPath::Voting { metric }]);
+    files.any(|file| file.in_artifact() == path)
+}
+
+/// Whether models of a selection metric, by its column name, are wanted.
+fn is_chosen(metrics: &[String], column: &str) -> bool {
+    let mut names = metrics.iter();
+    metrics.is_empty() || names.any(|name| selection_column(name) == Some(column))
 }
 
 /// Which files of extracted tensors learning needs.

@@ -89,6 +89,18 @@ names! {
     }
 }
 
+names! {
+    /// What the vote of a part for the class of its image weighs.
+    VotingName {
+        /// Its balanced accuracy on the validation set.
+        BalancedAccuracy = "balanced_accuracy",
+        /// Its accuracy on the validation set.
+        Accuracy = "accuracy",
+        /// The same for all parts.
+        Equal = "equal",
+    }
+}
+
 impl LossName {
     /// The tasks that it is a loss of, its first use first.
     pub fn tasks(self) -> &'static [Task] {

@@ -2,7 +2,12 @@
 
 use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 
-use super::{check_data_group, check_selection_metrics, selects_model_file, selects_tensor_file};
+use super::names::VotingName;
+use super::train::threshold_problem;
+use super::{
+    check_data_group, check_selection_metrics, selects_model_file, selects_tensor_file,
+    selects_voting_file,
+};
 
 engine::params! {
     /// Parameters of `predict`.
@@ -16,6 +21,12 @@ engine::params! {
         /// Images per forward pass, at least 1. Default 8.
         #[schemars(range(min = 1))]
         semantic batch_size: u32 = 8,
+        /// How parts vote for the class of their image: `balanced_accuracy` or `accuracy`, weighted by theirs
+        /// on the validation set of the training, or `equal`; null (default): as in the training.
+        semantic(neutral = None) voting: Option<VotingName> = None,
+        /// Parts whose (balanced) accuracy is below do not vote, 0 to 1; null (default): as in the training.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic(neutral = None) selection_threshold: Option<f64> = None,
         /// Why participants of the training may be predicted; empty (default): they may not.
         semantic allow_leakage: String = String::new(),
         /// Resamples of the confidence intervals, at least 1. Default 3000.
@@ -33,7 +44,7 @@ pub struct Predict;
 
 impl Stage for Predict {
     const ID: &'static str = "predict";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "Predicts a class for each image of a data group.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = PredictParams;
@@ -64,12 +75,20 @@ impl Stage for Predict {
                 issues.push(ParamIssue::new(field, "expected at least 1, got 0"));
             }
         }
+        if let Some(threshold) = params.selection_threshold {
+            let voting = params.voting.unwrap_or(VotingName::BalancedAccuracy);
+            let problem = threshold_problem(voting, threshold);
+            issues.extend(problem.map(|message| ParamIssue::new("selection_threshold", message)));
+        }
         issues
     }
 
     fn selects(params: &PredictParams, port: &str, path: &str) -> bool {
         match port {
-            "model" => selects_model_file(&params.selection_metrics, path),
+            "model" => {
+                let metrics = &params.selection_metrics;
+                selects_model_file(metrics, path) || selects_voting_file(metrics, path)
+            }
             "images" => selects_tensor_file(path),
             _ => true,
         }

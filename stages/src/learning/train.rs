@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
+use engine::{Config, Drawn, Imported, InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::names::{LossName, Precision, SamplerName, Task};
-use super::networks::{NETWORKS, NetworkParams, declared};
+use super::names::{LossName, Precision, SamplerName, Task, VotingName};
+use super::networks::torchscript::TORCH_SCRIPT;
+use super::networks::{NETWORKS, NetworkParams, cnn, declared};
 use super::optimizers::OptimizerParams;
 use super::schedulers::SchedulerParams;
 use super::{
@@ -110,8 +111,20 @@ engine::params! {
         semantic nb_unfrozen_layer: u32 = 0,
         /// Parameters that are not fitted, by name or by the beginning of it up to a dot. Default none.
         semantic frozen: Vec<String> = Vec::new(),
+        /// A network of its own for each part of the images: patch, region or slice. Default false: one
+        /// network learns all parts.
+        semantic(neutral = false) multi_network: bool = false,
+        /// How parts vote for the class of their image: `balanced_accuracy` (default) or `accuracy`, weighted
+        /// by theirs on the validation set, or `equal`.
+        semantic(neutral = VotingName::BalancedAccuracy) voting: VotingName = VotingName::BalancedAccuracy,
+        /// Parts whose (balanced) accuracy is below do not vote, 0 to 1. Default 0: all vote.
+        #[schemars(range(min = 0.0, max = 1.0))]
+        semantic(neutral = 0.0) selection_threshold: f64 = 0.0,
         /// Why training and validation may share participants; empty (default): they may not.
         semantic(neutral = String::new()) allow_leakage: String = String::new(),
+        /// Compute maps a second time for gradients instead of keeping them: less memory, more time, the
+        /// same result. Default false.
+        resource gradient_checkpointing: bool = false,
         /// Threads that load images ahead; 0 loads in line. Default 2.
         #[schemars(range(max = 256))]
         resource n_proc: u32 = 2,
@@ -144,7 +157,7 @@ pub struct Train;
 
 impl Stage for Train {
     const ID: &'static str = "train";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     const SUMMARY: &'static str = "Trains a network on each split and keeps the best models.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = TrainParams;
@@ -153,37 +166,70 @@ impl Stage for Train {
         true
     }
 
-    fn ports(_: &TrainParams) -> Ports {
-        Ports {
-            inputs: vec![
-                InputPort::new("images", &["tensors"], "extracted images"),
-                InputPort::new(
-                    "splits",
-                    &["splits"],
-                    "tables of training and validation sessions with their labels",
-                )
-                .per_split(),
-                InputPort::new(
-                    "source",
-                    &["model", "maps", "weights"],
-                    "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
-                )
-                .per_split()
-                .optional(),
-            ],
+    fn ports(params: &TrainParams) -> Ports {
+        let mut inputs = vec![
+            InputPort::new("images", &["tensors"], "extracted images"),
+            InputPort::new(
+                "splits",
+                &["splits"],
+                "tables of training and validation sessions with their labels",
+            )
+            .per_split(),
+            InputPort::new(
+                "source",
+                &["model", "maps", "weights"],
+                "what to start from: a model, a MAPS of this program or of ClinicaDL 1.6, or a file of weights",
+            )
+            .per_split()
+            .optional(),
+        ];
+        let of_target = [
+            InputPort::new(
+                "target_images",
+                &["tensors"],
+                "for two domains: extracted images of the target",
+            ),
+            InputPort::new(
+                "target_splits",
+                &["splits"],
+                "for two domains: tables of training (few) and validation sessions of the target",
+            )
+            .per_split(),
+            InputPort::new(
+                "unlabelled",
+                &["table"],
+                "for two domains: sessions of the target whose labels are not used",
+            ),
+        ];
+        inputs.extend(of_target.map(|port| match params.has_two_domains() {
+            true => port,
+            false => {
+                port.closed("it is for two domains: choose `network: { name: Conv5_FC3_SSDA }`")
+            }
+        }));
+        let mut ports = Ports {
+            inputs,
             outputs: vec![OutputPort::new(
                 "model",
                 "model",
                 "best models, their predictions and the history of the training",
             )],
+        };
+        if params.network.name == TORCH_SCRIPT.name {
+            let summary = "the network: a module of TorchScript, written by `torch.jit.save`";
+            ports
+                .inputs
+                .push(InputPort::new("network", &["module"], summary));
         }
+        ports
     }
 
-    fn import(
-        config: &Map<String, Value>,
-        with: &Value,
-    ) -> Result<Map<String, Value>, Vec<ParamIssue>> {
-        super::config::import(config, with)
+    fn import(config: &Config<'_>) -> Result<Imported, Vec<ParamIssue>> {
+        super::config::import(config)
+    }
+
+    fn space(file: &Map<String, Value>) -> Result<Vec<Drawn>, Vec<ParamIssue>> {
+        super::random_search::space(file)
     }
 
     fn check(params: &TrainParams) -> Vec<ParamIssue> {
@@ -252,6 +298,20 @@ impl Stage for Train {
             let message = format!("expected fewer than the {} epochs", params.epochs);
             refuse("warmup_epochs", message);
         }
+        if params.gradient_checkpointing
+            && declared(&params.network.name).is_some_and(|network| !network.is_chain())
+        {
+            let name = &params.network.name;
+            let message = format!(
+                "expected false: `{name}` is no chain of layers, whose maps could be computed again part by part"
+            );
+            refuse("gradient_checkpointing", message);
+        }
+        if params.network.name == TORCH_SCRIPT.name && params.precision != Precision::Float32 {
+            let message =
+                "expected `float32`: a module of TorchScript says itself what it computes with";
+            refuse("precision", message.to_owned());
+        }
         for (field, message) in params.task_problems() {
             refuse(field, message);
         }
@@ -263,7 +323,7 @@ impl Stage for Train {
 
     fn selects(params: &TrainParams, port: &str, path: &str) -> bool {
         match port {
-            "images" => selects_tensor_file(path),
+            "images" | "target_images" => selects_tensor_file(path),
             "source" => {
                 let metrics = [params.transfer_selection_metric.clone()];
                 let is_file = !path.contains('/')
@@ -272,7 +332,7 @@ impl Stage for Train {
                         .any(|end| path.ends_with(end));
                 is_file || selects_model_file(&metrics, path)
             }
-            "splits" => {
+            "splits" | "target_splits" => {
                 let (train, validation) = params.tables();
                 let path = inside_split(path);
                 path == train || path == validation
@@ -293,6 +353,11 @@ impl TrainParams {
         Some(self.label.as_deref().unwrap_or(default))
     }
 
+    /// Whether the network is one for two domains, a source with many labels and a target with few.
+    pub fn has_two_domains(&self) -> bool {
+        self.network.name == cnn::CONV5_FC3_SSDA.name
+    }
+
     /// What is minimised.
     pub fn loss(&self) -> LossName {
         self.loss.unwrap_or(LossName::default_of(self.task))
@@ -307,6 +372,10 @@ impl TrainParams {
     /// What does not suit the task.
     fn task_problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
+        if self.multi_network && self.has_two_domains() {
+            let message = "expected false: of two domains one network learns all parts".to_owned();
+            problems.push(("multi_network", message));
+        }
         let task = self.task.name();
         let is_classification = self.task == Task::Classification;
         match self.label.as_deref() {
@@ -372,6 +441,21 @@ impl TrainParams {
             let message = "only `CrossEntropyLoss` has it".to_owned();
             problems.push(("label_smoothing", message));
         }
+        let votes = [
+            ("voting", self.voting != VotingName::BalancedAccuracy),
+            ("selection_threshold", self.selection_threshold != 0.0),
+        ];
+        for (field, _) in votes
+            .iter()
+            .filter(|(_, given)| *given && !is_classification)
+        {
+            problems.push((*field, format!("parts vote for classes, a {task} has none")));
+        }
+        if is_classification
+            && let Some(message) = threshold_problem(self.voting, self.selection_threshold)
+        {
+            problems.push(("selection_threshold", message));
+        }
         if self.sampler == SamplerName::Weighted && self.task == Task::Reconstruction {
             let message = "a reconstruction has no classes to draw equally often".to_owned();
             problems.push(("sampler", message));
@@ -393,6 +477,15 @@ impl TrainParams {
         };
         (train, validation)
     }
+}
+
+/// What is wrong with the score below which parts do not vote.
+pub(super) fn threshold_problem(voting: VotingName, threshold: f64) -> Option<String> {
+    if !(0.0..=1.0).contains(&threshold) {
+        return Some(format!("expected 0 to 1, got {threshold}"));
+    }
+    let is_idle = voting == VotingName::Equal && threshold > 0.0;
+    is_idle.then(|| "with `voting: equal` parts have no score that could be below".to_owned())
 }
 
 /// Nodes must be 0, 1, … without a gap, and at least two.

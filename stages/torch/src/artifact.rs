@@ -1,19 +1,20 @@
 //! The files of models and predictions, written into the output of a stage.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use engine::{Output, StageError};
 use maps::files::{
-    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, SessionsTable,
-    TrainingRow, TrainingTable,
+    DataRow, DataTable, EventFile, Interval, MetricColumn, MetricsTable, NetworkMetrics,
+    SessionsTable, TrainingRow, TrainingTable,
 };
-use maps::layout::{SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
+use maps::layout::{IMAGE_LEVEL, SplitPath, TRAIN, TRAIN_VALIDATION, VALIDATION};
 use stages::extraction::Mode;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
 
 use crate::data::{Cohort, Sample};
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluated, Prediction};
 use crate::tasks::Objective;
 use crate::trainer::HistoryRow;
 
@@ -55,15 +56,10 @@ pub(crate) fn write_data(
 }
 
 /// Writes every session that a training sees, sorted.
-pub(crate) fn write_seen(
-    output: &Output,
-    train: &Cohort,
-    validation: &Cohort,
-) -> Result<(), StageError> {
-    let sessions: BTreeSet<maps::files::Session> = train
-        .samples
+pub(crate) fn write_seen(output: &Output, cohorts: &[&Cohort]) -> Result<(), StageError> {
+    let sessions: BTreeSet<maps::files::Session> = cohorts
         .iter()
-        .chain(&validation.samples)
+        .flat_map(|cohort| &cohort.samples)
         .map(|sample| maps::files::Session {
             participant: sample.participant.clone(),
             session: sample.session.clone(),
@@ -75,11 +71,41 @@ pub(crate) fn write_seen(
     output.write(TRAIN_VALIDATION, &table.to_bytes())
 }
 
+/// Where the history of a training goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    table: SplitPath<'static>,
+    train: &'static str,
+    validation: &'static str,
+}
+
+impl Course {
+    /// Of a training on one domain.
+    pub(crate) const ONE_DOMAIN: Self = Self {
+        table: SplitPath::Training,
+        train: TRAIN,
+        validation: VALIDATION,
+    };
+    /// Of a training on two, of the one that it is made for.
+    pub(crate) const TARGET: Self = Self {
+        table: SplitPath::TrainingTarget,
+        ..Self::ONE_DOMAIN
+    };
+    /// Of a training on two, of the other one.
+    pub(crate) const SOURCE: Self = Self {
+        table: SplitPath::Training,
+        train: "train-source",
+        validation: "validation-source",
+    };
+}
+
 /// Writes the history of a training, as a table and for TensorBoard.
-pub(crate) fn write_history(
+pub(crate) fn write_history<'h>(
     output: &Output,
+    course: Course,
+    network: Option<usize>,
     metrics: &[Column],
-    history: &[HistoryRow],
+    history: impl Iterator<Item = &'h HistoryRow>,
     batches_per_epoch: usize,
 ) -> Result<(), StageError> {
     let mut columns: Vec<String> = metrics
@@ -88,7 +114,7 @@ pub(crate) fn write_history(
         .collect();
     columns.push(LOSS.to_owned());
     let not_evaluated = vec![f64::NAN; columns.len()];
-    let rows = history.iter().map(|row| TrainingRow {
+    let rows = history.map(|row| TrainingRow {
         epoch: row.epoch.into(),
         iteration: row.iteration as u64,
         // The column exists for readers of ClinicaDL; a duration would make equal trainings differ.
@@ -99,10 +125,10 @@ pub(crate) fn write_history(
     let rows: Vec<TrainingRow> = rows.collect();
     for (group, of) in [
         (
-            TRAIN,
+            course.train,
             (|row: &TrainingRow| &row.train) as fn(&TrainingRow) -> &Vec<f64>,
         ),
-        (VALIDATION, |row: &TrainingRow| &row.validation),
+        (course.validation, |row: &TrainingRow| &row.validation),
     ] {
         let mut events = EventFile::default();
         for row in &rows {
@@ -112,19 +138,21 @@ pub(crate) fn write_history(
             }
         }
         let path = SplitPath::Events { group };
-        output.write(&path.in_artifact(), events.to_bytes())?;
+        output.write(&path.of_network(network), events.to_bytes())?;
     }
     let table = TrainingTable::try_new(columns, rows)?;
-    output.write(&SplitPath::Training.in_artifact(), &table.to_bytes())
+    output.write(&course.table.of_network(network), &table.to_bytes())
 }
 
 /// Writes the predictions of a model on a data group, and its metrics where labels are used.
+///
+/// Where each part has a network of its own, predictions of all are in one table, and the metrics of each
+/// follow one another.
 pub(crate) fn write_evaluation(
     output: &Output,
     place: Place<'_>,
     objective: &dyn Objective,
-    evaluation: &Evaluation,
-    estimates: Option<&[Estimate]>,
+    evaluated: &[Evaluated],
 ) -> Result<(), StageError> {
     let Place {
         mode,
@@ -133,32 +161,91 @@ pub(crate) fn write_evaluation(
         group,
     } = place;
     let level = mode.name();
+    let predictions = predictions_of(evaluated);
     let path = SplitPath::Prediction {
         metric,
         group,
         level,
     };
-    let table = objective.table(&evaluation.predictions, level, leakage)?;
+    let table = objective.table(&predictions, level, leakage)?;
     output.write(&path.in_artifact(), &table)?;
-    if let Some(estimates) = estimates {
+    let tables = evaluated.iter().filter_map(|one| {
+        let table = metrics_table(one.estimates.as_ref()?, one.evaluation.loss, leakage);
+        Some((one.network, table))
+    });
+    let tables: Vec<(Option<usize>, MetricsTable)> = tables.collect();
+    let bytes = match tables.as_slice() {
+        [] => None,
+        [(None, table)] => Some(table.to_bytes()),
+        _ => {
+            let networks = tables.into_iter();
+            let networks = networks.filter_map(|(network, table)| Some((network?, table)));
+            let networks = networks.collect();
+            Some(NetworkMetrics { networks }.to_bytes())
+        }
+    };
+    if let Some(bytes) = bytes {
         let path = SplitPath::Metrics {
             metric,
             group,
             level,
         };
-        let mut table = metrics_table(estimates, evaluation.loss);
-        table.leakage = leakage.map(str::to_owned);
-        output.write(&path.in_artifact(), &table.to_bytes())?;
+        output.write(&path.in_artifact(), &bytes)?;
     }
     let path = SplitPath::Description { metric, group };
-    let mut text = describe(group, evaluation);
+    let mut text = describe(group, &predictions);
     if let Some(leakage) = leakage {
         text.push_str(&format!("Data leakage, allowed: {leakage}\n"));
     }
     output.write(&path.in_artifact(), text.as_bytes())
 }
 
-fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
+/// Writes what parts say together about their images, and its metrics where labels are used.
+pub(crate) fn write_images(
+    output: &Output,
+    place: Place<'_>,
+    objective: &dyn Objective,
+    images: &[Prediction],
+    estimates: Option<&[Estimate]>,
+) -> Result<(), StageError> {
+    let Place {
+        leakage,
+        metric,
+        group,
+        ..
+    } = place;
+    let level = IMAGE_LEVEL;
+    let path = SplitPath::Prediction {
+        metric,
+        group,
+        level,
+    };
+    let table = objective.table(images, level, leakage)?;
+    output.write(&path.in_artifact(), &table)?;
+    let Some(estimates) = estimates else {
+        return Ok(());
+    };
+    let path = SplitPath::Metrics {
+        metric,
+        group,
+        level,
+    };
+    let table = metrics_table(estimates, None, leakage);
+    output.write(&path.in_artifact(), &table.to_bytes())
+}
+
+/// The predictions of all networks, one network after the other.
+pub(crate) fn predictions_of(evaluated: &[Evaluated]) -> Cow<'_, [Prediction]> {
+    match evaluated {
+        [one] => Cow::Borrowed(&one.evaluation.predictions),
+        several => {
+            let all = several.iter().flat_map(|one| &one.evaluation.predictions);
+            Cow::Owned(all.cloned().collect())
+        }
+    }
+}
+
+fn metrics_table(estimates: &[Estimate], loss: Option<f64>, leakage: Option<&str>) -> MetricsTable {
     let mut columns: Vec<MetricColumn> = estimates
         .iter()
         .map(|estimate| MetricColumn {
@@ -178,12 +265,11 @@ fn metrics_table(estimates: &[Estimate], loss: Option<f64>) -> MetricsTable {
     }));
     MetricsTable {
         columns,
-        leakage: None,
+        leakage: leakage.map(str::to_owned),
     }
 }
 
-fn describe(group: &str, evaluation: &Evaluation) -> String {
-    let rows = &evaluation.predictions;
+fn describe(group: &str, rows: &[Prediction]) -> String {
     let participants: BTreeSet<&str> = rows.iter().map(|row| row.participant.as_str()).collect();
     let sessions: BTreeSet<(&str, &str)> = rows
         .iter()

@@ -6,6 +6,7 @@
 //!           previous.json                the same of the checkpoint before
 //!           weights-<mark>.safetensors   of both, and of each best epoch
 //!           optimizer-<mark>.safetensors of both
+//!           network-<k>/…                the same of each network, where parts have networks of their own
 //! ```
 //!
 //! Each file appears by one rename, and a state names the marks of its files: a crash at any instant
@@ -69,6 +70,20 @@ impl Checkpoints {
         Self {
             folder: folder.to_owned(),
         }
+    }
+
+    /// The checkpoints of the network of a part, apart from those of others; or those of the only network.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub(crate) fn of_network(folder: &Path, network: Option<usize>) -> Result<Self, StageError> {
+        let Some(network) = network else {
+            return Ok(Self::new(folder));
+        };
+        let folder = folder.join(format!("network-{network}"));
+        std::fs::create_dir_all(&folder)
+            .map_err(|e| StageError::io("create scratch folder", &folder, &e))?;
+        Ok(Self::new(&folder))
     }
 
     /// The states that are there and of this format, the last one first.

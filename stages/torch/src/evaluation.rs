@@ -4,16 +4,18 @@ use engine::StageError;
 use engine::seed::Stream;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
+use tch::{TchError, Tensor};
 
 use crate::data::{Batches, Dataset};
 use crate::error::During;
 use crate::losses::Criterion;
-use crate::networks::{Mode, Network};
+use crate::networks::{Mode, Network, Outputs};
 use crate::tasks::{Objective, Said, Target};
 
 /// What a network says about one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Prediction {
+    pub(crate) cohort: String,
     pub(crate) participant: String,
     pub(crate) session: String,
     /// The number of the part; 0 for a whole image.
@@ -29,6 +31,24 @@ pub(crate) struct Evaluation {
     pub(crate) predictions: Vec<Prediction>,
     /// Mean over images; `None` where labels are not used.
     pub(crate) loss: Option<f64>,
+}
+
+/// What a network found of a cohort, or the network of one part of images.
+#[derive(Debug, Clone)]
+pub(crate) struct Evaluated {
+    /// The number of its part; `None` for one network of all parts.
+    pub(crate) network: Option<usize>,
+    pub(crate) evaluation: Evaluation,
+    /// Its metrics, where labels are used.
+    pub(crate) estimates: Option<Vec<Estimate>>,
+}
+
+/// The random draws of a network, which do not depend on those of other parts.
+pub(crate) fn of_network(stream: Stream, network: Option<usize>) -> Stream {
+    match network {
+        None => stream,
+        Some(network) => stream.child("network").child(network),
+    }
 }
 
 /// What is evaluated, and how.
@@ -53,13 +73,28 @@ impl Evaluator<'_> {
         dataset: &Dataset<'_>,
         proceed: &dyn Fn() -> Result<(), StageError>,
     ) -> Result<Evaluation, StageError> {
+        let network = self.network;
+        self.evaluate_with(dataset, proceed, &|images| {
+            network.outputs(images, Mode::Evaluate)
+        })
+    }
+
+    /// The same for other outputs than those of the whole network.
+    ///
+    /// # Errors
+    /// As [`Evaluator::evaluate`].
+    pub(crate) fn evaluate_with(
+        self,
+        dataset: &Dataset<'_>,
+        proceed: &dyn Fn() -> Result<(), StageError>,
+        outputs: &dyn Fn(&Tensor) -> Result<Outputs, TchError>,
+    ) -> Result<Evaluation, StageError> {
         let order = dataset.natural_order();
         let mut predictions = Vec::with_capacity(order.len());
         let mut total = 0.0;
         dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
-            let outputs = tch::no_grad(|| self.network.outputs(&batch.images, Mode::Evaluate))
-                .during("evaluate the network")?;
+            let outputs = tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
             if let Some(criterion) = self.criterion {
                 let target = self.objective.target(&batch)?;
                 let mean = tch::no_grad(|| criterion.mean(&outputs, &target)?.f_double_value(&[]))
@@ -73,6 +108,7 @@ impl Evaluator<'_> {
                     .iter()
                     .zip(said)
                     .map(|(sample, said)| Prediction {
+                        cohort: sample.cohort.clone(),
                         participant: sample.participant.clone(),
                         session: sample.session.clone(),
                         part: sample.part,

@@ -12,6 +12,7 @@
 mod artifact;
 mod checkpoint;
 mod data;
+mod domains;
 mod error;
 mod evaluation;
 mod implemented;
@@ -32,6 +33,7 @@ mod tests;
 mod train;
 mod trainer;
 mod transfer;
+mod voting;
 mod weights;
 
 use engine::registry::{AnyStage, Native};

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::MapsJson;
-use maps::layout::{LEVELS, MAPS_JSON, SplitPath, TRAIN_VALIDATION, selection_metric_of};
+use maps::layout::{LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, model_of};
 use maps::weights::read_pth;
 use serde_json::Value;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::{LossName, Precision, Task};
 use stages::learning::networks::Declaration;
+use stages::learning::networks::torchscript::TORCH_SCRIPT;
 use stages::learning::selection_column;
 use stages::metrics::LabelCode;
 use stages::table::Table;
@@ -17,9 +18,10 @@ use stages::table::Table;
 use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses};
 use crate::data::{Cohort, Dataset, Images, Transforms};
 use crate::losses::{self, Criterion, Weighting};
-use crate::networks::{self, Network, NetworkSpec};
+use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::session::Session;
 use crate::tasks::{Objective, objective};
+use crate::voting::Voters;
 use crate::weights;
 
 /// What a `maps.json` says about a model, and where its weights are.
@@ -28,6 +30,11 @@ pub(crate) struct TrainedModel<'a> {
     /// Whole images, or a kind of parts.
     mode: String,
     spec: NetworkSpec,
+    /// Number of networks, where each part of images has one of its own.
+    networks: Option<usize>,
+    /// What each of these networks takes, where they differ.
+    input_sizes: Vec<Vec<usize>>,
+    definition: MapsJson,
     transforms: Transforms,
     /// What its layers compute with.
     pub(crate) precision: Precision,
@@ -136,11 +143,18 @@ impl<'a> TrainedModel<'a> {
                 input_size: definition.input_size()?.into_iter().map(axis).collect(),
                 output_size: axis(outputs),
                 options,
+                module: match declaration.name == TORCH_SCRIPT.name {
+                    true => Some(ModuleFile::read(input.require(NETWORK_FILE)?)?),
+                    false => None,
+                },
             },
             transforms,
             precision: precision_of(&definition).map_err(named)?,
             diagnoses: definition.diagnoses()?,
-            preprocessing: definition.preprocessing()?.clone(),
+            preprocessing: match definition.preprocessing_target() {
+                Some(target) => target.clone(),
+                None => definition.preprocessing()?.clone(),
+            },
             label,
             objective: objective(task, &code),
             code,
@@ -149,6 +163,9 @@ impl<'a> TrainedModel<'a> {
                     .map_err(named)?,
                 weighting,
             },
+            networks: definition.networks()?,
+            input_sizes: definition.input_sizes()?,
+            definition,
         })
     }
 
@@ -161,7 +178,7 @@ impl<'a> TrainedModel<'a> {
             .input
             .files
             .keys()
-            .filter_map(|path| selection_metric_of(path.strip_suffix("/model.pth.tar")?))
+            .filter_map(|path| Some(model_of(path)?.0))
             .collect();
         let shown = &self.input.shown;
         if available.is_empty() {
@@ -190,23 +207,55 @@ impl<'a> TrainedModel<'a> {
             .collect()
     }
 
-    /// The network with the weights that a metric selected.
+    /// The networks, by the part that each is of; one of no part that is of all.
+    ///
+    /// # Errors
+    /// A cohort has parts that no network learnt.
+    pub(crate) fn networks(&self, cohort: &Cohort) -> Result<Vec<Option<usize>>, StageError> {
+        let Some(count) = self.networks else {
+            return Ok(vec![None]);
+        };
+        let parts = cohort.parts();
+        if let Some(part) = parts.last().filter(|last| **last >= count) {
+            let (shown, images) = (&self.input.shown, &cohort.shown);
+            return Err(StageError::new(format!(
+                "`{shown}` has networks of parts 0 to {}, but images of `{images}` have part {part}",
+                count - 1
+            ))
+            .hint("extract them as for the training"));
+        }
+        Ok(parts.into_iter().map(Some).collect())
+    }
+
+    /// How its parts vote.
+    ///
+    /// # Errors
+    /// Its `maps.json` says something that this program does not do.
+    pub(crate) fn voters(&self) -> Result<Voters<'a>, StageError> {
+        Voters::open(self.input, &self.definition, self.code.classes())
+    }
+
+    /// The network of a part with the weights that a metric selected, or that of all parts.
     ///
     /// # Errors
     /// The weights are damaged or do not fit the network.
-    pub(crate) fn load(
+    pub(crate) fn load_network(
         &self,
         metric: &str,
+        network: Option<usize>,
         session: &Session,
     ) -> Result<Box<dyn Network>, StageError> {
-        let file = self
-            .input
-            .require(&SplitPath::Model { metric }.in_artifact())?;
+        let path = SplitPath::Model { metric }.of_network(network);
+        let file = self.input.require(&path)?;
         let bytes =
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
         let checkpoint =
             read_pth(&bytes).map_err(|e| StageError::new(format!("`{}`: {e}", file.shown)))?;
-        let network = networks::build(&self.spec, session)?;
+        let spec = NetworkSpec {
+            input_size: self.input_size(network),
+            ..self.spec.clone()
+        };
+        let network = networks::build(&spec, session)?;
         weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
         Ok(network)
     }
@@ -285,9 +334,23 @@ impl<'a> TrainedModel<'a> {
 
     /// A cohort as the network takes it.
     pub(crate) fn dataset<'c>(&self, cohort: &'c Cohort) -> Dataset<'c> {
-        let sizes = self.spec.input_size.iter();
-        let sizes = sizes.map(|&axis| usize::try_from(axis).unwrap_or(0));
+        self.dataset_of(cohort, None)
+    }
+
+    /// A cohort as the network of a part takes it.
+    pub(crate) fn dataset_of<'c>(&self, cohort: &'c Cohort, network: Option<usize>) -> Dataset<'c> {
+        let sizes = self.input_size(network).into_iter();
+        let sizes = sizes.map(|axis| usize::try_from(axis).unwrap_or(0));
         Dataset::new(cohort, self.transforms, sizes.collect())
+    }
+
+    /// `[C, X, Y, Z]` of what a network takes.
+    fn input_size(&self, network: Option<usize>) -> Vec<i64> {
+        let own = network.and_then(|network| self.input_sizes.get(network));
+        match own {
+            Some(own) => own.iter().map(|&axis| axis as i64).collect(),
+            None => self.spec.input_size.clone(),
+        }
     }
 
     /// Makes sure that the model has not seen the group.

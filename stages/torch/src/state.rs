@@ -49,6 +49,19 @@ impl State {
         }
     }
 
+    /// Makes the parameters idle that a condition holds for, given their position.
+    pub(crate) fn set_idle_where(&mut self, is_idle: impl Fn(usize) -> bool) {
+        let parameters = self
+            .entries
+            .iter_mut()
+            .filter(|e| e.role == Role::Parameter);
+        for (position, entry) in parameters.enumerate() {
+            if is_idle(position) {
+                entry.role = Role::Idle;
+            }
+        }
+    }
+
     /// Sorts the entries from a position on; equal ones keep their order.
     pub(crate) fn sort_after<K: Ord>(&mut self, position: usize, key: impl Fn(&str) -> K) {
         self.entries[position..].sort_by_key(|entry| key(&entry.name));

@@ -2,16 +2,19 @@
 
 Needs clinicadl 1.6.1 and torch 2.13 on an x86-64 CPU. For each case the network is built by ClinicaDL from
 a seed; images are `((7919 i) mod 1009) / 1009` over the flat index i. Kept are a few weights and
-buffers right after construction, the outputs in evaluation and in training mode, gradients of the
-loss for a few weights, and the gradient of an output with respect to the image.
+buffers right after construction, the outputs in evaluation and in training mode, sketches of the gradients
+of the loss and of the buffers as in cases.py, and the gradient of an output with respect to the image.
 """
 
+import copy
 import json
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from clinicadl.utils.network import Conv5_FC3
+
+from cases import compared
 
 CASES = {
     "3d": {"input_size": [1, 32, 32, 32], "output_size": 2, "seed": 0},
@@ -30,6 +33,21 @@ def images(batch, input_size):
     count = torch.Size(shape).numel()
     index = torch.arange(count, dtype=torch.int64)
     return ((index * 7919 % 1009).to(torch.float32) / 1009).reshape(shape)
+
+
+def trained(network, batch, labels):
+    """A training pass."""
+    network.zero_grad()
+    network.train()
+    outputs = network(batch)
+    loss = torch.nn.CrossEntropyLoss()(outputs, labels)
+    loss.backward()
+    return {
+        "outputs": outputs,
+        "loss": loss,
+        "gradients": {name: p.grad for name, p in network.named_parameters()},
+        "buffers": dict(network.named_buffers()),
+    }
 
 
 def run(case):
@@ -51,17 +69,14 @@ def run(case):
     weight[:, 1] = 1
     outputs.backward(weight)
     flat = image.grad.flatten()
-    network.zero_grad()
-    network.train()
-    trained = network(batch)
-    loss = torch.nn.CrossEntropyLoss()(trained, labels)
-    loss.backward()
-    gradients = {name: head(p.grad) for name, p in network.named_parameters()}
-    after = {
-        name: head(tensor)
-        for name, tensor in network.state_dict().items()
-        if "running" in name or "num_batches" in name
-    }
+    exact = trained(copy.deepcopy(network).double(), batch.double(), labels)
+    # In 32 bits as the network is, and of images one rounding larger.
+    rounded = [trained(copy.deepcopy(network), batch * scale, labels) for scale in (1.0, 1.0 + 2.0**-23)]
+    gradients, after = (
+        {name: compared(tensor, [one[which][name] for one in rounded]) for name, tensor in exact[which].items()}
+        for which in ("gradients", "buffers")
+    )
+    outputs, loss = rounded[0]["outputs"], rounded[0]["loss"]
     return {
         **case,
         "shapes": shapes,
@@ -71,7 +86,7 @@ def run(case):
         "image_gradient": flat[:: max(1, len(flat) // 50)].tolist(),
         "image_gradient_step": max(1, len(flat) // 50),
         "labels": labels.tolist(),
-        "trained": trained.tolist(),
+        "trained": outputs.tolist(),
         "loss": loss.item(),
         "gradients": gradients,
         "buffers_after": after,

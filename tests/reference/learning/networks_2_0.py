@@ -23,8 +23,29 @@ def reparameterize(self, mean, log_variance):
 VAE.reparameterize = reparameterize
 
 
+def by_axis(numbers):
+    """Ours are lists by layer, of lists by axis, or the latter for all layers; there those are tuples."""
+    if isinstance(numbers, dict):
+        return tuple(numbers["axes"])
+    return [tuple(n) if isinstance(n, list) else n for n in numbers] if isinstance(numbers, list) else numbers
+
+
+def named(value):
+    """A norm with its groups, or none."""
+    if isinstance(value, dict):
+        return ("group", {"num_groups": value["group"]})
+    return None if value == "none" else value
+
+
 def python_args(args):
     """Our options of convolutions as those of ClinicaDL, of which lists are by layer too."""
+    args = dict(args)
+    for key in ("kernel_size", "stride", "padding", "dilation"):
+        if key in args:
+            args[key] = by_axis(args[key])
+    for key in ("norm", "act"):
+        if key in args:
+            args[key] = named(args[key])
     return {**{k: v for k, v in args.items() if k != "pooling"}, "pooling": (args.get("pooling", "max"), {"kernel_size": 2})}
 
 
@@ -47,6 +68,25 @@ def cases():
             make = lambda: kind(size, 9, python_args(args), few, **mode)
             order = ORDER if name == "VAE" else ORDER[:1]
             yield case(name, size, make, {"latent_size": 9, **options, **mode}, order=order)
+    # Numbers by axis, groups, and dilation.
+    args = {
+        "channels": [4, 6, 4], "kernel_size": [[3, 1, 5], 2, [1, 2, 3]], "stride": {"axes": [1, 2, 1]},
+        "padding": [[1, 0, 2], 1, 0], "dilation": [1, [1, 2, 1], 1], "norm": {"group": 2}, "act": "mish",
+    }
+    few = {"hidden_dims": [8, 6], "norm": {"group": 2}, "act": "selu"}
+    python = {**few, "norm": named(few["norm"])}
+    options = {"conv_args": args, "mlp_args": few}
+    make = lambda: CNN(in_shape=[1, 9, 12, 10], num_outputs=2, conv_args=python_args(args), mlp_args=python)
+    yield case("CNN", [1, 9, 12, 10], make, options, outputs=2)
+    make = lambda: AutoEncoder([1, 9, 12, 10], 5, python_args(args), python)
+    yield case("AutoEncoder", [1, 9, 12, 10], make, {"latent_size": 5, **options})
+    # Every other activation, and none.
+    for act in ("celu", "leakyrelu", "logsoftmax", "relu6", "sigmoid", "softmax", "tanh", "gelu", "none"):
+        args = {"channels": [3, 2], "norm": "none", "act": act}
+        few = {"hidden_dims": [5], "norm": "none", "act": act}
+        python = {**few, "norm": None, "act": named(act)}
+        make = lambda: CNN(in_shape=[1, 7, 6], num_outputs=2, conv_args=python_args(args), mlp_args=python)
+        yield case("CNN", [1, 7, 6], make, {"conv_args": args, "mlp_args": few}, outputs=2)
     # Without hidden layers, and stride 2 on odd and even axes.
     args = {"channels": [4, 5], "stride": 2, "padding": 1}
     for name, kind in (("AutoEncoder", AutoEncoder), ("VAE", VAE)):

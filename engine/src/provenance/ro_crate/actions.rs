@@ -17,6 +17,8 @@ use crate::provenance::{manifest_path, timestamp};
 pub(super) const ORGANIZE: &str = "#organize";
 const COMPLETED: &str = "http://schema.org/CompletedActionStatus";
 const SECONDS: &str = "https://qudt.org/vocab/unit/SEC";
+const WATT_HOURS: &str = "https://qudt.org/vocab/unit/W-HR";
+const GRAMS: &str = "https://qudt.org/vocab/unit/GM";
 const BYTES: &str = "https://qudt.org/vocab/unit/BYTE";
 
 pub(super) fn describe(
@@ -173,10 +175,11 @@ fn describe_usage(graph: &mut Graph, done: &Done<'_>) -> Vec<String> {
     let mut usage: Vec<(&str, &str, Value)> = vec![("wall_s", SECONDS, json!(computed.elapsed_s))];
     for name in MEASURED {
         if let Some(value) = computed.usage.get(name).filter(|value| value.is_number()) {
-            let unit = if name.ends_with("bytes") {
-                BYTES
-            } else {
-                SECONDS
+            let unit = match name.rsplit('_').next() {
+                Some("bytes") => BYTES,
+                Some("wh") => WATT_HOURS,
+                Some("g") => GRAMS,
+                _ => SECONDS,
             };
             usage.push((name, unit, value.clone()));
         }

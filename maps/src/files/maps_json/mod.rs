@@ -16,6 +16,9 @@ use training::validation_scheme;
 
 pub use training::TrainingParams;
 
+/// More networks than this are a mistake: an image has fewer parts.
+const MOST_NETWORKS: usize = 100_000;
+
 /// The content of `maps.json`.
 #[derive(Debug, Clone)]
 pub struct MapsJson {
@@ -163,6 +166,35 @@ impl MapsJson {
         sizes.ok_or_else(|| self.wrong("input_size", "a list of sizes", value))
     }
 
+    /// Number of networks where each part of an image has one of its own; `None` where one network learnt
+    /// all parts.
+    ///
+    /// # Errors
+    /// As [`Self::architecture`].
+    pub fn networks(&self) -> Result<Option<usize>, MapsError> {
+        if !self.switch("multi_network")? {
+            return Ok(None);
+        }
+        let value = self.get("num_networks")?;
+        let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
+        count
+            .filter(|count| (1..=MOST_NETWORKS).contains(count))
+            .map(Some)
+            .ok_or_else(|| self.wrong("num_networks", "a number of networks", value))
+    }
+
+    /// Shape of the input of each network, where they differ; empty else.
+    ///
+    /// # Errors
+    /// As [`Self::architecture`].
+    pub fn input_sizes(&self) -> Result<Vec<Vec<usize>>, MapsError> {
+        let Some(value) = self.fields.get("input_sizes") else {
+            return Ok(Vec::new());
+        };
+        serde_json::from_value(value.clone())
+            .map_err(|_| self.wrong("input_sizes", "a list of shapes", value))
+    }
+
     /// Number of outputs of the network.
     ///
     /// # Errors
@@ -182,6 +214,11 @@ impl MapsJson {
             Value::Object(fields) => Ok(fields),
             other => Err(self.wrong("preprocessing_dict", "an object", other)),
         }
+    }
+
+    /// The extraction that prepared the images of the target, where there are two domains.
+    pub fn preprocessing_target(&self) -> Option<&Map<String, Value>> {
+        self.fields.get("preprocessing_dict_target")?.as_object()
     }
 
     /// A number, such as `dropout`.
@@ -247,6 +284,8 @@ pub(super) fn parse_object(bytes: &[u8], file: &str) -> Result<Map<String, Value
     let value = serde_json::from_slice(bytes).map_err(|error| MapsError::Json {
         file: file.to_owned(),
         reason: error.to_string(),
+        line: error.line() as u64,
+        column: error.column() as u64,
     })?;
     match value {
         Value::Object(fields) => Ok(fields),

@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 pub struct TrainingParams {
     /// Name of the network.
     pub architecture: String,
+    /// Whether the network is one for two domains.
+    pub ssda_network: bool,
     /// Options of the network, which are keys of their own.
     pub options: Map<String, Value>,
     /// The metrics that select models.
@@ -81,10 +83,24 @@ pub struct TrainingParams {
     pub caps_directory: String,
     /// The folder of splits as typed; we write none.
     pub tsv_path: String,
-    /// The extraction that prepared the images.
+    /// The extraction that prepared the images; of two domains, those of the source.
     pub preprocessing: Map<String, Value>,
+    /// The extraction that prepared the images of the target, where there are two domains.
+    pub preprocessing_target: Option<Map<String, Value>>,
     /// Shape of one input, channel first.
     pub input_size: Vec<usize>,
+    /// Keys of this program; one of ClinicaDL 1.6.1 has this value instead.
+    pub more: Map<String, Value>,
+    /// Whether each part of an image has a network of its own.
+    pub multi_network: bool,
+    /// Number of parts of an image; 1 for whole images.
+    pub num_networks: usize,
+    /// Shape of the input of each network, where they differ; empty else.
+    pub input_sizes: Vec<Vec<usize>>,
+    /// How parts vote for a class of their image, where there are parts.
+    pub voting: Option<String>,
+    /// Parts whose score is below count for nothing in votes.
+    pub selection_threshold: f64,
 }
 
 impl Default for TrainingParams {
@@ -92,6 +108,7 @@ impl Default for TrainingParams {
     fn default() -> Self {
         Self {
             architecture: "Conv5_FC3".to_owned(),
+            ssda_network: false,
             options: Map::new(),
             selection_metrics: vec!["loss".to_owned()],
             label: Some("diagnosis".to_owned()),
@@ -128,7 +145,14 @@ impl Default for TrainingParams {
             caps_directory: String::new(),
             tsv_path: String::new(),
             preprocessing: Map::new(),
+            preprocessing_target: None,
             input_size: Vec::new(),
+            more: Map::new(),
+            multi_network: false,
+            num_networks: 1,
+            input_sizes: Vec::new(),
+            voting: None,
+            selection_threshold: 0.0,
         }
     }
 }
@@ -142,11 +166,11 @@ impl TrainingParams {
         };
         let label_code = (self.task == "classification").then_some(&self.label_code);
         let is_mixed = self.precision != "float32";
-        let threshold = label_code.map(|_| 0.0);
+        let threshold = label_code.map(|_| self.selection_threshold);
         let fields = [
             ("architecture", json!(self.architecture)),
-            ("multi_network", json!(false)),
-            ("ssda_network", json!(false)),
+            ("multi_network", json!(self.multi_network)),
+            ("ssda_network", json!(self.ssda_network)),
             ("dropout", json!(0.0)),
             ("latent_space_size", json!(128)),
             ("feature_size", json!(1024)),
@@ -186,7 +210,12 @@ impl TrainingParams {
             ("caps_target", json!("")),
             ("tsv_target_lab", json!("")),
             ("tsv_target_unlab", json!("")),
-            ("preprocessing_dict_target", json!("")),
+            (
+                "preprocessing_dict_target",
+                self.preprocessing_target
+                    .clone()
+                    .map_or(json!(""), Value::Object),
+            ),
             ("n_splits", json!(self.n_splits)),
             ("optimizer", json!(self.optimizer)),
             ("epochs", json!(self.epochs)),
@@ -212,7 +241,7 @@ impl TrainingParams {
             ),
             ("split", json!([])),
             ("validation", json!(validation_scheme(self.n_splits.into()))),
-            ("num_networks", json!(1)),
+            ("num_networks", json!(self.num_networks)),
             ("output_size", json!(self.output_size)),
             ("input_size", json!(self.input_size)),
         ];
@@ -224,7 +253,15 @@ impl TrainingParams {
             // A key of this program: `amp` does not say which numbers.
             fields.insert("precision".to_owned(), json!(self.precision));
         }
+        // Keys of this program: how parts vote, and sizes of regions that are not all the same.
+        if let Some(voting) = &self.voting {
+            fields.insert("voting".to_owned(), json!(voting));
+        }
+        if !self.input_sizes.is_empty() {
+            fields.insert("input_sizes".to_owned(), json!(self.input_sizes));
+        }
         fields.extend(self.options.clone());
+        fields.extend(self.more.clone());
         fields
     }
 }

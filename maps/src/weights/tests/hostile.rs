@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use proptest::prelude::*;
 
 use super::bytes;
@@ -8,6 +10,18 @@ use crate::weights::{
 
 fn refused(name: &str) -> WeightsError {
     read_pth(&bytes(name)).unwrap_err()
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_is_read_without_a_panic() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/weights");
+    let mut read = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        read += usize::from(read_pth(&bytes).is_ok());
+        drop((read_pt(&bytes), read_safetensors(&bytes)));
+    }
+    assert!(read > 0, "the corpus has a sound file");
 }
 
 #[test]

@@ -42,6 +42,18 @@ pub static CONV5_FC3: Declaration = Declaration {
     options: Options::of::<CnnOptions>(),
 };
 
+/// As `Conv5_FC3`, with the fully connected layers three times: for each of two domains, and to tell them
+/// apart.
+pub static CONV5_FC3_SSDA: Declaration = Declaration {
+    name: "Conv5_FC3_SSDA",
+    summary: "five convolution blocks and three heads: for each of two domains, and to tell them apart",
+    tasks: &[Task::Classification],
+    axes: &[2, 3],
+    room: "an axis of 17 voxels or more",
+    example: (&[1, 169, 208, 179], 126_292_476),
+    options: Options::of::<CnnOptions>(),
+};
+
 /// As `Conv5_FC3`, with fewer features in the fully connected layers.
 pub static CONV4_FC3: Declaration = Declaration {
     name: "Conv4_FC3",

@@ -6,43 +6,42 @@ use serde::{Deserialize, Serialize};
 
 use super::super::names::Task;
 use super::super::options::within;
-use super::unet::Act;
 use super::{Declaration, NetworkOptions, Options};
 
-/// One number for all layers, or one for each.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a number, or a list of one for each layer"
-)]
-pub enum PerLayer {
-    /// The same for all.
-    All(u32),
-    /// One for each.
-    Each(Vec<u32>),
-}
+pub use super::per_layer::{OnAxes, PerLayer};
 
-impl PerLayer {
-    /// The number of a layer.
-    pub fn of(&self, layer: usize) -> u32 {
-        match self {
-            Self::All(number) => *number,
-            Self::Each(numbers) => numbers.get(layer).copied().unwrap_or(0),
-        }
-    }
-
-    fn problem(&self, layers: usize, least: u32, most: u32) -> Option<String> {
-        let numbers = match self {
-            Self::All(number) => std::slice::from_ref(number),
-            Self::Each(numbers) if numbers.len() == layers => numbers.as_slice(),
-            Self::Each(numbers) => {
-                let got = numbers.len();
-                return Some(format!("expected a number, or {layers} of them, got {got}"));
-            }
-        };
-        let wrong = numbers.iter().find(|n| !(least..=most).contains(n));
-        wrong.map(|got| format!("expected {least} to {most}, got {got}"))
-    }
+/// What follows a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AnyAct {
+    /// x above 0, a fitted slope times x below.
+    Prelu,
+    /// max(0, x).
+    Relu,
+    /// x between 0 and 6, else the nearer of them.
+    Relu6,
+    /// x above 0, x / 100 below.
+    LeakyRelu,
+    /// x above 0, eˣ − 1 below.
+    Elu,
+    /// The same.
+    Celu,
+    /// An `elu` scaled so that means and variances stay.
+    Selu,
+    /// x Φ(x).
+    Gelu,
+    /// x tanh(ln(1 + eˣ)).
+    Mish,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// 1 / (1 + e⁻ˣ).
+    Sigmoid,
+    /// Parts of the whole over channels.
+    Softmax,
+    /// Their logarithms.
+    LogSoftmax,
+    /// Nothing.
+    None,
 }
 
 /// What maps are pooled by.
@@ -63,6 +62,8 @@ pub enum ConvNorm {
     Instance,
     /// Over the batch.
     Batch,
+    /// Over each image, so many groups of channels for themselves.
+    Group(u32),
     /// Not at all.
     None,
 }
@@ -75,6 +76,8 @@ pub enum DenseNorm {
     Batch,
     /// Over the features of each image.
     Layer,
+    /// The same for so many groups of features for themselves.
+    Group(u32),
     /// Not at all.
     None,
 }
@@ -85,24 +88,40 @@ pub enum DenseNorm {
 pub struct ConvArgs {
     /// Channels after each convolution, 1 to 16 of them, 1 to 4096 each. Default [16, 32, 64].
     pub channels: Vec<u32>,
-    /// Edge of convolutions, 1 to 15 voxels. Default 3.
+    /// Edge of convolutions, 1 to 15 voxels: one number, one for each convolution (each may be a list by
+    /// axis), or `{ axes: […] }`; so for the next three. Default 3.
     pub kernel_size: PerLayer,
     /// Their stride, 1 to 8. Default 1.
     pub stride: PerLayer,
     /// Voxels added at both ends of each axis, 0 to 15. Default 0.
     pub padding: PerLayer,
+    /// Distance of the voxels that a convolution looks at, 1 to 8. Default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub dilation: PerLayer,
     /// What windows of two voxels an axis become. Default `max`.
     pub pooling: Pooling,
     /// The convolutions after which maps are pooled, the first one is 0; −1: before it. Default none.
     pub pooling_indices: Vec<i32>,
     /// What follows a convolution. Default `prelu`.
-    pub act: Act,
+    pub act: AnyAct,
     /// How maps are normalised. Default `instance`.
     pub norm: ConvNorm,
     /// Probability of dropping a number, 0 to 1. Default 0.
     pub dropout: f64,
     /// Convolutions have a bias. Default true.
     pub bias: bool,
+}
+
+/// Keys of trainings from before there was this option stay.
+fn is_one(numbers: &PerLayer) -> bool {
+    numbers.is_all(1)
+}
+
+/// What is wrong with groups that channels are normalised by.
+fn groups_problem(field: &str, groups: u32, channels: &[u32]) -> Option<ParamIssue> {
+    let wrong = channels.iter().find(|&&c| groups == 0 || c % groups != 0)?;
+    let message = format!("expected a number of groups that divides {wrong}, got {groups}");
+    Some(ParamIssue::new(field, message))
 }
 
 impl Default for ConvArgs {
@@ -112,9 +131,10 @@ impl Default for ConvArgs {
             kernel_size: PerLayer::All(3),
             stride: PerLayer::All(1),
             padding: PerLayer::All(0),
+            dilation: PerLayer::All(1),
             pooling: Pooling::Max,
             pooling_indices: Vec::new(),
-            act: Act::Prelu,
+            act: AnyAct::Prelu,
             norm: ConvNorm::Instance,
             dropout: 0.0,
             bias: true,
@@ -136,9 +156,14 @@ impl ConvArgs {
             ("kernel_size", &self.kernel_size, 1, 15),
             ("stride", &self.stride, 1, 8),
             ("padding", &self.padding, 0, 15),
+            ("dilation", &self.dilation, 1, 8),
         ] {
             let problem = numbers.problem(layers, least, most);
             problems.extend(problem.map(|p| ParamIssue::new(format!("conv_args.{name}"), p)));
+        }
+        if let (ConvNorm::Group(groups), Some((_, inner))) = (self.norm, self.channels.split_last())
+        {
+            problems.extend(groups_problem("conv_args.norm", groups, inner));
         }
         let last = i32::try_from(layers).unwrap_or(0) - 1;
         let indices = &self.pooling_indices;
@@ -159,7 +184,7 @@ pub struct MlpArgs {
     /// Features after each layer but the last, at most 16 of them, 1 to 65536 each. Default none.
     pub hidden_dims: Vec<u32>,
     /// What follows a layer. Default `prelu`.
-    pub act: Act,
+    pub act: AnyAct,
     /// How features are normalised. Default `batch`.
     pub norm: DenseNorm,
     /// Probability of dropping a number, 0 to 1. Default 0.
@@ -172,7 +197,7 @@ impl Default for MlpArgs {
     fn default() -> Self {
         Self {
             hidden_dims: Vec::new(),
-            act: Act::Prelu,
+            act: AnyAct::Prelu,
             norm: DenseNorm::Batch,
             dropout: 0.0,
             bias: true,
@@ -183,6 +208,9 @@ impl Default for MlpArgs {
 impl MlpArgs {
     fn problems(&self) -> Vec<ParamIssue> {
         let mut problems = within(&[("mlp_args.dropout", self.dropout, 0.0, 1.0)]);
+        if let DenseNorm::Group(groups) = self.norm {
+            problems.extend(groups_problem("mlp_args.norm", groups, &self.hidden_dims));
+        }
         let is_right = |c: &u32| (1..=65536).contains(c);
         if self.hidden_dims.len() > 16 || !self.hidden_dims.iter().all(is_right) {
             let got = &self.hidden_dims;

@@ -9,7 +9,9 @@ pub mod cnn;
 pub mod configurable;
 pub mod densenet;
 pub mod layered;
+mod per_layer;
 pub mod resnet;
+pub mod torchscript;
 pub mod unet;
 pub mod vae;
 pub mod vit;
@@ -39,6 +41,31 @@ pub struct Declaration {
     pub options: Options,
 }
 
+/// Networks in which something reaches a late layer by another way than through those before it, or that
+/// say more than one thing.
+const BRANCHED: &[&str] = &[
+    "AttentionUNet",
+    "CVAE_3D",
+    "CVAE_3D_final_conv",
+    "CVAE_3D_half",
+    "Conv5_FC3_SSDA",
+    "GeneratorUNet",
+    "TorchScript",
+    "UNet",
+    "VAE",
+    "Vanilla3DdenseVAE",
+    "Vanilla3DspacialVAE",
+    "VanillaDenseVAE",
+    "VanillaSpatialVAE",
+];
+
+impl Declaration {
+    /// Whether each layer takes what the one before gives and nothing else.
+    pub fn is_chain(&self) -> bool {
+        !BRANCHED.contains(&self.name)
+    }
+}
+
 /// Every network, sorted by name.
 pub static NETWORKS: &[&Declaration] = &[
     &autoencoder::AE_CONV4_FC3,
@@ -52,6 +79,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &vae::CVAE_3D_HALF,
     &cnn::CONV4_FC3,
     &cnn::CONV5_FC3,
+    &cnn::CONV5_FC3_SSDA,
     &densenet::DENSENET121,
     &densenet::DENSENET169,
     &densenet::DENSENET201,
@@ -70,6 +98,7 @@ pub static NETWORKS: &[&Declaration] = &[
     &resnet::SE_RESNET50,
     &cnn::SQUEEZE_EXCITATION_CNN,
     &cnn::STRIDE_CONV5_FC3,
+    &torchscript::TORCH_SCRIPT,
     &unet::UNET,
     &configurable::VAE,
     &vae::VANILLA_3D_DENSE_VAE,

@@ -45,6 +45,8 @@ pub(crate) struct Cohort {
     pub(crate) samples: Vec<Sample>,
     /// How images are cut into parts.
     pub(crate) extraction: Extraction,
+    /// How many parts an image has, of which a table may choose some; 1 for whole images.
+    pub(crate) parts_per_image: usize,
     /// Whose images these are, for the comparison with other groups.
     pub(crate) group: Group,
 }
@@ -240,6 +242,7 @@ impl Cohort {
                 shown: table.shown().to_owned(),
                 samples,
                 extraction: images.extraction.clone(),
+                parts_per_image: count.unwrap_or(1),
                 group: Group::of_table(name, table, origin, voxels)?,
             });
         }
@@ -257,6 +260,23 @@ impl Cohort {
     /// What is learnt or predicted: whole images, or parts of one kind.
     pub(crate) fn mode(&self) -> Mode {
         self.extraction.parts.mode()
+    }
+
+    /// The numbers of the parts that images have, sorted.
+    pub(crate) fn parts(&self) -> BTreeSet<usize> {
+        self.samples.iter().map(|sample| sample.part).collect()
+    }
+
+    /// The same images, of which one part is used.
+    pub(crate) fn of_part(&self, part: usize) -> Self {
+        let samples = self.samples.iter().filter(|sample| sample.part == part);
+        Self {
+            shown: self.shown.clone(),
+            samples: samples.cloned().collect(),
+            extraction: self.extraction.clone(),
+            parts_per_image: self.parts_per_image,
+            group: self.group.clone(),
+        }
     }
 
     /// The stratum of every image, for samplers that draw strata equally often: its class, or which of

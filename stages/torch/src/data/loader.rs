@@ -21,6 +21,9 @@ use crate::error::During;
 /// Prepared images of a dataset are kept in memory up to this size.
 const KEPT_BYTES: usize = 512 << 20;
 
+/// A prepared image, once it is there; datasets that hold the same image can share it.
+type Kept = Arc<OnceLock<Arc<Image>>>;
+
 /// A cohort with the way its images are prepared.
 #[derive(Debug)]
 pub(crate) struct Dataset<'a> {
@@ -29,7 +32,7 @@ pub(crate) struct Dataset<'a> {
     /// `[C, X, Y, Z]` that every image must have.
     pub(crate) input_size: Vec<usize>,
     /// One cell per image; empty if they are not kept.
-    kept: Vec<OnceLock<Arc<Image>>>,
+    kept: Vec<Kept>,
 }
 
 /// How a dataset is read.
@@ -62,6 +65,23 @@ pub(crate) struct Batch<'a> {
     pub(crate) images: Tensor,
 }
 
+impl<'a> Batch<'a> {
+    /// So many of its images, from a place on.
+    ///
+    /// # Errors
+    /// It has fewer.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Result<Self, StageError> {
+        let images = self.images.f_narrow(0, first as i64, count as i64);
+        let members = first..first + count;
+        Ok(Self {
+            index: self.index,
+            images: images.during("divide a batch")?,
+            samples: self.samples[members.clone()].to_vec(),
+            affines: self.affines[members].to_vec(),
+        })
+    }
+}
+
 impl<'a> Dataset<'a> {
     /// A dataset of images of a known size.
     pub(crate) fn new(cohort: &'a Cohort, transforms: Transforms, input_size: Vec<usize>) -> Self {
@@ -75,7 +95,7 @@ impl<'a> Dataset<'a> {
             transforms,
             input_size,
             kept: if are_kept {
-                vec![OnceLock::new(); n_images]
+                (0..n_images).map(|_| Kept::default()).collect()
             } else {
                 Vec::new()
             },
@@ -95,6 +115,14 @@ impl<'a> Dataset<'a> {
             .read(&first.file, &cohort.extraction, first.part)?
             .shape;
         Ok(Self::new(cohort, transforms, input_size))
+    }
+
+    /// Takes the images from a place on from a dataset that has the same ones, so that each is kept once.
+    pub(crate) fn share(&mut self, first: usize, part: &Dataset<'_>) {
+        let kept = self.kept.get_mut(first..first + part.kept.len());
+        if let Some(kept) = kept {
+            kept.clone_from_slice(&part.kept);
+        }
     }
 
     /// Every image in the order of the table.
@@ -176,7 +204,7 @@ impl<'a> Dataset<'a> {
 
     fn load(&self, index: usize) -> Result<Arc<Image>, StageError> {
         let kept = self.kept.get(index);
-        if let Some(image) = kept.and_then(OnceLock::get) {
+        if let Some(image) = kept.and_then(|cell| cell.get()) {
             return Ok(image.clone());
         }
         let sample = &self.cohort.samples[index];

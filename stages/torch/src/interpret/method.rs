@@ -63,6 +63,42 @@ pub(super) trait Method {
     ) -> Result<Explanation, StageError>;
 }
 
+/// Explains each of several images by itself.
+///
+/// Numbers of a network are rounded otherwise where other images are computed beside, and where two are
+/// nearly equal, a ReLU or a pooling then passes a gradient on elsewhere: maps would depend on batches.
+///
+/// # Errors
+/// Those of the method.
+pub(super) fn one_by_one(
+    method: &dyn Method,
+    subject: &Subject<'_>,
+    explained: Explained<'_>,
+) -> Result<Explanation, StageError> {
+    let act = "explain an image";
+    let mut maps = Vec::new();
+    let mut promised = Vec::new();
+    for (i, stream) in (0..).zip(explained.streams) {
+        (subject.proceed)()?;
+        let image = explained.images.f_narrow(0, i, 1);
+        // A copy lies in memory as any image alone does.
+        let image = image.and_then(|image| image.f_detach_copy()).during(act)?;
+        let of_image = method.explain(
+            subject,
+            Explained {
+                images: &image,
+                streams: std::slice::from_ref(stream),
+            },
+        )?;
+        maps.push(of_image.maps);
+        promised.extend(of_image.promised);
+    }
+    Ok(Explanation {
+        maps: Tensor::f_cat(&maps, 0).during(act)?,
+        promised,
+    })
+}
+
 /// A method's name, and how it is made from what a manifest says.
 type Line = (&'static str, fn(&MethodParams) -> Box<dyn Method>);
 

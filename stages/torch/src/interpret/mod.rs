@@ -3,6 +3,7 @@
 //! ```text
 //! method ──▶ gradients, gradient_input, guided_backprop, grad_cam, integrated_gradients, smooth_grad,
 //!            occlusion                     maps of a batch
+//! turns                                    which network explains which images when
 //! results ─▶ mean, whole, regions, writer  what becomes of them: files and tables
 //! sanity                                   the same maps of networks with random weights
 //! ```
@@ -27,6 +28,7 @@ mod smooth_grad;
 mod target;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod whole;
 mod writer;
 
@@ -37,13 +39,14 @@ use engine::{Context, Run, StageError};
 use stages::learning::{Interpret, InterpretParams};
 use stages::table::canonical_session;
 
-use self::method::{Explained, Subject};
+use self::method::{Explained, Subject, one_by_one};
 use self::regions::Regions;
 use self::results::Results;
 use self::target::target_node;
+use self::turns::turns;
 use self::writer::Writer;
 use crate::artifact::write_data;
-use crate::data::{Batch, Batches, Cohort};
+use crate::data::{Batch, Batches, Cohort, Dataset};
 use crate::implemented::Implemented;
 use crate::model::{Tested, TrainedModel};
 use crate::session::Session;
@@ -69,7 +72,20 @@ impl Run for Implemented<Interpret> {
         if params.individual {
             check_names(&cohort)?;
         }
-        let dataset = model.dataset(&cohort);
+        let networks = model.networks(&cohort)?;
+        if params.sanity_check && networks.iter().any(Option::is_some) {
+            let message = "`sanity_check`: each part of images has a network of its own, expected a single network";
+            return Err(StageError::new(message).hint("leave `sanity_check` out"));
+        }
+        let own = networks.into_iter();
+        let own = own.map(|part| (part, part.map(|part| cohort.of_part(part))));
+        let own: Vec<(Option<usize>, Option<Cohort>)> = own.collect();
+        let datasets = own.iter().map(|(part, of_part)| {
+            let dataset = model.dataset_of(of_part.as_ref().unwrap_or(&cohort), *part);
+            (*part, dataset)
+        });
+        let datasets: Vec<(Option<usize>, Dataset<'_>)> = datasets.collect();
+        let whole = model.dataset(&cohort);
         let batches = Batches {
             size: params.batch_size as usize,
             threads: params.n_proc as usize,
@@ -83,45 +99,47 @@ impl Run for Implemented<Interpret> {
         let mut done = 0;
         let proceed = || context.check_cancelled();
         for metric in &metrics {
-            let network = model.load(metric, &session)?;
-            let subject = Subject {
-                network: network.as_ref(),
-                name: model.network_name(),
-                tape: session.tape(),
-                node,
-                proceed: &proceed,
-            };
             let writer = Writer {
                 output,
                 metric,
                 group: &params.data_group,
                 name: params.folder_name(),
             };
-            let mut results = Results::new(writer, &dataset, params.individual, regions.as_ref());
-            dataset.for_each_batch(&dataset.natural_order(), batches, None, |batch| {
-                context.check_cancelled()?;
-                let explained = Explained {
-                    images: &batch.images,
-                    streams: &streams(context, &batch),
+            let mut results = Results::new(writer, &whole, params.individual, regions.as_ref());
+            for turn in turns(&cohort, &datasets) {
+                let network = model.load_network(metric, turn.part, &session)?;
+                let subject = Subject {
+                    network: network.as_ref(),
+                    name: model.network_name(),
+                    tape: session.tape(),
+                    node,
+                    proceed: &proceed,
                 };
-                results.add(&batch, &method.explain(&subject, explained)?)?;
-                done += batch.samples.len();
-                context.progress(done, total, format!("model selected by {metric}"));
-                Ok(())
-            })?;
-            results.finish(context)?;
-            if params.sanity_check {
-                let random = sanity::RandomWeights::draw(&model, &session, context)?;
-                let table = sanity::check(
-                    &subject,
-                    method.as_ref(),
-                    &random,
-                    &dataset,
-                    batches,
-                    context,
-                )?;
-                writer.write_sanity(&table)?;
+                let images = turn.dataset;
+                images.for_each_batch(&turn.order, batches, None, |batch| {
+                    let explained = Explained {
+                        images: &batch.images,
+                        streams: &streams(context, &batch),
+                    };
+                    results.add(&batch, &one_by_one(method.as_ref(), &subject, explained)?)?;
+                    done += batch.samples.len();
+                    context.progress(done, total, format!("model selected by {metric}"));
+                    Ok(())
+                })?;
+                if params.sanity_check {
+                    let random = sanity::RandomWeights::draw(&model, &session, context)?;
+                    let table = sanity::check(
+                        &subject,
+                        method.as_ref(),
+                        &random,
+                        images,
+                        batches,
+                        context,
+                    )?;
+                    writer.write_sanity(&table)?;
+                }
             }
+            results.finish(context)?;
         }
         Ok(())
     }

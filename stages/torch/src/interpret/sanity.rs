@@ -11,7 +11,7 @@ use engine::{Context, StageError};
 use maps::files::{SanityRow, SanityTable};
 use tch::{Kind, TchError, Tensor};
 
-use super::method::{Explained, Method, Subject};
+use super::method::{Explained, Method, Subject, one_by_one};
 use super::streams;
 use crate::data::{Batches, Dataset};
 use crate::error::During;
@@ -115,12 +115,11 @@ pub(super) fn check(
     let maps = || -> Result<Vec<Tensor>, StageError> {
         let mut maps = Vec::new();
         dataset.for_each_batch(&order, batches, None, |batch| {
-            context.check_cancelled()?;
             let explained = Explained {
                 images: &batch.images,
                 streams: &streams(context, &batch),
             };
-            let found = method.explain(subject, explained)?.maps;
+            let found = one_by_one(method, subject, explained)?.maps;
             for i in 0..batch.samples.len() as i64 {
                 maps.push(found.f_narrow(0, i, 1).during("compare maps")?);
             }

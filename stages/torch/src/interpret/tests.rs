@@ -62,6 +62,7 @@ fn built(name: &str, case: &Value, session: &Session) -> Box<dyn Network> {
         input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
         output_size: 3,
         options: serde_json::from_value(options).unwrap(),
+        module: None,
     };
     let network = networks::build(&spec, session).unwrap();
     fill(network.as_ref(), case["seed"].as_u64().unwrap() as usize);
@@ -183,6 +184,7 @@ fn gradients_are_those_of_pytorch() {
             input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
             output_size: case["output_size"].as_i64().unwrap(),
             options: Map::new(),
+            module: None,
         };
         let network = networks::build(&spec, &session).unwrap();
         // The reference explains the first of three images; the others must not matter.

@@ -9,6 +9,7 @@ use stages::extraction::{Parts, Place, Whole};
 use stages::tensor_file;
 use stages::volume::{Affine, sub_grid};
 
+use super::turns::{Key, key};
 use super::writer::Space;
 use crate::data::{Dataset, Sample, Transforms};
 
@@ -38,13 +39,6 @@ pub(super) fn located(
         space,
         place: Some((shape, place)),
     })
-}
-
-/// Whose an image is: cohort, participant and session.
-type Key<'a> = (&'a str, &'a str, &'a str);
-
-fn key(sample: &Sample) -> Key<'_> {
-    (&sample.cohort, &sample.participant, &sample.session)
 }
 
 /// The images of a group while maps of their parts come in.

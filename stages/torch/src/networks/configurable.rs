@@ -3,7 +3,7 @@
 use engine::StageError;
 use stages::learning::networks::configurable::{
     AUTO_ENCODER, CNN, CoderOptions, ConfigurableCnnOptions, ConvArgs, ConvNorm, DenseNorm, MLP,
-    MlpArgs, MlpOptions, Pooling, Unpooling, VAE,
+    MlpArgs, MlpOptions, PerLayer, Pooling, Unpooling, VAE,
 };
 use tch::TchError;
 
@@ -87,6 +87,8 @@ struct Shapes {
     before_conv: Vec<Vec<i64>>,
     /// After each convolution.
     after_conv: Vec<Vec<i64>>,
+    /// What each convolution looks at.
+    windows: Vec<Window>,
     /// Before each pooling, by the convolution before it, from −1.
     before_pool: Vec<(i32, Vec<i64>)>,
     /// Of the last map, its channels first.
@@ -96,11 +98,13 @@ struct Shapes {
 
 impl Shapes {
     fn of(spec: &NetworkSpec, args: &ConvArgs) -> Result<Self, StageError> {
+        let axes = spec.input_size.len() - 1;
         let mut size = spec.input_size[1..].to_vec();
         let mut shapes = Self {
             axes: size.len(),
             before_conv: Vec::new(),
             after_conv: Vec::new(),
+            windows: Vec::new(),
             before_pool: Vec::new(),
             last: Vec::new(),
             channels: vec![spec.input_size[0]],
@@ -121,13 +125,13 @@ impl Shapes {
                 size.iter_mut().for_each(|axis| *axis /= 2);
                 check(&size, "the first pooling".to_owned())?;
             }
-            let number = layer as usize;
-            let [kernel, stride, padding] =
-                [&args.kernel_size, &args.stride, &args.padding].map(|n| i64::from(n.of(number)));
+            let window = Window::of(args, layer as usize, axes)?;
             shapes.before_conv.push(size.clone());
-            for axis in &mut size {
-                *axis = (*axis + 2 * padding - kernel).div_euclid(stride) + 1;
+            for (axis, size) in size.iter_mut().enumerate() {
+                let reach = *size + 2 * window.padding[axis] - window.edge(axis);
+                *size = reach.div_euclid(window.stride[axis]) + 1;
             }
+            shapes.windows.push(window);
             check(&size, format!("convolution {layer}"))?;
             shapes.after_conv.push(size.clone());
             shapes.channels.push(channels.into());
@@ -143,6 +147,43 @@ impl Shapes {
     }
 }
 
+/// What a convolution looks at, by axis.
+struct Window {
+    kernel: Vec<i64>,
+    stride: Vec<i64>,
+    padding: Vec<i64>,
+    dilation: Vec<i64>,
+}
+
+impl Window {
+    fn of(args: &ConvArgs, layer: usize, axes: usize) -> Result<Self, StageError> {
+        let of = |name: &str, numbers: &PerLayer| {
+            let numbers = numbers.of(layer, axes);
+            numbers.map_err(|e| StageError::new(format!("`network.conv_args.{name}`: {e}")))
+        };
+        Ok(Self {
+            kernel: of("kernel_size", &args.kernel_size)?,
+            stride: of("stride", &args.stride)?,
+            padding: of("padding", &args.padding)?,
+            dilation: of("dilation", &args.dilation)?,
+        })
+    }
+
+    /// Voxels from its first to its last one.
+    fn edge(&self, axis: usize) -> i64 {
+        self.dilation[axis] * (self.kernel[axis] - 1) + 1
+    }
+
+    fn conv(&self, channels: (i64, i64)) -> Conv {
+        Conv::new(self.kernel.len(), channels.0, channels.1, 1).shaped(
+            self.kernel.clone(),
+            self.stride.clone(),
+            self.padding.clone(),
+            self.dilation.clone(),
+        )
+    }
+}
+
 /// A convolution; what follows it but where it is the last one.
 fn unit(axes: usize, conv: Conv, channels: i64, args: &ConvArgs, is_last: bool) -> Unit {
     let unit = Unit::new(if args.bias { conv } else { conv.without_bias() });
@@ -152,9 +193,17 @@ fn unit(axes: usize, conv: Conv, channels: i64, args: &ConvArgs, is_last: bool) 
     let unit = match args.norm {
         ConvNorm::Instance => unit.norm(Norm::Instance { axes, channels }),
         ConvNorm::Batch => unit.norm(Norm::Batch { axes, channels }),
+        ConvNorm::Group(groups) => unit.norm(Norm::Group {
+            groups: groups.into(),
+            channels,
+        }),
         ConvNorm::None => unit,
     };
-    unit.dropout(args.dropout).act(args.act)
+    let unit = unit.dropout(args.dropout);
+    match Act::of(args.act) {
+        None => unit,
+        Some(act) => unit.act(act),
+    }
 }
 
 /// Convolutions and fully connected layers, in `convolutions` and `mlp`.
@@ -181,10 +230,7 @@ fn encoder(
             s.add_as("init_pool", pool)?;
         }
         for (layer, pair) in shapes.channels.windows(2).enumerate() {
-            let edge = i64::from(conv.kernel_size.of(layer));
-            let made = Conv::new(axes, pair[0], pair[1], edge)
-                .stride(conv.stride.of(layer).into())
-                .padding(conv.padding.of(layer).into());
+            let made = shapes.windows[layer].conv((pair[0], pair[1]));
             let is_last = layer + 1 == conv.channels.len();
             s.add_as(
                 &format!("layer{layer}"),
@@ -232,19 +278,17 @@ fn decoder(
         for number in 0..count {
             let layer = count - 1 - number;
             let (input, output) = (shapes.channels[layer + 1], shapes.channels[layer]);
-            let [edge, stride, padding] =
-                [&conv.kernel_size, &conv.stride, &conv.padding].map(|n| i64::from(n.of(layer)));
+            let window = &shapes.windows[layer];
             let sizes = shapes.before_conv[layer]
                 .iter()
                 .zip(&shapes.after_conv[layer]);
-            let missing: Vec<i64> = sizes
-                .map(|(large, small)| large - ((small - 1) * stride - 2 * padding + edge))
-                .collect();
-            let made = Conv::new(axes, input, output, edge).transposed();
-            let made = made
-                .stride(stride)
-                .padding(padding)
-                .output_padding(&missing);
+            let missing = sizes.enumerate().map(|(axis, (large, small))| {
+                let reach = (small - 1) * window.stride[axis] + window.edge(axis);
+                large - (reach - 2 * window.padding[axis])
+            });
+            let missing: Vec<i64> = missing.collect();
+            let made = window.conv((input, output)).transposed();
+            let made = made.output_padding(&missing);
             let is_last = number + 1 == count;
             s.add_as(
                 &format!("layer{number}"),
@@ -286,12 +330,17 @@ fn dense(
                 match args.norm {
                     DenseNorm::Batch => s.add_as("N", Norm::Batch { axes: 1, channels })?,
                     DenseNorm::Layer => s.add_as("N", LayerNorm(channels))?,
+                    DenseNorm::Group(groups) => {
+                        let groups = i64::from(groups);
+                        s.add_as("N", Norm::Group { groups, channels })?;
+                    }
                     DenseNorm::None => {}
                 }
                 s.add_as("D", Dropout(args.dropout))?;
-                match Act::from(args.act) {
-                    Act::PRelu => s.add_as("A", PRelu),
-                    Act::Fixed(activation) => s.add_as("A", activation),
+                match Act::of(args.act) {
+                    None => Ok(()),
+                    Some(Act::PRelu) => s.add_as("A", PRelu),
+                    Some(Act::Fixed(activation)) => s.add_as("A", activation),
                 }
             })
         })?;

@@ -215,7 +215,7 @@ impl Network for Cvae {
         let x = x.f_flatten(1, -1)?;
         let mean = self.mean.forward(&x, mode)?.f_tanh()?;
         let log_variance = self.log_variance.forward(&x, mode)?;
-        let code = if mode == Mode::Train && self.is_variational {
+        let code = if mode.is_training() && self.is_variational {
             let length = mean.size()[1];
             let noise = Tensor::f_randn([length], (Kind::Float, Device::Cpu))?;
             let noise = noise.f_to_device(mean.device())?;

@@ -192,6 +192,10 @@ impl Layer for Joined {
         Tensor::f_cat(&[x, &self.0.forward(x, mode)?], 1)
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         block(
             "_DenseLayer",

@@ -9,8 +9,10 @@ mod autoencoder;
 mod cnn;
 mod configurable;
 mod conv5_fc3;
+mod conv5_fc3_ssda;
 mod cvae;
 mod densenet;
+pub(crate) mod domains;
 mod generator_unet;
 mod layered;
 pub(crate) mod layers;
@@ -22,6 +24,7 @@ mod resnet;
 mod resnet18;
 mod se_resnet;
 mod stride_conv5_fc3;
+mod torchscript;
 mod unet;
 mod unit;
 mod vae;
@@ -34,8 +37,9 @@ use serde_json::{Map, Value};
 use stages::learning::networks::{Declaration, NetworkOptions, declared};
 use tch::{Kind, TchError, Tensor};
 
-pub(crate) use layers::Mode;
-use layers::Sequential;
+pub(crate) use domains::TwoDomains;
+pub(crate) use layers::{Layer, Mode, forward_all};
+pub(crate) use torchscript::ModuleFile;
 
 use crate::session::Session;
 use crate::state::State;
@@ -50,6 +54,8 @@ pub(crate) struct NetworkSpec {
     pub(crate) output_size: i64,
     /// The network's own options by name; those that are not given have their default.
     pub(crate) options: Map<String, Value>,
+    /// The file of a network that is one.
+    pub(crate) module: Option<ModuleFile>,
 }
 
 /// What a network makes of a batch.
@@ -73,9 +79,13 @@ impl Latent {
     fn code(&self, mode: Mode) -> Result<Tensor, TchError> {
         match mode {
             Mode::Evaluate => Ok(self.mean.shallow_clone()),
-            Mode::Train => {
+            _ => {
                 let deviation = self.log_variance.f_mul_scalar(0.5)?.f_exp()?;
-                let noise = deviation.f_randn_like()?;
+                // Tests compute in 64 bits, with the numbers that 32 bits draw.
+                let noise = match deviation.kind() {
+                    Kind::Double => deviation.f_to_kind(Kind::Float)?.f_randn_like()?,
+                    _ => deviation.f_randn_like()?,
+                };
                 noise.f_mul(&deviation)?.f_add(&self.mean)
             }
         }
@@ -91,9 +101,9 @@ impl Outputs {
         }
     }
 
-    /// The same in 32 bits.
-    fn in_float(self) -> Result<Self, TchError> {
-        let float = |x: Tensor| x.f_to_kind(Kind::Float);
+    /// The same in 32 bits, if it has 16.
+    pub(crate) fn in_float(self) -> Result<Self, TchError> {
+        let float = |x: Tensor| layers::widen(&x);
         let latent = self.latent.map(|latent| -> Result<Latent, TchError> {
             Ok(Latent {
                 mean: float(latent.mean)?,
@@ -117,13 +127,18 @@ pub(crate) trait Network {
         self.compute(images, mode)?.in_float()
     }
 
+    /// Its layers with their names, if each takes what the one before gives and nothing else.
+    fn chain(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        None
+    }
+
     /// The prediction alone.
     fn forward(&self, images: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         Ok(self.outputs(images, mode)?.prediction)
     }
 
-    /// Its layers one after the other; none where it is no chain.
-    fn chain(&self) -> Option<&Sequential> {
+    /// Its other heads, where it is a network for two domains.
+    fn two_domains(&self) -> Option<&dyn TwoDomains> {
         None
     }
 
@@ -160,6 +175,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &cvae::HALF,
     &conv5_fc3::KIND4,
     &conv5_fc3::KIND5,
+    &conv5_fc3_ssda::KIND,
     &densenet::KIND121,
     &densenet::KIND169,
     &densenet::KIND201,
@@ -178,6 +194,7 @@ pub(crate) static NETWORKS: &[&NetworkKind] = &[
     &se_resnet::KIND50,
     &residual_3d::SQUEEZE_EXCITATION,
     &stride_conv5_fc3::KIND,
+    &torchscript::KIND,
     &unet::KIND,
     &configurable::VAE_KIND,
     &vae::DENSE_3D,
@@ -282,4 +299,4 @@ impl NetworkSpec {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -29,8 +29,8 @@ impl Network for Plain {
         self.layer.forward(images, mode).map(Outputs::of)
     }
 
-    fn chain(&self) -> Option<&Sequential> {
-        self.layer.chain()
+    fn chain(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        self.layer.parts()
     }
 
     fn state(&self) -> &State {

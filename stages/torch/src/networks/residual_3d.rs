@@ -171,6 +171,10 @@ impl Layer for Residual {
         self.activation.forward(&y, mode)
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let mut parts = vec![
             ("conv1", self.conv1.describe()),

@@ -178,6 +178,10 @@ impl Layer for BasicBlock {
         self.relu.forward(&sum, mode)
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let mut parts = vec![
             ("conv1", self.conv1.describe()),

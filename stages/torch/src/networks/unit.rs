@@ -1,5 +1,6 @@
 //! A convolution and what follows it, as MONAI names them.
 
+use stages::learning::networks::configurable::AnyAct;
 use stages::learning::networks::unet::Act as Declared;
 use tch::TchError;
 
@@ -39,6 +40,29 @@ impl From<Declared> for Act {
             Declared::Elu => Activation::Elu.into(),
             Declared::Gelu => Activation::Gelu.into(),
         }
+    }
+}
+
+impl Act {
+    /// The activation, if there is one.
+    pub(super) fn of(act: AnyAct) -> Option<Self> {
+        let fixed = match act {
+            AnyAct::None => return None,
+            AnyAct::Prelu => return Some(Self::PRelu),
+            AnyAct::Relu => Activation::Relu,
+            AnyAct::Relu6 => Activation::Relu6,
+            AnyAct::LeakyRelu => Activation::LeakyRelu(0.01),
+            AnyAct::Elu => Activation::Elu,
+            AnyAct::Celu => Activation::Celu,
+            AnyAct::Selu => Activation::Selu,
+            AnyAct::Gelu => Activation::Gelu,
+            AnyAct::Mish => Activation::Mish,
+            AnyAct::Tanh => Activation::Tanh,
+            AnyAct::Sigmoid => Activation::Sigmoid,
+            AnyAct::Softmax => Activation::Softmax,
+            AnyAct::LogSoftmax => Activation::LogSoftmax,
+        };
+        Some(Self::Fixed(fixed))
     }
 }
 
@@ -90,7 +114,7 @@ impl Make for Unit {
                 Some(Act::PRelu) => s.add_as("A", PRelu),
             }
         })?;
-        let both = [conv, Box::new(rest)];
-        Ok(Box::new(Sequential::of(both.into_iter())))
+        let both = [("conv", conv), ("adn", Box::new(rest) as Box<dyn Layer>)];
+        Ok(Box::new(Sequential::named(builder, both)))
     }
 }

@@ -121,6 +121,10 @@ impl Layer for Activated {
         self.activation.forward_owned(x, mode)
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         block(&self.name, [("layer", self.layer.describe())].into_iter())
     }

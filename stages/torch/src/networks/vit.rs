@@ -45,6 +45,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
             let places = truncated_normal(&[1, patches, hidden])?;
             Ok::<_, TchError>((conv, b.parameter("position_embeddings", places)))
         })?;
+        let dropout = builder.layer("dropout", Dropout(options.dropout_rate))?;
         let blocks = Sequential::make_in(&mut builder, "blocks", |s| {
             for _ in 0..options.num_layers {
                 s.add(Block(&options))?;
@@ -74,13 +75,15 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
         Ok(Plain {
             state,
             layer: Box::new(Transformer {
-                patch,
-                places,
-                dropout: options.dropout_rate,
-                token,
+                embedding: Embedding {
+                    patch,
+                    places,
+                    dropout,
+                    token,
+                },
                 blocks,
                 norm,
-                head,
+                head: Head(head),
             }),
         })
     };
@@ -104,46 +107,80 @@ fn truncated_normal(shape: &[i64]) -> Result<Tensor, TchError> {
 
 #[derive(Debug)]
 struct Transformer {
-    patch: Box<dyn Layer>,
-    /// What is added to each patch, `[1, N, H]`.
-    places: Tensor,
-    dropout: f64,
-    /// The first of the sequence, `[1, 1, H]`.
-    token: Tensor,
+    embedding: Embedding,
     blocks: Sequential,
     norm: Box<dyn Layer>,
-    head: Box<dyn Layer>,
+    head: Head,
 }
 
 impl Layer for Transformer {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        let sequence = self.embedding.forward(x, mode)?;
+        let sequence = self.blocks.forward(&sequence, mode)?;
+        self.head
+            .forward(&self.norm.forward(&sequence, mode)?, mode)
+    }
+
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        let mut parts: Vec<(String, &dyn Layer)> =
+            vec![("patch_embedding".to_owned(), &self.embedding)];
+        parts.extend(self.blocks.parts().unwrap_or_default());
+        parts.push(("norm".to_owned(), self.norm.as_ref()));
+        parts.push(("classification_head".to_owned(), &self.head));
+        Some(parts)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let parts = [
+            ("patch_embedding", self.embedding.describe()),
+            ("blocks", self.blocks.describe()),
+            ("norm", self.norm.describe()),
+            ("classification_head", self.head.describe()),
+        ];
+        block("ViT", parts.into_iter())
+    }
+}
+
+/// Patches with their places, behind a token.
+#[derive(Debug)]
+struct Embedding {
+    patch: Box<dyn Layer>,
+    /// What is added to each patch, `[1, N, H]`.
+    places: Tensor,
+    dropout: Box<dyn Layer>,
+    /// The first of the sequence, `[1, 1, H]`.
+    token: Tensor,
+}
+
+impl Layer for Embedding {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let patches = self
             .patch
             .forward(x, mode)?
             .f_flatten(2, -1)?
             .f_transpose(1, 2)?;
-        let placed = patches.f_add(&self.places)?;
-        let placed = placed.f_dropout(self.dropout, mode == Mode::Train)?;
+        let placed = self.dropout.forward(&patches.f_add(&self.places)?, mode)?;
         let token = self.token.f_expand([x.size()[0], -1, -1], false)?;
-        let sequence = Tensor::f_cat(&[token, placed], 1)?;
-        let sequence = self
-            .norm
-            .forward(&self.blocks.forward(&sequence, mode)?, mode)?;
-        self.head.forward(&sequence.f_select(1, 0)?, mode)
+        Tensor::f_cat(&[token, placed], 1)
     }
 
     fn describe(&self) -> Vec<String> {
         let patch = [("patch_embeddings", self.patch.describe())];
-        let parts = [
-            (
-                "patch_embedding",
-                block("PatchEmbeddingBlock", patch.into_iter()),
-            ),
-            ("blocks", self.blocks.describe()),
-            ("norm", self.norm.describe()),
-            ("classification_head", self.head.describe()),
-        ];
-        block("ViT", parts.into_iter())
+        block("PatchEmbeddingBlock", patch.into_iter())
+    }
+}
+
+/// What becomes of the token.
+#[derive(Debug)]
+struct Head(Box<dyn Layer>);
+
+impl Layer for Head {
+    fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
+        self.0.forward(&x.f_select(1, 0)?, mode)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        self.0.describe()
     }
 }
 
@@ -172,7 +209,8 @@ impl Make for Block<'_> {
             };
             Ok::<_, TchError>(Attention {
                 heads: i64::from(options.num_heads),
-                dropout: options.dropout_rate,
+                weights_dropout: b.layer("drop_weights", Dropout(options.dropout_rate))?,
+                dropout: b.layer("drop_output", Dropout(options.dropout_rate))?,
                 qkv: b.layer("qkv", dense)?,
                 out,
             })
@@ -218,6 +256,10 @@ impl Layer for Attending {
         x.f_add(&self.mlp.forward(&self.after.forward(&x, mode)?, mode)?)
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let parts = [
             ("mlp", self.mlp.describe()),
@@ -232,7 +274,8 @@ impl Layer for Attending {
 #[derive(Debug)]
 struct Attention {
     heads: i64,
-    dropout: f64,
+    weights_dropout: Box<dyn Layer>,
+    dropout: Box<dyn Layer>,
     qkv: Box<dyn Layer>,
     out: Box<dyn Layer>,
 }
@@ -257,13 +300,10 @@ impl Layer for Attention {
         let scale = (each as f64).powf(-0.5);
         let weights = q.f_matmul(&k.f_transpose(-2, -1)?)?.f_mul_scalar(scale)?;
         let weights = weights.f_softmax(-1, None::<Kind>)?;
-        let is_training = mode == Mode::Train;
-        let weights = weights.f_dropout(self.dropout, is_training)?;
+        let weights = self.weights_dropout.forward(&weights, mode)?;
         let found = weights.f_matmul(&v)?.f_transpose(1, 2)?;
         let found = found.f_reshape([batch, length, hidden])?;
-        self.out
-            .forward(&found, mode)?
-            .f_dropout(self.dropout, is_training)
+        self.dropout.forward(&self.out.forward(&found, mode)?, mode)
     }
 
     fn describe(&self) -> Vec<String> {

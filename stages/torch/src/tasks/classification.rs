@@ -65,7 +65,7 @@ impl Objective for Classification {
             .zip(rows)
             .map(|(node, row)| Said::Class {
                 predicted: node as usize,
-                probabilities: row.to_vec(),
+                probabilities: row.iter().map(|&p| f64::from(p)).collect(),
             })
             .collect())
     }
@@ -155,7 +155,6 @@ impl Columns {
             } = &row.said
             {
                 columns.predicted.push(*predicted);
-                let probabilities = probabilities.iter().map(|&p| f64::from(p));
                 columns.probabilities.extend(probabilities);
             }
         }

@@ -34,7 +34,7 @@ pub(crate) enum Said {
     /// The node of highest output, and the softmax of all.
     Class {
         predicted: usize,
-        probabilities: Vec<f32>,
+        probabilities: Vec<f64>,
     },
     /// A number.
     Number(f64),

@@ -107,7 +107,7 @@ fn images_without_labels_get_predictions_and_no_metrics() {
     let sums = predictions
         .rows()
         .iter()
-        .map(|row| row.probabilities.iter().sum::<f32>());
+        .map(|row| row.probabilities.iter().sum::<f64>());
     assert!(sums.into_iter().all(|sum| (sum - 1.0).abs() < 1e-6));
     assert!(refused(&world, &model, json!({})).contains("no column `diagnosis`"));
 }

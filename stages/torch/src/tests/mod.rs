@@ -2,10 +2,15 @@
 
 mod apply;
 mod clinicadl;
+mod domains;
+mod image_level;
+mod import;
 mod interpret;
 mod leakage;
+mod multi;
 mod quality;
 mod tasks;
+mod torchscript;
 mod train;
 mod transfer;
 mod world;

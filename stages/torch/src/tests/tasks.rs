@@ -9,9 +9,9 @@ use stages::volume::Volume;
 
 use super::world::{Done, World};
 
-const TRAIN: usize = 32;
-const VALIDATION: usize = 12;
-const TEST: usize = 24;
+pub(super) const TRAIN: usize = 32;
+pub(super) const VALIDATION: usize = 12;
+pub(super) const TEST: usize = 24;
 const SHAPE: [usize; 3] = [18, 18, 36];
 
 const AFFINE: [[f64; 4]; 4] = [
@@ -43,7 +43,7 @@ fn voxels(number: usize) -> Vec<f32> {
 }
 
 /// Images in a mode; `label_of` says whose labels a participant of the training has.
-fn world(mode: Value, label_of: &dyn Fn(usize) -> usize) -> World {
+pub(super) fn world(mode: Value, label_of: &dyn Fn(usize) -> usize) -> World {
     let world = World::empty();
     let mut index = "participant_id\tsession_id\tfile\n".to_owned();
     for number in 0..TRAIN + VALIDATION + TEST {
@@ -99,7 +99,7 @@ fn world(mode: Value, label_of: &dyn Fn(usize) -> usize) -> World {
     world
 }
 
-fn modes() -> [Value; 4] {
+pub(super) fn modes() -> [Value; 4] {
     [
         json!({ "mode": "image" }),
         json!({ "mode": "patch", "patch_size": 18, "stride_size": 18 }),
@@ -115,7 +115,7 @@ fn modes() -> [Value; 4] {
     ]
 }
 
-fn parameters(task: &str) -> Value {
+pub(super) fn parameters(task: &str) -> Value {
     match task {
         "classification" => json!({
             "epochs": 8, "batch_size": 8, "optimizer": { "learning_rate": 1e-3 },
@@ -133,7 +133,7 @@ fn parameters(task: &str) -> Value {
 }
 
 /// A metric of the test group.
-fn tested(world: &World, model: &Done, mode: &Value, metric: &str) -> f64 {
+pub(super) fn tested(world: &World, model: &Done, mode: &Value, metric: &str) -> f64 {
     let done = world
         .apply("predict", model, json!({ "bootstrap": 10 }))
         .unwrap();

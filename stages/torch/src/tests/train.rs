@@ -1,8 +1,9 @@
-use engine::FailureKind;
 use engine::context::StageEvent;
+use engine::{Config, FailureKind, Stage};
 use maps::files::{MapsJson, MetricsTable, PredictionTable, TrainingTable};
 use maps::weights::{read_pth, read_safetensors};
 use serde_json::{Value, json};
+use stages::learning::Train;
 
 use super::world::{World, baseline, rows, table};
 
@@ -90,6 +91,58 @@ fn equal_trainings_give_equal_bytes_with_any_number_of_loader_threads() {
     for (store, n_proc) in [("second", 0), ("third", 3)] {
         let again = world.train(store, changes(n_proc)).unwrap();
         assert_eq!(again.input.digest, first.input.digest, "{n_proc} threads");
+    }
+}
+
+#[test]
+fn maps_that_are_computed_again_change_no_byte_and_no_key() {
+    let world = World::new();
+    let changes = |again: bool| {
+        json!({
+            "network": { "dropout": 0.5 }, "accumulation_steps": 2, "batch_size": 3,
+            "gradient_checkpointing": again,
+        })
+    };
+    let whole = world.train("whole", changes(false)).unwrap();
+    let again = world.train("again", changes(true)).unwrap();
+    assert_eq!(again.input.digest, whole.input.digest);
+    let network = json!({ "task": "reconstruction", "network": { "name": "AE_Conv5_FC3" } });
+    let with = |again: bool| {
+        let mut changes = network.clone();
+        changes["gradient_checkpointing"] = again.into();
+        changes
+    };
+    let whole = world.train("whole images", with(false)).unwrap();
+    let again = world.train("images again", with(true)).unwrap();
+    assert_eq!(again.input.digest, whole.input.digest);
+}
+
+#[test]
+fn a_training_is_done_again_from_its_own_maps_json() {
+    let world = World::new();
+    for changes in [
+        json!({}),
+        json!({
+            "optimizer": { "name": "RMSprop", "learning_rate": 1e-3, "momentum": 0.5 },
+            "scheduler": { "name": "plateau", "patience": 1 }, "warmup_epochs": 1,
+            "class_weights": { "AD": 2.0 }, "label_smoothing": 0.1, "gradient_clipping": 1.0,
+            "data_augmentation": [{ "name": "Noise", "std": [0.0, 0.05] }, { "name": "Flip" }],
+            "frozen": ["convolutions.0"], "sampler_seed": 7, "evaluate_training_set": false,
+            "network": { "dropout": 0.2 }, "selection_metrics": ["loss", "balanced_accuracy"],
+        }),
+        json!({ "adaptive_learning_rate": true, "precision": "bfloat16" }),
+    ] {
+        let first = world.train("first", changes.clone()).unwrap();
+        let definition: Value = serde_json::from_slice(&first.bytes("maps.json")).unwrap();
+        let imported = Train::import(&Config {
+            file: definition.as_object().unwrap(),
+            with: &json!({}),
+            is_search: false,
+        });
+        let imported = imported.unwrap();
+        assert_eq!(imported.splits, None);
+        let again = world.train("again", Value::Object(imported.with)).unwrap();
+        assert_eq!(again.input.digest, first.input.digest, "{changes}");
     }
 }
 

@@ -9,14 +9,21 @@
 //! images instead of a sum over batches; gradients of accumulated batches are averaged over images
 //! instead of summed; every epoch is in the history; the training set is evaluated in the order of its
 //! table; any metric selects models; what is resumed equals what was never interrupted.
+//!
+//! What a batch is and what is minimised is a matter of [`Steps`].
 
 mod best;
+mod domains;
 mod exact;
 mod progress;
 mod scale;
 mod schedule;
+mod segments;
+mod steps;
 mod stopping;
+mod turn;
 
+use engine::seed::Stream;
 use engine::{Context, StageError};
 use stages::augmentation::Augmenter;
 use stages::learning::names::Precision;
@@ -24,32 +31,40 @@ use stages::listed::listed;
 use tch::Tensor;
 
 use crate::checkpoint::Checkpoints;
-use crate::data::sampler::Sampler;
 use crate::data::{Batch, Batches, Changes, Dataset};
 use crate::error::During;
 use crate::evaluation::{Evaluator, Values};
 use crate::losses::Criterion;
-use crate::networks::{Mode, Network};
+use crate::networks::Network;
 use crate::optimizers::Optimizer;
 use crate::session::Session;
 use crate::tasks::Objective;
 
+pub(crate) use domains::{Counts, DomainSteps, Samplers, SourceSets};
 pub(crate) use progress::HistoryRow;
 use progress::Progress;
-use scale::LossScale;
 pub(crate) use schedule::{Length, Rates};
+pub(crate) use steps::{OneDomain, Steps};
 pub(crate) use stopping::EarlyStopping;
+pub(crate) use turn::Turn;
 
 /// What a training is made of.
 pub(crate) struct Trainer<'a> {
     pub(crate) context: &'a Context,
+    /// Of every random draw.
+    pub(crate) stream: Stream,
+    pub(crate) turn: Turn,
     pub(crate) session: &'a Session,
     pub(crate) network: &'a dyn Network,
     pub(crate) objective: &'a dyn Objective,
     pub(crate) criterion: &'a Criterion,
+    /// What batches are made of, and what is minimised.
+    pub(crate) steps: &'a dyn Steps,
+    /// The sets that are evaluated; models are selected by the validation.
     pub(crate) train: &'a Dataset<'a>,
     pub(crate) validation: &'a Dataset<'a>,
-    pub(crate) sampler: Sampler,
+    /// Those of another domain, which are evaluated beside them.
+    pub(crate) source: Option<SourceSets<'a>>,
     /// Random changes of training images.
     pub(crate) augmenter: Augmenter,
     pub(crate) batches: Batches,
@@ -124,9 +139,10 @@ impl Trainer<'_> {
         checkpoints: &Checkpoints,
     ) -> Result<(), StageError> {
         let epoch = progress.epochs;
-        let stream = self.context.stream().child("epoch").child(epoch);
-        let order = self.sampler.order(&self.train.cohort.strata(), epoch)?;
-        let n_batches = order.len().div_ceil(self.batches.size);
+        let stream = self.stream.child("epoch").child(epoch);
+        let order = self.steps.order(epoch)?;
+        let size = self.steps.batch_size();
+        let n_batches = order.len().div_ceil(size);
         let mut accumulated = Accumulated::default();
         if std::mem::take(&mut progress.is_evaluating) {
             progress
@@ -134,15 +150,19 @@ impl Trainer<'_> {
                 .push(self.look(epoch, progress.batches - 1)?.0);
         }
         let done = progress.batches;
-        let rest = &order[(done * self.batches.size).min(order.len())..];
+        let rest = &order[(done * size).min(order.len())..];
         let changes = Changes {
             augmenter: &self.augmenter,
             stream: stream.child("augmentation"),
-            first: done * self.batches.size,
+            first: done * size,
         };
         let changes = Some(&changes);
-        let (train, batches) = (self.train, self.batches);
-        train.for_each_batch(rest, batches, changes, |mut batch| {
+        let batches = Batches {
+            size,
+            ..self.batches
+        };
+        let images = self.steps.dataset();
+        images.for_each_batch(rest, batches, changes, |mut batch| {
             batch.index += done;
             let index = batch.index;
             // What is left of a group of accumulated batches is small.
@@ -156,8 +176,9 @@ impl Trainer<'_> {
             // Dropout of a batch depends on nothing that was drawn before it.
             self.session.seed(stream.child("batch").child(index).seed());
             let steps = self.schedule.accumulation_steps;
-            let group = group_size(index, order.len(), self.batches.size, steps);
-            let loss = self.accumulate(&batch, group, &progress.scale, &mut accumulated)?;
+            let group = group_size(index, order.len(), size, steps);
+            let factor = progress.scale.factor() * batch.samples.len() as f64 / group as f64;
+            let loss = self.accumulate(&batch, epoch, factor, &mut accumulated)?;
             let is_update = (index + 1) % self.schedule.accumulation_steps == 0;
             let is_last = index + 1 == n_batches;
             if is_update || is_last {
@@ -195,33 +216,26 @@ impl Trainer<'_> {
         progress.is_stopped = progress.stopping.should_stop(validation.loss);
         if progress.is_stopped {
             let reached = epoch + 1;
-            self.context
-                .info(format!("stopped early after epoch {reached}"));
+            self.context.info(
+                self.turn
+                    .told(format!("stopped early after epoch {reached}")),
+            );
         }
         progress.epochs += 1;
         progress.batches = 0;
         Ok(())
     }
 
-    /// Adds the gradients of a batch, weighted by its share of the group; returns its mean loss.
+    /// Adds the gradients of a batch, times a factor; returns its mean loss.
     fn accumulate(
         &self,
         batch: &Batch<'_>,
-        group: usize,
-        scale: &LossScale,
+        epoch: u32,
+        factor: f64,
         accumulated: &mut Accumulated,
     ) -> Result<f64, StageError> {
-        let target = self.objective.target(batch)?;
-        let factor = scale.factor() * batch.samples.len() as f64 / group as f64;
         let parameters = self.network.state().parameters();
-        let compute = || {
-            let outputs = self.network.outputs(&batch.images, Mode::Train)?;
-            let loss = self.criterion.mean(&outputs, &target)?;
-            let scaled = loss.f_multiply_scalar(factor)?;
-            let gradients = Tensor::f_run_backward(&[scaled], &parameters, false, false)?;
-            Ok((loss.f_double_value(&[])?, gradients))
-        };
-        let (loss, gradients) = compute().during("train the network")?;
+        let (loss, gradients) = self.steps.gradients(batch, epoch, factor, &parameters)?;
         if !loss.is_finite() {
             return Err(not_a_number(loss, batch));
         }
@@ -255,8 +269,8 @@ impl Trainer<'_> {
 
     /// Evaluates both sets: a row of the history, and the values on the validation set.
     fn look(&self, epoch: u32, iteration: usize) -> Result<(HistoryRow, Values), StageError> {
+        let proceed = || self.context.check_cancelled();
         let values = |dataset| -> Result<Values, StageError> {
-            let proceed = || self.context.check_cancelled();
             let evaluation = self.evaluator().evaluate(dataset, &proceed)?;
             Ok(evaluation.values(self.objective))
         };
@@ -266,7 +280,17 @@ impl Trainer<'_> {
             None
         };
         let validation = values(self.validation)?;
-        let row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+        let mut row = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+        if let Some(source) = &self.source {
+            let values = |dataset| -> Result<Values, StageError> {
+                let evaluation = source.evaluate(self.evaluator(), dataset, &proceed)?;
+                Ok(evaluation.values(self.objective))
+            };
+            let train = train.map(|_| values(source.train)).transpose()?;
+            let validation = values(source.validation)?;
+            let of_source = HistoryRow::new(epoch, iteration, train.as_ref(), &validation);
+            row.source = Some(Box::new(of_source));
+        }
         Ok((row, validation))
     }
 
@@ -274,7 +298,8 @@ impl Trainer<'_> {
         let epochs = self.schedule.epochs as usize;
         let done = epoch as usize * n_batches + index + 1;
         let detail = format!("epoch {}/{epochs}, loss {loss:.4}", epoch + 1);
-        self.context.progress(done, epochs * n_batches, detail);
+        self.turn
+            .progress(self.context, done, epochs * n_batches, detail);
     }
 
     fn tell_epoch(&self, row: &HistoryRow, n_batches: usize) {
@@ -287,7 +312,8 @@ impl Trainer<'_> {
         let validation = row.validation().last().copied().unwrap_or(f64::NAN);
         let number = row.epoch + 1;
         let detail = format!("epoch {number}/{epochs}, {train}validation loss {validation:.4}");
-        self.context.progress(done, epochs * n_batches, detail);
+        self.turn
+            .progress(self.context, done, epochs * n_batches, detail);
     }
 }
 

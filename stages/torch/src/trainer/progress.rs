@@ -25,6 +25,9 @@ pub(crate) struct HistoryRow {
     pub(crate) iteration: usize,
     train: Option<Vec<Exact>>,
     validation: Vec<Exact>,
+    /// The same of another domain, where there is one.
+    #[serde(default)]
+    pub(crate) source: Option<Box<Self>>,
 }
 
 /// Everything but tensors that a checkpoint holds.
@@ -98,10 +101,10 @@ impl Trainer<'_> {
             weights::load(optimizer.tensors(), &memory, "checkpoint")?;
             optimizer.restore(progress.optimizer.clone());
             let (epochs, batches) = (progress.epochs, progress.batches);
-            self.context.info(match batches {
+            self.context.info(self.turn.told(match batches {
                 0 => format!("going on after epoch {epochs}"),
                 _ => format!("going on after epoch {epochs} and {batches} batches"),
-            });
+            }));
             return Ok(Some(progress));
         }
         Ok(None)
@@ -161,6 +164,7 @@ impl HistoryRow {
             iteration,
             train: train.map(exact),
             validation: exact(validation),
+            source: None,
         }
     }
 

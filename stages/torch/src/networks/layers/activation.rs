@@ -12,10 +12,22 @@ pub(crate) enum Activation {
     Relu,
     /// x above 0, a slope times x below.
     LeakyRelu(f64),
+    /// max(0, x), at most 6.
+    Relu6,
     /// x above 0, eˣ − 1 below.
     Elu,
+    /// The same, by another name.
+    Celu,
+    /// An `Elu` scaled so that means and variances stay.
+    Selu,
     /// x Φ(x), with the standard normal distribution.
     Gelu,
+    /// x tanh(ln(1 + eˣ)).
+    Mish,
+    /// Parts of the whole over channels.
+    Softmax,
+    /// Their logarithms.
+    LogSoftmax,
     /// Hyperbolic tangent.
     Tanh,
     /// 1 / (1 + e⁻ˣ).
@@ -56,7 +68,13 @@ impl Layer for Activation {
             Self::LeakyRelu(slope) if slope.to_bits() == 0.01_f64.to_bits() => x.f_leaky_relu(),
             // tch's function knows no other slope.
             Self::LeakyRelu(slope) => x.f_where_self(&x.f_gt(0.0)?, &x.f_mul_scalar(*slope)?),
+            Self::Relu6 => x.f_relu6(),
             Self::Elu => x.f_elu(),
+            Self::Celu => x.f_celu(),
+            Self::Selu => x.f_selu(),
+            Self::Mish => x.f_mish(),
+            Self::Softmax => x.f_softmax(1, None::<Kind>),
+            Self::LogSoftmax => x.f_log_softmax(1, None::<Kind>),
             Self::Gelu => x.f_gelu("none"),
             Self::Tanh => x.f_tanh(),
             Self::Sigmoid => x.f_sigmoid(),
@@ -79,7 +97,13 @@ impl Layer for Activation {
             Self::LeakyRelu(slope) => {
                 format!("LeakyReLU(negative_slope={})", python_repr(*slope))
             }
+            Self::Relu6 => "ReLU6()".to_owned(),
             Self::Elu => "ELU(alpha=1.0)".to_owned(),
+            Self::Celu => "CELU(alpha=1.0)".to_owned(),
+            Self::Selu => "SELU()".to_owned(),
+            Self::Mish => "Mish()".to_owned(),
+            Self::Softmax => "Softmax(dim=None)".to_owned(),
+            Self::LogSoftmax => "LogSoftmax(dim=None)".to_owned(),
             Self::Gelu => "GELU(approximate='none')".to_owned(),
             Self::Tanh => "Tanh()".to_owned(),
             Self::Sigmoid => "Sigmoid()".to_owned(),

@@ -105,6 +105,12 @@ impl<'s> Builder<'s> {
         Ok((weight, bias))
     }
 
+    /// What names begin with at its place.
+    pub(super) fn place(&self) -> String {
+        let parts = self.place.iter().map(|part| format!("{part}."));
+        parts.collect()
+    }
+
     fn full(&self, name: &str) -> String {
         let mut parts = self.place.clone();
         parts.push(name.to_owned());

@@ -36,6 +36,21 @@ impl Conv {
         }
     }
 
+    /// With numbers for each axis.
+    pub(crate) fn shaped(
+        mut self,
+        kernel: Vec<i64>,
+        stride: Vec<i64>,
+        padding: Vec<i64>,
+        dilation: Vec<i64>,
+    ) -> Self {
+        self.kernel = kernel;
+        self.stride = stride;
+        self.padding = padding;
+        self.dilation = dilation;
+        self
+    }
+
     /// The transposed convolution with the same numbers.
     pub(crate) fn transposed(mut self) -> Self {
         self.output_padding = Some(on_each(0, self.kernel.len()));
@@ -96,16 +111,18 @@ impl Layer for Convolution {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         let conv = &self.conv;
         let none = on_each(0, conv.kernel.len());
-        self.arithmetic.round(x)?.f_convolution(
-            &self.arithmetic.round(&self.weight)?,
-            self.arithmetic.round_any(self.bias.as_ref())?,
+        let arithmetic = self.arithmetic.of_convolution(x);
+        let y = arithmetic.round(x)?.f_convolution(
+            &arithmetic.round(&self.weight)?,
+            arithmetic.round_any(self.bias.as_ref())?,
             &conv.stride,
             &conv.padding,
             &conv.dilation,
             conv.output_padding.is_some(),
             conv.output_padding.as_deref().unwrap_or(&none),
             conv.groups,
-        )
+        )?;
+        self.arithmetic.round(&y)
     }
 
     fn is_fresh(&self) -> bool {

@@ -8,6 +8,7 @@ mod activation;
 mod arithmetic;
 mod builder;
 mod convolution;
+mod dropout;
 mod linear;
 mod norm;
 mod pool;
@@ -20,15 +21,16 @@ mod tape;
 use tch::{TchError, Tensor};
 
 pub(crate) use activation::{Activation, PRelu};
-pub(crate) use arithmetic::Arithmetic;
+pub(crate) use arithmetic::{Arithmetic, widen};
 pub(crate) use builder::Builder;
 pub(crate) use convolution::Conv;
+pub(crate) use dropout::Dropout;
 pub(crate) use linear::Dense;
 pub(crate) use norm::{LayerNorm, Norm, ONE_NUMBER};
 pub(crate) use pool::{CropMaxUnpool, PadMaxPool, Pool};
 pub(crate) use residual::Residual;
-pub(crate) use sequential::{Sequential, Stack, block};
-pub(crate) use shape::{Dropout, Flatten, Unflatten, Upsample, UpsampleTo};
+pub(crate) use sequential::{Sequential, Stack, block, forward_all};
+pub(crate) use shape::{Flatten, Unflatten, Upsample, UpsampleTo};
 pub(crate) use shown::Shown;
 pub(crate) use tape::{Cut, Tape};
 
@@ -37,8 +39,19 @@ pub(crate) use tape::{Cut, Tape};
 pub(crate) enum Mode {
     /// Batch statistics are used and accumulated, dropout drops.
     Train,
+    /// The same where the pass will be made again: what dropout drops is kept.
+    TrainFirst,
+    /// The same again: statistics are not accumulated twice, and the same numbers are dropped.
+    TrainAgain,
     /// Accumulated statistics are used, dropout does nothing.
     Evaluate,
+}
+
+impl Mode {
+    /// Whether gradients will be asked for.
+    pub(crate) fn is_training(self) -> bool {
+        self != Self::Evaluate
+    }
 }
 
 /// A function of tensors with tensors of its own.
@@ -51,13 +64,18 @@ pub(crate) trait Layer: std::fmt::Debug {
         self.forward(&x, mode)
     }
 
-    /// The layers that it is, one after the other; none where it is no chain.
-    fn chain(&self) -> Option<&Sequential> {
+    /// Whether its value is memory of its own that no backward pass reads.
+    fn is_fresh(&self) -> bool {
+        false
+    }
+
+    /// The layers that it is, one after the other, if it is nothing but these, with their names in the network.
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
         None
     }
 
-    /// Whether its value is memory of its own that no backward pass reads.
-    fn is_fresh(&self) -> bool {
+    /// Whether it keeps several maps for the backward pass.
+    fn is_block(&self) -> bool {
         false
     }
 

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode};
+use super::{Builder, Layer, Make, Mode, widen};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -16,6 +16,8 @@ pub(crate) enum Norm {
     Batch { axes: usize, channels: i64 },
     /// Over voxels, without tensors.
     Instance { axes: usize, channels: i64 },
+    /// Over voxels and channels, so many groups of channels for themselves, with weight and bias.
+    Group { groups: i64, channels: i64 },
 }
 
 impl Make for Norm {
@@ -37,6 +39,16 @@ impl Make for Norm {
                 }))
             }
             Self::Instance { axes, channels } => Ok(Box::new(InstanceNorm { axes, channels })),
+            Self::Group { groups, channels } => {
+                let float = (Kind::Float, Device::Cpu);
+                let weight = Tensor::f_ones([channels], float)?;
+                let bias = Tensor::f_zeros([channels], float)?;
+                Ok(Box::new(GroupNorm {
+                    weight: builder.parameter("weight", weight),
+                    bias: builder.parameter("bias", bias),
+                    groups,
+                }))
+            }
         }
     }
 }
@@ -54,18 +66,24 @@ struct BatchNorm {
 
 impl Layer for BatchNorm {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        if mode == Mode::Train {
+        let accumulates = matches!(mode, Mode::Train | Mode::TrainFirst);
+        if accumulates {
             if x.numel() as i64 == self.channels {
                 return Err(TchError::Shape(ONE_NUMBER.to_owned()));
             }
             drop(self.batches.shallow_clone().f_add_scalar_(1)?);
         }
+        // Statistics of the batch are not asked for where they were accumulated before.
+        let (mean, variance) = match mode {
+            Mode::TrainAgain => (None, None),
+            _ => (Some(&self.running_mean), Some(&self.running_variance)),
+        };
         x.f_batch_norm(
             Some(&self.weight),
             Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_variance),
-            mode == Mode::Train,
+            mean,
+            variance,
+            mode.is_training(),
             MOMENTUM,
             EPS,
             true,
@@ -109,6 +127,32 @@ impl Layer for InstanceNorm {
     }
 }
 
+#[derive(Debug)]
+struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+impl Layer for GroupNorm {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        // Sums over many voxels need 32 bits.
+        let x = widen(x)?;
+        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), EPS, true)
+    }
+
+    fn is_fresh(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> Vec<String> {
+        let (groups, channels) = (self.groups, self.weight.size()[0]);
+        vec![format!(
+            "GroupNorm({groups}, {channels}, eps=1e-05, affine=True, bias=True)"
+        )]
+    }
+}
+
 /// A normalisation over the last axis, with weight and bias, to make for so many features.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerNorm(pub(crate) i64);
@@ -131,7 +175,7 @@ struct NormOfLast {
 impl Layer for NormOfLast {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         // Sums over many features need 32 bits.
-        let x = x.f_to_kind(Kind::Float)?;
+        let x = widen(x)?;
         x.f_layer_norm(
             self.weight.size(),
             Some(&self.weight),

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use tch::{Kind, TchError, Tensor};
+use tch::{TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, on_each, tuple};
+use super::{Builder, Layer, Make, Mode, on_each, tuple, widen};
 
 /// Pooling with equal edges on every axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ impl Layer for Pool {
                     x.f_avg_pool2d(&two, &two, &none, false, true, None)
                 } else {
                     // libtorch has none for 16 bits.
-                    let x = x.f_to_kind(Kind::Float)?;
+                    let x = widen(x)?;
                     x.f_avg_pool3d(&two, &two, &none, false, true, None)
                 };
             }

@@ -26,6 +26,10 @@ impl Layer for Residual {
         }
     }
 
+    fn is_block(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> Vec<String> {
         let mut parts = vec![("branch", self.branch.describe())];
         let shortcut = self.shortcut.iter();

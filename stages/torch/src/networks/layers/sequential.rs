@@ -7,6 +7,8 @@ use super::{Builder, Layer, Make, Mode};
 /// Named layers, each taking what the one before gives.
 #[derive(Debug, Default)]
 pub(crate) struct Sequential {
+    /// What names of its layers begin with in the network.
+    place: String,
     layers: Vec<(String, Box<dyn Layer>)>,
 }
 
@@ -25,10 +27,11 @@ impl Sequential {
         builder: &mut Builder<'_>,
         fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
     ) -> Result<Self, TchError> {
-        let mut stack = Stack {
-            builder,
-            made: Self::default(),
+        let made = Self {
+            place: builder.place(),
+            layers: Vec::new(),
         };
+        let mut stack = Stack { builder, made };
         fill(&mut stack)?;
         Ok(stack.made)
     }
@@ -37,19 +40,21 @@ impl Sequential {
     pub(crate) fn of(layers: impl Iterator<Item = Box<dyn Layer>>) -> Self {
         let named = layers.enumerate().map(|(i, layer)| (i.to_string(), layer));
         Self {
+            place: String::new(),
             layers: named.collect(),
         }
     }
 
-    /// Its layers in the order of computation; chains among them are taken apart.
-    pub(crate) fn flat(&self) -> Vec<&dyn Layer> {
-        let layers = self.layers.iter().map(|(_, layer)| layer.as_ref());
-        layers
-            .flat_map(|layer| match layer.chain() {
-                Some(chain) => chain.flat(),
-                None => vec![layer],
-            })
-            .collect()
+    /// Layers that were made under these names at the builder's place.
+    pub(crate) fn named<const N: usize>(
+        builder: &Builder<'_>,
+        layers: [(&str, Box<dyn Layer>); N],
+    ) -> Self {
+        let named = layers.map(|(name, layer)| (name.to_owned(), layer));
+        Self {
+            place: builder.place(),
+            layers: named.into(),
+        }
     }
 
     /// Its layers with their names.
@@ -94,24 +99,15 @@ impl Stack<'_, '_> {
 
 impl Layer for Sequential {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let mut layers = self.layers.iter().map(|(_, layer)| layer);
-        let Some(first) = layers.next() else {
-            return Ok(x.shallow_clone());
-        };
-        let (mut x, mut before) = (first.forward(x, mode)?, first);
-        for layer in layers {
-            x = if before.is_fresh() {
-                layer.forward_owned(x, mode)?
-            } else {
-                layer.forward(&x, mode)?
-            };
-            before = layer;
-        }
-        Ok(x)
+        forward_all(self.layers().map(|(_, layer)| layer), x, mode)
     }
 
-    fn chain(&self) -> Option<&Sequential> {
-        Some(self)
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        let layers = self.layers().map(|(name, layer)| match layer.parts() {
+            Some(parts) => parts,
+            None => vec![(format!("{}{name}", self.place), layer)],
+        });
+        Some(layers.flatten().collect())
     }
 
     fn is_fresh(&self) -> bool {
@@ -125,6 +121,27 @@ impl Layer for Sequential {
             parts.map(|(name, layer)| (name, layer.describe())),
         )
     }
+}
+
+/// The value of layers, each taking what the one before gives.
+pub(crate) fn forward_all<'l>(
+    mut layers: impl Iterator<Item = &'l dyn Layer>,
+    x: &Tensor,
+    mode: Mode,
+) -> Result<Tensor, TchError> {
+    let Some(first) = layers.next() else {
+        return Ok(x.shallow_clone());
+    };
+    let (mut x, mut before) = (first.forward(x, mode)?, first);
+    for layer in layers {
+        x = if before.is_fresh() {
+            layer.forward_owned(x, mode)?
+        } else {
+            layer.forward(&x, mode)?
+        };
+        before = layer;
+    }
+    Ok(x)
 }
 
 /// PyTorch's text of a module with named parts, each given by its lines.

@@ -1,5 +1,8 @@
-mod cases;
+pub(crate) mod cases;
+mod domains;
+pub(crate) mod sketch;
 
+use self::sketch::Bits;
 use super::*;
 use crate::losses;
 use crate::state::Role;
@@ -14,6 +17,7 @@ fn spec(case: &Value) -> NetworkSpec {
         input_size: serde_json::from_value(case["input_size"].clone()).unwrap(),
         output_size: case["output_size"].as_i64().unwrap(),
         options: Map::new(),
+        module: None,
     }
 }
 
@@ -99,37 +103,10 @@ fn gradients_and_running_statistics_are_those_of_clinicadl() {
             TOLERANCE,
             "loss",
         );
-        let parameters = network.state().parameters();
-        let gradients = Tensor::f_run_backward(&[loss], &parameters, false, false).unwrap();
-        let names = network
-            .state()
-            .entries()
-            .iter()
-            .filter(|e| e.role == Role::Parameter);
-        for (entry, gradient) in names.zip(gradients) {
-            let expected = floats(&case["gradients"][&entry.name]);
-            // Biases before a batch norm have no influence: their gradient is rounding noise.
-            assert_close(
-                &head(&gradient, expected.len()),
-                &expected,
-                2e-4,
-                &entry.name,
-            );
-        }
-        for entry in network
-            .state()
-            .entries()
-            .iter()
-            .filter(|e| e.role == Role::Buffer)
-        {
-            let expected = floats(&case["buffers_after"][&entry.name]);
-            assert_close(
-                &head(&entry.tensor, expected.len()),
-                &expected,
-                cases::OF_STATISTICS,
-                &entry.name,
-            );
-        }
+        let gradients = cases::gradients(network, &loss);
+        sketch::assert_all("gradients", &gradients, &case["gradients"], Bits::ThirtyTwo);
+        let buffers = cases::buffers(network);
+        sketch::assert_all("buffers", &buffers, &case["buffers_after"], Bits::ThirtyTwo);
     });
 }
 
@@ -144,6 +121,10 @@ fn the_text_is_that_of_pytorch() {
 fn numbers_of_parameters_are_those_that_are_told() {
     for network in stages::learning::networks::NETWORKS {
         let (images, parameters) = network.example;
+        // A file has what it has.
+        if images.is_empty() {
+            continue;
+        }
         // The largest are counted by the reference script, on any image.
         if parameters > 100_000_000 {
             continue;
@@ -186,6 +167,7 @@ fn images_too_small_are_refused() {
         input_size: vec![1, 16, 16, 16],
         output_size: 2,
         options: Map::new(),
+        module: None,
     };
     let error = build(&spec, &session).err().unwrap();
     assert!(error.message.contains("at least 17"), "{}", error.message);
@@ -208,6 +190,7 @@ fn spec_of(name: &str, input_size: &[i64], options: Value) -> NetworkSpec {
         input_size: input_size.to_vec(),
         output_size: 2,
         options: options.as_object().unwrap().clone(),
+        module: None,
     }
 }
 

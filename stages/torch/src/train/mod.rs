@@ -1,37 +1,45 @@
 //! The stage `train`.
 
+mod outcome;
+
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use engine::{Context, Output, Run, StageError};
 use maps::files::{MapsJson, TrainingParams};
-use maps::layout::{INFORMATION_LOG, MAPS_JSON, SplitPath, TRAIN, VALIDATION};
+use maps::layout::{INFORMATION_LOG, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN, VALIDATION};
 use maps::weights::{Checkpoint, write_pth, write_safetensors};
 use stages::augmentation::Augmenter;
+use stages::extraction::Mode;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::{Precision, Task};
 use stages::learning::schedulers::SchedulerParams;
 use stages::learning::train::{ClassWeighting, ClassWeights};
-use stages::learning::{Train, TrainParams, selection_column};
+use stages::learning::{Train, TrainParams, record, selection_column};
 use stages::metrics::LabelCode;
 use stages::table::Table;
 use tch::{Device, Tensor};
 
-use crate::artifact::{Place, write_data, write_evaluation, write_history, write_seen};
+use crate::artifact::{Course, write_data, write_history, write_seen};
 use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::data::cohort::{self, Labels, keep_diagnoses};
 use crate::data::sampler::Sampler;
 use crate::data::{Batches, Cohort, Dataset, Images, Transforms};
+use crate::domains::{self, DomainPorts, SourceDomain};
 use crate::error::During;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluated, of_network};
 use crate::implemented::Implemented;
 use crate::losses::{self, Criterion, Weighting};
-use crate::networks::{self, Network, NetworkSpec};
+use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::optimizers::Optimizer;
 use crate::session::Session;
-use crate::tasks::objective;
-use crate::trainer::{EarlyStopping, Fitted, Length, Rates, Schedule, Trainer};
+use crate::tasks::{Objective, objective};
+use crate::trainer::{
+    EarlyStopping, Fitted, Length, OneDomain, Rates, Samplers, Schedule, Steps, Trainer, Turn,
+};
 use crate::transfer::Source;
 use crate::weights;
+use outcome::Outcome;
 
 impl Run for Implemented<Train> {
     fn run(params: &TrainParams, context: &Context) -> Result<(), StageError> {
@@ -54,75 +62,164 @@ impl Run for Implemented<Train> {
         };
         let seen = source.as_ref().and_then(|source| source.seen.clone());
         let data = Data::read(params, seen, context)?;
+        let networks: Vec<Option<usize>> = match params.multi_network {
+            true => data.every_part()?.map(Some).collect(),
+            false => vec![None],
+        };
+        if let Some(source) = &source {
+            source.fits(networks.len())?;
+        }
+        let objective = objective(params.task, &data.code);
+        let training = Training {
+            params,
+            context,
+            session: &session,
+            source: source.as_ref(),
+            data: &data,
+            objective: objective.as_ref(),
+            output: context.output("model")?,
+        };
+        let mut outcome = Outcome::default();
+        for (place, part) in networks.iter().enumerate() {
+            let turn = Turn {
+                part: *part,
+                place,
+                of: networks.len(),
+            };
+            training
+                .fit(turn, &mut outcome)
+                .map_err(|error| turn.named(error))?;
+        }
+        write_definition(&training, &outcome)?;
+        outcome.write(&training)
+    }
+}
+
+/// What the networks of a training have in common.
+struct Training<'a> {
+    params: &'a TrainParams,
+    context: &'a Context,
+    session: &'a Session,
+    source: Option<&'a Source>,
+    data: &'a Data,
+    objective: &'a dyn Objective,
+    output: &'a Output,
+}
+
+impl Training<'_> {
+    /// Fits a network and evaluates its best models, on all parts of images or on one.
+    fn fit(&self, turn: Turn, outcome: &mut Outcome) -> Result<(), StageError> {
+        let Self {
+            params,
+            context,
+            session,
+            data,
+            objective,
+            output,
+            ..
+        } = *self;
+        let of_part = turn.part.map(|part| {
+            let cohorts = [&data.train, &data.validation];
+            cohorts.map(|cohort| cohort.of_part(part))
+        });
+        let [train, validation] = match &of_part {
+            None => [&data.train, &data.validation],
+            Some([train, validation]) => [train, validation],
+        };
         let transforms = Transforms {
             normalize: params.normalize,
             size_reduction: params
                 .size_reduction
                 .then_some(params.size_reduction_factor),
         };
-        let train = Dataset::measure(&data.train, transforms)?;
-        let validation = Dataset::new(&data.validation, transforms, train.input_size.clone());
+        let train = Dataset::measure(train, transforms)?;
+        let validation = Dataset::new(validation, transforms, train.input_size.clone());
         let declaration = networks::find(&params.network.name)?;
         let options = params.network.complete().map_err(|issues| {
             let messages = issues.into_iter().map(|issue| issue.message);
             StageError::internal(messages.collect::<Vec<_>>().join("; "))
         })?;
-        let objective = objective(params.task, &data.code);
-        let objective = objective.as_ref();
         let spec = NetworkSpec {
             declaration,
             input_size: train.input_size.iter().map(|&axis| axis as i64).collect(),
             output_size: objective.outputs() as i64,
             options,
+            module: match context.optional_input("network") {
+                Some(input) => Some(ModuleFile::read(input.only_file()?)?),
+                None => None,
+            },
         };
-        let stream = context.stream();
+        // The network of a part does not depend on those of the others.
+        let stream = of_network(context.stream(), turn.part);
         let drawn = stream.child("weights").seed();
         session.seed(params.weights_seed.map_or(drawn, u64::from));
-        let mut network = networks::build(&spec, &session)?;
-        if let Some(source) = &source {
-            let count = source.apply(network.as_ref())?;
+        let mut network = networks::build(&spec, session)?;
+        if let Some(source) = self.source {
+            let count = source.apply(network.as_ref(), turn.part)?;
             context.info(format!("starting from {count} tensors of another training"));
         }
-        freeze(params, source.is_some(), network.as_mut(), context)?;
-        let criterion = criterion(params, &spec, &data, &session)?;
+        freeze(params, self.source.is_some(), network.as_mut(), context)?;
+        let criterion_for =
+            |cohort: &Cohort| criterion(params, &spec, &cohort.strata(), &data.code, session);
+        let criterion = criterion_for(train.cohort)?;
+        let source_domain = match &data.source_domain {
+            Some(domain) => Some(domain.open(&train, criterion_for(&domain.train)?)?),
+            None => None,
+        };
+        let orders = stream.child("sampler");
+        let (sampler, seed) = (params.sampler, params.sampler_seed);
+        let steps: Box<dyn Steps> = match &source_domain {
+            None => Box::new(OneDomain {
+                network: network.as_ref(),
+                objective,
+                criterion: &criterion,
+                train: &train,
+                sampler: Sampler::new(sampler, seed, &orders),
+                batch_size: params.batch_size as usize,
+                gradient_checkpointing: params.gradient_checkpointing,
+            }),
+            Some(domain) => Box::new(domain.steps(
+                network.as_ref(),
+                objective,
+                &criterion,
+                Samplers::new(sampler, seed, &orders),
+                params.batch_size,
+            )?),
+        };
         let trainer = Trainer {
             context,
-            session: &session,
+            stream,
+            turn,
+            session,
             network: network.as_ref(),
             objective,
             criterion: &criterion,
+            steps: steps.as_ref(),
             train: &train,
             validation: &validation,
-            sampler: Sampler::new(
-                params.sampler,
-                params.sampler_seed,
-                &stream.child("sampler"),
-            ),
+            source: match &source_domain {
+                Some(domain) => Some(domain.sets(network.as_ref())?),
+                None => None,
+            },
             augmenter: Augmenter::new(&params.data_augmentation),
             batches: Batches {
                 size: params.batch_size as usize,
                 threads: params.n_proc as usize,
                 device: session.device(),
             },
-            schedule: schedule(params, train.cohort.samples.len())?,
+            schedule: schedule(params, steps.count())?,
         };
         let optimizer = Optimizer::new(&params.optimizer, network.state().parameters())?;
-        let checkpoints = Checkpoints::new(context.scratch()?);
+        let checkpoints = Checkpoints::of_network(context.scratch()?, turn.part)?;
         let fitted = trainer.fit(optimizer, &checkpoints)?;
-        let output = context.output("model")?;
-        write_definition(output, params, &data, &spec, network.as_ref())?;
-        let batches = train
-            .cohort
-            .samples
-            .len()
-            .div_ceil(params.batch_size as usize);
-        write_history(output, &objective.columns(), &fitted.history, batches)?;
-        let leakage = data.certificate.watermark();
-        let leakage = leakage.as_deref();
+        write_courses(output, &trainer, &fitted)?;
         if params.save_all_models {
             write_all(output, &trainer, params, &fitted, &checkpoints)?;
         }
-        write_best(output, &trainer, params, &fitted, &checkpoints, leakage)
+        keep_best(output, &trainer, params, &fitted, &checkpoints, outcome)?;
+        outcome.describe(network.describe());
+        outcome.specs.push(spec);
+        Ok(())
     }
 }
 
@@ -137,6 +234,8 @@ struct Data {
     extraction: serde_json::Map<String, serde_json::Value>,
     /// Whom the weights that it starts from have seen.
     source: Option<Group>,
+    /// The other domain, of a network for two.
+    source_domain: Option<SourceDomain>,
     /// How training and validation were compared.
     certificate: Certificate,
 }
@@ -147,19 +246,51 @@ impl Data {
         source: Option<Group>,
         context: &Context,
     ) -> Result<Self, StageError> {
-        let images = Images::open(context.input("images")?)?;
-        let splits = context.input("splits")?;
+        let mut data = if params.has_two_domains() {
+            Self::of_two_domains(params, context)?
+        } else {
+            Self::of_domain(params, domains::ONLY, None, context)?
+        };
+        data.source = source;
+        data.separate(params, context)?;
+        Ok(data)
+    }
+
+    /// The target, with the source beside it; classes are those of the source.
+    fn of_two_domains(params: &TrainParams, context: &Context) -> Result<Self, StageError> {
+        let source = Self::of_domain(params, domains::SOURCE, None, context)?;
+        let mut data = Self::of_domain(params, domains::TARGET, Some(source.code), context)?;
+        let sets = [source.train, source.validation];
+        let domain = SourceDomain::join(sets, &data.train, &data.code, params, context)?;
+        data.extraction = source.extraction;
+        data.diagnoses.extend(source.diagnoses);
+        data.diagnoses.sort();
+        data.diagnoses.dedup();
+        data.source_domain = Some(domain);
+        Ok(data)
+    }
+
+    /// The sets of one domain, with the code of its labels unless that is known.
+    fn of_domain(
+        params: &TrainParams,
+        ports: DomainPorts,
+        code: Option<LabelCode>,
+        context: &Context,
+    ) -> Result<Self, StageError> {
+        let images = Images::open(context.input(ports.images)?)?;
+        let splits = context.input(ports.splits)?;
         let (train, validation) = params.tables();
         let read = |name: &str| -> Result<Table, StageError> {
             keep_diagnoses(Table::read(splits.require(name)?)?, &params.diagnoses)
         };
         let (train, validation) = (read(train)?, read(validation)?);
-        let code = match params.task {
-            Task::Classification => {
+        let code = match (code, params.task) {
+            (Some(known), _) => known,
+            (None, Task::Classification) => {
                 let column = params.learnt().unwrap_or_default();
                 cohort::label_code(&train, column, &params.label_code)?
             }
-            Task::Regression | Task::Reconstruction => LabelCode::default(),
+            (None, Task::Regression | Task::Reconstruction) => LabelCode::default(),
         };
         let labels = params.learnt().map(|column| Labels {
             column,
@@ -171,31 +302,73 @@ impl Data {
                 diagnoses.extend(texts.into_iter().map(str::to_owned));
             }
         }
-        let mut data = Self {
-            train: Cohort::build(&train, &images, labels, (TRAIN, Origin::Train))?,
-            validation: Cohort::build(
-                &validation,
-                &images,
-                labels,
-                (VALIDATION, Origin::Validation),
-            )?,
+        let of_train = (ports.train, Origin::Train);
+        let of_validation = (ports.validation, Origin::Validation);
+        Ok(Self {
+            train: Cohort::build(&train, &images, labels, of_train)?,
+            validation: Cohort::build(&validation, &images, labels, of_validation)?,
             code,
             diagnoses: diagnoses.into_iter().collect(),
             extraction: images.extraction.record,
-            source,
+            source: None,
+            source_domain: None,
             certificate: Certificate::default(),
-        };
+        })
+    }
+
+    /// Everybody whom the network is fitted to, and everybody whom it is validated on.
+    fn groups(&self) -> [Vec<&Group>; 2] {
+        let mut fitted = vec![&self.train.group];
+        let mut validated = vec![&self.validation.group];
+        if let Some(domain) = &self.source_domain {
+            fitted.extend([&domain.unlabelled, &domain.train.group]);
+            validated.push(&domain.validation.group);
+        }
+        fitted.extend(&self.source);
+        [fitted, validated]
+    }
+
+    /// Compares the former with the latter.
+    fn separate(&mut self, params: &TrainParams, context: &Context) -> Result<(), StageError> {
         let allowed = Allowed {
             reason: &params.allow_leakage,
         };
-        let (train, validation) = (&data.train.group, &data.validation.group);
         let mut certificate = Certificate::default();
-        separate(train, validation, allowed, &mut certificate, context)?;
-        if let Some(source) = &data.source {
-            separate(source, validation, allowed, &mut certificate, context)?;
+        let [fitted, validated] = self.groups();
+        for validation in validated {
+            for group in &fitted {
+                separate(group, validation, allowed, &mut certificate, context)?;
+            }
         }
-        data.certificate = certificate;
-        Ok(data)
+        self.certificate = certificate;
+        Ok(())
+    }
+
+    /// The parts of images, each of which is to have a network of its own.
+    ///
+    /// # Errors
+    /// Images are whole, or a table lacks a part.
+    fn every_part(&self) -> Result<Range<usize>, StageError> {
+        let count = self.train.parts_per_image;
+        for cohort in [&self.train, &self.validation] {
+            let (shown, mode) = (&cohort.shown, cohort.mode().name());
+            if cohort.mode() == Mode::Image {
+                let message =
+                    "`multi_network`: the images were extracted whole, expected parts of them";
+                let hint = "extract them with `mode: patch`, `roi` or `slice`, or leave `multi_network` out";
+                return Err(StageError::new(message).hint(hint));
+            }
+            let parts = cohort.parts();
+            if let Some(missing) = (0..count).find(|part| !parts.contains(part)) {
+                let last = count - 1;
+                let message = format!(
+                    "`multi_network`: `{shown}` has no image with part {missing}, expected parts 0 to {last}, each for its network"
+                );
+                let hint = format!("list it in column `{mode}_id`, or leave that column out");
+                return Err(StageError::new(message).hint(hint));
+            }
+        }
+        Ok(0..count)
     }
 }
 
@@ -244,12 +417,13 @@ fn is_below(name: &str, above: &str) -> bool {
 fn criterion(
     params: &TrainParams,
     spec: &NetworkSpec,
-    data: &Data,
+    strata: &[usize],
+    code: &LabelCode,
     session: &Session,
 ) -> Result<Criterion, StageError> {
     let option = |name: &str| spec.options.get(name).and_then(serde_json::Value::as_f64);
     let classes = match params.task {
-        Task::Classification => class_weights(params, data, session)?,
+        Task::Classification => class_weights(params, strata, code, session)?,
         Task::Regression | Task::Reconstruction => None,
     };
     Ok(Criterion {
@@ -266,23 +440,23 @@ fn criterion(
 /// The weight of each class in the loss: as given, or such that every class weighs the same.
 fn class_weights(
     params: &TrainParams,
-    data: &Data,
+    strata: &[usize],
+    code: &LabelCode,
     session: &Session,
 ) -> Result<Option<Tensor>, StageError> {
-    let mut weights = vec![1.0_f32; data.code.classes()];
+    let mut weights = vec![1.0_f32; code.classes()];
     match &params.class_weights {
         ClassWeights::Named(ClassWeighting::None) => return Ok(None),
         ClassWeights::Named(ClassWeighting::Balanced) => {
-            let strata = data.train.strata();
             for (class, weight) in weights.iter_mut().enumerate() {
                 let count = strata.iter().filter(|&&stratum| stratum == class).count();
-                *weight = strata.len() as f32 / (data.code.classes() * count.max(1)) as f32;
+                *weight = strata.len() as f32 / (code.classes() * count.max(1)) as f32;
             }
         }
         ClassWeights::Given(given) => {
             for (label, weight) in given {
-                let class = data.code.code(label).ok_or_else(|| {
-                    let known = data.code.iter().map(|(label, _)| format!("`{label}`"));
+                let class = code.code(label).ok_or_else(|| {
+                    let known = code.iter().map(|(label, _)| format!("`{label}`"));
                     let known = known.collect::<Vec<_>>().join(", ");
                     StageError::new(format!(
                         "`class_weights` has label `{label}`, expected labels of {known}"
@@ -298,12 +472,12 @@ fn class_weights(
         .during("weigh classes")
 }
 
-fn schedule(params: &TrainParams, images: usize) -> Result<Schedule, StageError> {
-    let per_update = params.batch_size as usize * params.accumulation_steps.max(1) as usize;
+fn schedule(params: &TrainParams, batches: usize) -> Result<Schedule, StageError> {
+    let per_update = params.accumulation_steps.max(1) as usize;
     let length = Length {
         epochs: params.epochs,
         warmup_epochs: params.warmup_epochs,
-        updates_per_epoch: u32::try_from(images.div_ceil(per_update)).unwrap_or(u32::MAX),
+        updates_per_epoch: u32::try_from(batches.div_ceil(per_update)).unwrap_or(u32::MAX),
     };
     let plateau = SchedulerParams::new("plateau", serde_json::Map::new());
     let scheduler = match params.adaptive_learning_rate {
@@ -337,19 +511,27 @@ fn selection(params: &TrainParams) -> Vec<String> {
 /// Writes what was trained on what.
 ///
 /// Nothing here depends on resources: number of threads and device are written as defaults.
-fn write_definition(
-    output: &Output,
-    params: &TrainParams,
-    data: &Data,
-    spec: &NetworkSpec,
-    network: &dyn Network,
-) -> Result<(), StageError> {
+fn write_definition(training: &Training<'_>, outcome: &Outcome) -> Result<(), StageError> {
+    let Training {
+        params,
+        data,
+        output,
+        ..
+    } = training;
+    let spec = outcome.first_spec()?;
+    let size = |spec: &NetworkSpec| spec.input_size.iter().map(|&axis| axis as usize).collect();
+    let mut sizes: Vec<Vec<usize>> = outcome.specs.iter().map(size).collect();
+    if sizes.iter().all(|size| *size == sizes[0]) {
+        sizes.clear();
+    }
+    let has_votes = params.task == Task::Classification && data.train.mode() != Mode::Image;
     let code = data
         .code
         .iter()
         .map(|(label, node)| (label.to_owned(), node as i64));
     let definition = MapsJson::of_training(&TrainingParams {
         architecture: params.network.name.clone(),
+        ssda_network: data.source_domain.is_some(),
         options: spec.options.clone(),
         selection_metrics: selection(params),
         task: params.task.name().to_owned(),
@@ -383,20 +565,51 @@ fn write_definition(
         accumulation_steps: params.accumulation_steps,
         save_all_models: params.save_all_models,
         preprocessing: data.extraction.clone(),
-        input_size: spec.input_size.iter().map(|&axis| axis as usize).collect(),
+        preprocessing_target: {
+            let domain = data.source_domain.as_ref();
+            domain.map(|domain| domain.target_extraction.clone())
+        },
+        input_size: size(spec),
+        multi_network: params.multi_network,
+        num_networks: data.train.parts_per_image,
+        input_sizes: sizes,
+        voting: has_votes.then(|| params.voting.name().to_owned()),
+        selection_threshold: params.selection_threshold,
+        more: record(params),
         ..TrainingParams::default()
     });
     output.write(MAPS_JSON, &definition.to_bytes())?;
-    let information = format!("- Model :\t{}\n", network.describe());
+    if let Some(module) = &spec.module {
+        output.write(NETWORK_FILE, &module.bytes)?;
+    }
+    let information = format!("- Model :\t{}\n", outcome.description);
     output.write(INFORMATION_LOG, information.as_bytes())?;
-    write_seen(output, &data.train, &data.validation)?;
-    let mut groups = vec![&data.train.group, &data.validation.group];
-    groups.extend(&data.source);
-    let seen = Group::seen(&groups)?;
+    let mut cohorts = vec![&data.train, &data.validation];
+    if let Some(domain) = &data.source_domain {
+        cohorts.extend([&domain.images, &domain.validation]);
+    }
+    write_seen(output, &cohorts)?;
+    let seen = Group::seen(&data.groups().concat())?;
     output.write(SEEN, &seen)?;
     data.certificate.write(output, "training")?;
     write_data(output, TRAIN, &data.train, params.learnt())?;
     write_data(output, VALIDATION, &data.validation, params.learnt())
+}
+
+/// Writes the history of the training; of two domains, that of each.
+fn write_courses(
+    output: &Output,
+    trainer: &Trainer<'_>,
+    fitted: &Fitted,
+) -> Result<(), StageError> {
+    let (columns, batches) = (trainer.objective.columns(), trainer.steps.count());
+    let (history, part) = (fitted.history.iter(), trainer.turn.part);
+    if trainer.source.is_none() {
+        return write_history(output, Course::ONE_DOMAIN, part, &columns, history, batches);
+    }
+    let of_source = history.clone().filter_map(|row| row.source.as_deref());
+    write_history(output, Course::SOURCE, part, &columns, of_source, batches)?;
+    write_history(output, Course::TARGET, part, &columns, history, batches)
 }
 
 /// Writes the weights of every epoch.
@@ -410,7 +623,8 @@ fn write_all(
     let epochs: BTreeSet<u32> = fitted.history.iter().map(|row| row.epoch).collect();
     for epoch in epochs {
         let archive = write_pth(&checkpoint(trainer, params, checkpoints, epoch)?);
-        output.write(&SplitPath::EveryModel { epoch }.in_artifact(), &archive)?;
+        let path = SplitPath::EveryModel { epoch }.of_network(trainer.turn.part);
+        output.write(&path, &archive)?;
     }
     Ok(())
 }
@@ -432,50 +646,36 @@ fn checkpoint(
     })
 }
 
-/// Writes each best model with its predictions on both sets.
+/// Writes each best model, and keeps what it predicts on both sets.
 ///
 /// Models selected by several metrics at the same epoch are evaluated once.
-fn write_best(
+fn keep_best(
     output: &Output,
     trainer: &Trainer<'_>,
     params: &TrainParams,
     fitted: &Fitted,
     checkpoints: &Checkpoints,
-    leakage: Option<&str>,
+    outcome: &mut Outcome,
 ) -> Result<(), StageError> {
+    let part = trainer.turn.part;
     let epochs: BTreeSet<u32> = fitted.best.iter().map(|(_, epoch)| *epoch).collect();
     for epoch in epochs {
         let checkpoint = checkpoint(trainer, params, checkpoints, epoch)?;
         let archive = write_pth(&checkpoint);
         let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
         let groups = [(TRAIN, trainer.train), (VALIDATION, trainer.validation)];
-        let evaluations = groups.map(|(group, dataset)| {
+        let evaluated = groups.map(|(group, dataset)| {
             trainer
                 .context
                 .info(format!("evaluating epoch {} on {group}", epoch + 1));
             evaluate_best(trainer, params, group, dataset)
         });
-        let evaluations = evaluations
-            .into_iter()
-            .collect::<Result<Vec<_>, StageError>>()?;
+        let [train, validation] = evaluated;
+        let evaluated = [train?, validation?];
         for (metric, _) in fitted.best.iter().filter(|(_, best)| *best == epoch) {
-            output.write(&SplitPath::Model { metric }.in_artifact(), &archive)?;
-            output.write(&SplitPath::Safetensors { metric }.in_artifact(), &plain)?;
-            for ((group, _), (evaluation, estimates)) in groups.iter().zip(&evaluations) {
-                let place = Place {
-                    mode: trainer.train.cohort.mode(),
-                    leakage,
-                    metric,
-                    group,
-                };
-                write_evaluation(
-                    output,
-                    place,
-                    trainer.objective,
-                    evaluation,
-                    Some(estimates),
-                )?;
-            }
+            output.write(&SplitPath::Model { metric }.of_network(part), &archive)?;
+            output.write(&SplitPath::Safetensors { metric }.of_network(part), &plain)?;
+            outcome.keep(metric, evaluated.clone());
         }
     }
     Ok(())
@@ -486,10 +686,14 @@ fn evaluate_best(
     params: &TrainParams,
     group: &str,
     dataset: &Dataset<'_>,
-) -> Result<(Evaluation, Vec<stages::metrics::Estimate>), StageError> {
+) -> Result<Evaluated, StageError> {
     let proceed = || trainer.context.check_cancelled();
     let evaluation = trainer.evaluator().evaluate(dataset, &proceed)?;
-    let stream = trainer.context.stream().child("bootstrap").child(group);
+    let stream = trainer.stream.child("bootstrap").child(group);
     let estimates = evaluation.estimates(trainer.objective, params.bootstrap, &stream);
-    Ok((evaluation, estimates))
+    Ok(Evaluated {
+        network: trainer.turn.part,
+        evaluation,
+        estimates: Some(estimates),
+    })
 }

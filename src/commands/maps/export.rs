@@ -1,4 +1,4 @@
-//! `clinicadl maps`.
+//! `clinicadl maps export`.
 
 use std::fs;
 use std::io::Write;
@@ -10,16 +10,10 @@ use maps::export::{ExportError, Exported, LEAST_SALT, export};
 use serde_json::json;
 
 use super::Session;
-use crate::cli::{MapsCommand, MapsExportArgs};
+use crate::cli::MapsExportArgs;
 use crate::failure::{Code, Failure};
 
-pub(super) fn maps(session: &Session, command: &MapsCommand) -> Result<(), Failure> {
-    match command {
-        MapsCommand::Export(args) => export_maps(session, args),
-    }
-}
-
-fn export_maps(session: &Session, args: &MapsExportArgs) -> Result<(), Failure> {
+pub(super) fn export_maps(session: &Session, args: &MapsExportArgs) -> Result<(), Failure> {
     let policy = policy_of(args)?;
     if let Some(path) = args.salt_file.iter().chain(&args.new_salt).next()
         && is_inside(path, &args.maps)

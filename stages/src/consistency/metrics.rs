@@ -1,0 +1,267 @@
+//! Metrics tables against the predictions that they are of.
+
+use std::fs;
+
+use maps::files::{MeasuredTable, MetricsTable, PredictionTable};
+use maps::files::{RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS};
+use maps::layout::SplitPath;
+use maps::{Maps, MapsIssue};
+
+use super::relative;
+use crate::learning::names::Task;
+use crate::metrics::{METRICS, Outcomes, REGRESSION};
+
+/// How far a value may be from its formula, in units of the larger of it and 1: sums have another order.
+const TOLERANCE: f64 = 1e-9;
+/// The same for reconstructions, whose measures ClinicaDL adds up in 32 bits.
+const SINGLE: f64 = 1e-6;
+
+/// What every version of ClinicaDL writes for a task. A metric that came later may be missing.
+const fn always(task: Task) -> &'static [&'static str] {
+    match task {
+        Task::Classification => &["accuracy", "sensitivity", "specificity"],
+        Task::Regression | Task::Reconstruction => &["MAE", "RMSE"],
+    }
+}
+
+/// Checks every table of a model on a data group.
+pub(super) fn check(maps: &Maps, split: usize, metric: &str, group: &str) -> Vec<MapsIssue> {
+    let parameters = maps.parameters();
+    // Predictions of several networks are in one table, and metrics of each in blocks of another.
+    if parameters.switch("multi_network").unwrap_or(false) {
+        return Vec::new();
+    }
+    let name = parameters.network_task().unwrap_or_default();
+    let Some(&task) = Task::ALL.iter().find(|task| task.name() == name) else {
+        return Vec::new();
+    };
+    let mut issues = Vec::new();
+    for level in maps.levels(split, metric, group) {
+        let path = maps.path(
+            split,
+            SplitPath::Metrics {
+                metric,
+                group,
+                level,
+            },
+        );
+        let predictions = maps.path(
+            split,
+            SplitPath::Prediction {
+                metric,
+                group,
+                level,
+            },
+        );
+        let (Ok(table), Ok(predictions)) = (fs::read(&path), fs::read(&predictions)) else {
+            continue;
+        };
+        let file = relative(maps, &path);
+        let Ok(table) = MetricsTable::read(&table, &file) else {
+            continue;
+        };
+        if let Some(expected) = values(task, &predictions) {
+            issues.extend(compare(task, &file, &table, &expected));
+        }
+    }
+    issues
+}
+
+/// The metrics that follow from a table of predictions, by column; none without labels.
+fn values(task: Task, predictions: &[u8]) -> Option<Vec<(String, f64)>> {
+    match task {
+        Task::Classification => of_classes(&PredictionTable::read(predictions, "").ok()?),
+        Task::Regression => {
+            let table = MeasuredTable::read(predictions, "", &REGRESSION_COLUMNS).ok()?;
+            let pairs = table.rows.iter().map(|row| (row.values[0], row.values[1]));
+            let (truth, predicted): (Vec<f64>, Vec<f64>) = pairs.unzip();
+            if truth.is_empty()
+                || truth
+                    .iter()
+                    .all(|number| (number + 1.0).abs() < f64::EPSILON)
+            {
+                return None;
+            }
+            let each = REGRESSION.iter();
+            Some(
+                each.map(|metric| {
+                    let column = metric.about().column.to_owned();
+                    (column, metric.value(&truth, &predicted))
+                })
+                .collect(),
+            )
+        }
+        Task::Reconstruction => {
+            let table = MeasuredTable::read(predictions, "", &RECONSTRUCTION_COLUMNS).ok()?;
+            let count = table.rows.len() as f64;
+            let columns = RECONSTRUCTION_COLUMNS.iter().enumerate();
+            let mean = |column: usize| {
+                let sum: f64 = table.rows.iter().map(|row| row.values[column]).sum();
+                sum / count
+            };
+            (count > 0.0).then(|| {
+                columns
+                    .map(|(column, name)| ((*name).to_owned(), mean(column)))
+                    .collect()
+            })
+        }
+    }
+}
+
+fn of_classes(table: &PredictionTable) -> Option<Vec<(String, f64)>> {
+    let classes = table.n_classes();
+    let code = |code: i64| usize::try_from(code).ok().filter(|&code| code < classes);
+    let (mut truth, mut predicted, mut probabilities) = (Vec::new(), Vec::new(), Vec::new());
+    for row in table.rows() {
+        truth.push(code(row.true_label?)?);
+        predicted.push(code(row.predicted_label)?);
+        probabilities.extend(row.probabilities.iter().copied());
+    }
+    if truth.is_empty() {
+        return None;
+    }
+    let outcomes = Outcomes {
+        classes,
+        truth: &truth,
+        predicted: &predicted,
+        probabilities: &probabilities,
+    };
+    let mut values = Vec::new();
+    for metric in METRICS {
+        values.push((metric.column().to_owned(), metric.value(&outcomes)));
+        // ClinicaDL writes each class of several as a column of its own.
+        let each = if metric.is_by_class() { classes } else { 0 };
+        values.extend((0..each).map(|class| {
+            let name = format!("{}-{class}", metric.column());
+            (name, metric.of_class(&outcomes, class))
+        }));
+    }
+    Some(values)
+}
+
+fn compare(
+    task: Task,
+    file: &str,
+    table: &MetricsTable,
+    expected: &[(String, f64)],
+) -> Vec<MapsIssue> {
+    let tolerance = match task {
+        Task::Reconstruction => SINGLE,
+        _ => TOLERANCE,
+    };
+    let mut issues = Vec::new();
+    for (name, value) in expected {
+        let Some(column) = table.get(name) else {
+            continue;
+        };
+        let scale = value.abs().max(1.0);
+        let is_near = (column.value - value).abs() <= tolerance * scale;
+        let is_undefined = column.value.is_nan() && value.is_nan();
+        if !is_near && !is_undefined {
+            let message = format!(
+                "is {}, but {value} follows from the predictions",
+                column.value
+            );
+            // The line of values, in the layout with intervals and in the one without.
+            issues.push(MapsIssue::new(file, message).at(Some(2)).in_column(name));
+        }
+    }
+    for name in always(task) {
+        let of_class = format!("{name}-0");
+        if table.get(name).is_none() && table.get(&of_class).is_none() {
+            issues.push(MapsIssue::new(file, format!("has no column `{name}`")));
+        }
+    }
+    issues
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn peer() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/reference/maps/peer")
+    }
+
+    fn compared(name: &str, change: f64) -> Vec<String> {
+        let path = "split-0/best-loss/train/train_image_level";
+        let read = |end: &str| fs::read(peer().join(format!("{path}_{end}.tsv"))).unwrap();
+        let mut table = MetricsTable::read(&read("metrics"), "m.tsv").unwrap();
+        for column in &mut table.columns {
+            if column.name == name {
+                column.value += change;
+            }
+        }
+        let expected = values(Task::Classification, &read("prediction")).unwrap();
+        let issues = compare(Task::Classification, "m.tsv", &table, &expected);
+        issues.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn metrics_of_clinicadl_follow_from_its_predictions() {
+        let maps = Maps::open(&peer()).unwrap();
+        for group in ["train", "validation", "test"] {
+            assert_eq!(maps.levels(0, "loss", group), ["image"]);
+            assert_eq!(check(&maps, 0, "loss", group), []);
+        }
+    }
+
+    #[test]
+    fn a_metric_that_does_not_follow_is_told_with_both_numbers() {
+        assert_eq!(compared("BA", 1e-12), Vec::<String>::new());
+        let issues = compared("BA", 0.125);
+        assert_eq!(issues.len(), 1, "{issues:?}");
+        assert!(
+            issues[0].starts_with("m.tsv, line 2, column `BA`: is "),
+            "{issues:?}"
+        );
+        assert!(
+            issues[0].ends_with("follows from the predictions"),
+            "{issues:?}"
+        );
+        assert_eq!(
+            compared("loss", 1.0),
+            Vec::<String>::new(),
+            "the loss is not in predictions"
+        );
+    }
+
+    #[test]
+    fn a_metric_that_is_missing_is_told() {
+        let issues = compare(Task::Regression, "m.tsv", &MetricsTable::default(), &[]);
+        let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            issues,
+            ["m.tsv: has no column `MAE`", "m.tsv: has no column `RMSE`"]
+        );
+    }
+
+    #[test]
+    fn numbers_and_measures_have_their_metrics() {
+        let text = "participant_id\tsession_id\timage_id\ttrue_label\tpredicted_label\n\
+                    sub-1\tses-1\t0\t60.0\t61.0\nsub-2\tses-1\t0\t70.0\t67.0\n";
+        let found = values(Task::Regression, text.as_bytes()).unwrap();
+        // (1 + 3) / 2, and the root of (1 + 9) / 2.
+        assert!(
+            found
+                .iter()
+                .any(|(name, value)| name == "MAE" && (value - 2.0).abs() < 1e-12)
+        );
+        let root = 5.0_f64.sqrt();
+        assert!(
+            found
+                .iter()
+                .any(|(name, value)| name == "RMSE" && (value - root).abs() < 1e-12)
+        );
+        let text = text.replace("60.0", "-1.0").replace("70.0", "-1.0");
+        assert_eq!(values(Task::Regression, text.as_bytes()), None);
+        let text = "participant_id\tsession_id\timage_id\tMAE\tRMSE\tPSNR\tSSIM\n\
+                    sub-1\tses-1\t0\t1.0\t2.0\t3.0\t4.0\nsub-2\tses-1\t0\t3.0\t2.0\t5.0\t0.0\n";
+        let found = values(Task::Reconstruction, text.as_bytes()).unwrap();
+        let expected = [("MAE", 2.0), ("RMSE", 2.0), ("PSNR", 4.0), ("SSIM", 2.0)];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value));
+        assert_eq!(found, expected);
+    }
+}

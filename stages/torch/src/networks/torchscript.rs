@@ -1,0 +1,194 @@
+//! `TorchScript`: a network that is a file.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::{InputFile, StageError};
+use maps::weights::expose_buffers;
+use stages::learning::networks::torchscript::TORCH_SCRIPT;
+use tch::{CModule, Device, Kind, TchError, Tensor};
+
+use super::{Mode, Network, NetworkKind, NetworkSpec, Outputs};
+use crate::error::During;
+use crate::session::Session;
+use crate::state::{Role, State};
+
+pub(super) static KIND: NetworkKind = NetworkKind {
+    declaration: &TORCH_SCRIPT,
+    build: |spec, session| Ok(Box::new(Scripted::open(spec, session)?)),
+};
+
+/// The file of a network that is one.
+#[derive(Debug, Clone)]
+pub(crate) struct ModuleFile {
+    shown: String,
+    pub(crate) bytes: Arc<[u8]>,
+}
+
+impl ModuleFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn read(file: &InputFile) -> Result<Self, StageError> {
+        let bytes =
+            std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
+        Ok(Self {
+            shown: file.shown.clone(),
+            bytes: bytes.into(),
+        })
+    }
+}
+
+/// A module that was exported by `torch.jit.save`, with its weights.
+///
+/// # Shapes
+/// Input `[B, C, X, Y(, Z)]`; output `[B, output_size]`, or the shape of the input in a reconstruction.
+///
+/// # Determinism
+/// Its code is interpreted as it is: the optimizer of libtorch's interpreter, which computes differently
+/// after some passes, is off.
+#[derive(Debug)]
+struct Scripted {
+    module: RefCell<CModule>,
+    state: State,
+}
+
+impl Scripted {
+    fn open(spec: &NetworkSpec, session: &Session) -> Result<Self, StageError> {
+        let Some(file) = &spec.module else {
+            let message = "network `TorchScript` is a file, and there is none";
+            return Err(StageError::new(message).hint("give the stage an input `network`"));
+        };
+        let shown = &file.shown;
+        let refuse = |what: &str| StageError::new(format!("`{shown}`: {what}"));
+        let exposed = expose_buffers(&file.bytes).map_err(|error| {
+            let refused = refuse(&error.to_string());
+            error.hints().into_iter().fold(refused, StageError::hint)
+        })?;
+        let load = |bytes: &[u8]| {
+            let module = CModule::load_data_on_device(&mut &*bytes, session.device());
+            let module = module.map_err(|e| refuse(&format!("is no module: {}", reason(&e))))?;
+            let tensors = module.named_parameters().during("list parameters")?;
+            Ok::<_, StageError>((module, tensors))
+        };
+        // What is a parameter in the file itself.
+        let (_, parameters) = load(&file.bytes)?;
+        let parameters: BTreeSet<String> = parameters.into_iter().map(|(name, _)| name).collect();
+        let (module, tensors) = load(&exposed)?;
+        let mut state = State::default();
+        for (name, tensor) in tensors {
+            let is_parameter = parameters.contains(&name);
+            let role = match (is_parameter, tensor.requires_grad()) {
+                (false, _) => Role::Buffer,
+                (true, true) => Role::Parameter,
+                (true, false) => Role::Frozen,
+            };
+            let kind = tensor.kind();
+            if kind != Kind::Float && (is_parameter || kind != Kind::Int64) {
+                let message = format!("`{name}` has numbers of type {kind:?}, expected float32");
+                return Err(refuse(&message));
+            }
+            let twin = state.entries().iter().find(|entry| {
+                entry.tensor.numel() > 0 && entry.tensor.data_ptr() == tensor.data_ptr()
+            });
+            if let Some(twin) = twin {
+                let message = format!("`{}` and `{name}` are the same tensor", twin.name);
+                return Err(refuse(&message).hint("give each its own in Python: `.clone()`"));
+            }
+            drop(state.add(name, role, tensor));
+        }
+        let mut scripted = Self {
+            module: RefCell::new(module),
+            state,
+        };
+        scripted.try_it(spec, session.device(), &refuse)?;
+        Ok(scripted)
+    }
+
+    /// Passes an image through it; parameters that have no part in what comes out are idle.
+    fn try_it(
+        &mut self,
+        spec: &NetworkSpec,
+        device: Device,
+        refuse: &dyn Fn(&str) -> StageError,
+    ) -> Result<(), StageError> {
+        let mut size = vec![1];
+        size.extend(&spec.input_size);
+        let image = Tensor::f_zeros(&size, (Kind::Float, device)).during("make an image")?;
+        let outputs = self.compute(&image, Mode::Evaluate).map_err(|e| {
+            refuse(&format!("does not take images {size:?}: {}", reason(&e)))
+                .hint("axes are [batch, channel, x, y(, z)]; one argument, one tensor back")
+        })?;
+        let outputs = outputs.prediction;
+        let expected = match spec.output_size {
+            0 => size,
+            outputs => vec![1, outputs],
+        };
+        if outputs.size() != expected || outputs.kind() != Kind::Float {
+            let (got, kind) = (outputs.size(), outputs.kind());
+            let message =
+                format!("gives {got:?} of type {kind:?}, expected {expected:?} of type Float");
+            return Err(refuse(&message).hint(match spec.output_size {
+                0 => "a reconstruction has the shape of the image",
+                _ => "a classification has one output a class, a regression one",
+            }));
+        }
+        let parameters = self.state.parameters();
+        if parameters.is_empty() || !outputs.requires_grad() {
+            let message = "has no parameter that could be fitted";
+            return Err(refuse(message).hint(
+                "`torch.jit.freeze` makes constants of parameters: save the module without it",
+            ));
+        }
+        let gradients = outputs
+            .f_sum(None)
+            .and_then(|sum| Tensor::f_run_backward(&[sum], &parameters, false, false))
+            .during("look for parameters in use")?;
+        self.state
+            .set_idle_where(|position| !gradients[position].defined());
+        Ok(())
+    }
+}
+
+/// What libtorch says is wrong: of the trace of a module's code, the last line.
+fn reason(error: &TchError) -> String {
+    let text = error.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    if !text.contains("TorchScript interpreter") {
+        return first;
+    }
+    // Behind the trace there may be the stack of the program.
+    let of_code = text.split("Exception raised from").next();
+    let last = of_code.and_then(|text| text.lines().map(str::trim).rfind(|line| !line.is_empty()));
+    last.map_or(first, str::to_owned)
+}
+
+impl Network for Scripted {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+        // Of this thread.
+        tch::jit::f_set_graph_executor_optimize(false)?;
+        let mut module = self.module.borrow_mut();
+        match mode.is_training() {
+            true => module.f_set_train()?,
+            false => module.f_set_eval()?,
+        }
+        module.forward_ts(&[images]).map(Outputs::of)
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn describe(&self) -> String {
+        let tensors = self.state.entries().iter();
+        let lines = tensors.map(|entry| format!("  ({}): {:?}\n", entry.name, entry.tensor.size()));
+        format!("TorchScript(\n{})", lines.collect::<String>())
+    }
+}

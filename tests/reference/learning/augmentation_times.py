@@ -1,0 +1,56 @@
+"""Times of augmentations beside those of TorchIO, at 169×208×179 voxels. Needs what augmentations.py needs.
+
+usage: augmentation_times.py PROGRAM [ROUNDS]
+PROGRAM is the example `augmentation_times` of the crate `stages`, built with `--release`. Prints a table in Markdown:
+medians of rounds in which both take turns, each with one thread, with the defaults of ours, of one image in memory.
+"""
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+import torchio as tio
+
+torch.set_num_threads(1)
+TRANSFORMS = {
+    "Affine": tio.RandomAffine(),
+    "Anisotropy": tio.RandomAnisotropy(),
+    "BiasField": tio.RandomBiasField(),
+    "Elastic": tio.RandomElasticDeformation(),
+    "Flip": tio.RandomFlip(flip_probability=1),
+    "Gamma": tio.RandomGamma(),
+    "Ghosting": tio.RandomGhosting(),
+    "Motion": tio.RandomMotion(degrees=(2, 4), translation=(2, 4)),
+    "Noise": tio.RandomNoise(std=(0, 0.1)),
+    "RandomBlur": tio.RandomBlur(),
+    "RandomSwap": tio.RandomSwap(),
+    "Spike": tio.RandomSpike(),
+}
+
+
+def main():
+    program, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    # SimpleITK has threads of its own.
+    __import__("SimpleITK").ProcessObject_SetGlobalDefaultNumberOfThreads(1)
+    numbers = torch.arange(169 * 208 * 179) * 7919 % 1009
+    image = tio.ScalarImage(tensor=(numbers.float() / 1009).view(1, 169, 208, 179))
+    ours = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    times = {name: ([], []) for name in TRANSFORMS}
+    for _ in range(rounds):
+        for name, transform in TRANSFORMS.items():
+            print(name, file=ours.stdin, flush=True)
+            times[name][0].append(float(ours.stdout.readline()))
+            subject = tio.Subject(image=tio.ScalarImage(tensor=image.data.clone()))
+            started = time.perf_counter()
+            transform.apply_transform(subject)
+            times[name][1].append((time.perf_counter() - started) * 1000)
+    ours.stdin.close()
+    ours.wait()
+    print("| augmentation | ours | TorchIO | ratio |\n|---|---|---|---|")
+    for name, pair in times.items():
+        a, b = map(statistics.median, pair)
+        print(f"| `{name}` | {a:,.0f} | {b:,.0f} | {b / a:.1f} |")
+
+
+main()
