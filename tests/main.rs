@@ -11,6 +11,7 @@ mod documents;
 mod experiment;
 mod explain;
 mod golden;
+mod interpret;
 mod interruption;
 mod items;
 mod leakage;

@@ -47,7 +47,7 @@ pub const LEAKAGE_JSON: &str = "leakage.json";
 pub const LEAKAGE: &str = "leakage";
 
 /// What names of folders with attribution maps begin with.
-const INTERPRET: &str = "interpret-";
+pub(crate) const INTERPRET: &str = "interpret-";
 
 /// A file that belongs to one split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,8 @@ pub struct Atlas {
     labels: Volume,
     /// The regions by number: those of the table and those of the image.
     names: BTreeMap<u32, String>,
+    /// Regions that a table lacks, where there is one.
+    unnamed: Vec<u32>,
 }
 
 /// What a map has in a region.
@@ -65,14 +67,24 @@ impl Atlas {
             });
         }
         names.entry(0).or_insert_with(|| BACKGROUND.to_owned());
+        let mut unnamed = Vec::new();
         if let Some(table) = table {
-            names.extend(named(&Table::read(table.only_file()?)?)?);
+            let known = named(&Table::read(table.only_file()?)?)?;
+            let lacks = |label: &&u32| **label != 0 && !known.contains_key(label);
+            unnamed.extend(names.keys().filter(lacks));
+            names.extend(known);
         }
         Ok(Self {
             shown: image.shown.clone(),
             labels,
             names,
+            unnamed,
         })
+    }
+
+    /// Regions of the image that its table does not name, which are called by their numbers.
+    pub fn unnamed(&self) -> &[u32] {
+        &self.unnamed
     }
 
     /// The region of each voxel of a grid, by the nearest voxel of the atlas; 0 outside of it.

@@ -14,6 +14,19 @@ pub(super) struct Regions {
     last: RefCell<Option<OnGrid>>,
 }
 
+/// Regions that a message lists at most.
+const LISTED: usize = 10;
+
+fn unnamed(table: &str, labels: &[u32]) -> String {
+    let listed: Vec<String> = labels.iter().take(LISTED).map(u32::to_string).collect();
+    let more = match labels.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!(" and {more} others"),
+    };
+    let listed = listed.join(", ");
+    format!("`{table}` names no region {listed}{more}: numbers are their names")
+}
+
 /// The regions on a grid.
 struct OnGrid {
     shape: [usize; 3],
@@ -38,8 +51,12 @@ impl Regions {
                 }
             };
         };
+        let atlas = Atlas::open(image, names)?;
+        if let (Some(names), [_, ..]) = (names, atlas.unnamed()) {
+            context.warn(unnamed(&names.shown, atlas.unnamed()));
+        }
         Ok(Some(Self {
-            atlas: Atlas::open(image, names)?,
+            atlas,
             last: RefCell::new(None),
         }))
     }

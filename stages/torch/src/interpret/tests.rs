@@ -8,7 +8,7 @@ use stages::learning::networks::declared;
 use stages::volume::Affine;
 use tch::{Kind, Tensor};
 
-use super::method::{Explained, Explanation, METHODS, Subject, make};
+use super::method::{Explained, Explanation, METHODS, Subject, make, one_by_one};
 use super::smooth_grad::averaged;
 use super::whole::{Frame, located};
 use crate::data::Transforms;
@@ -208,6 +208,65 @@ fn gradients_are_those_of_pytorch() {
         assert!(largest > 0.0);
         // Five convolutions in another order of addition.
         assert_close(&scaled(&got), &scaled(&expected), 1e-4, "gradient");
+    }
+}
+
+/// Maps of images together and one by one, in 32 or 64 bits: the largest difference, by the largest number.
+fn differ(method: &str, kind: Kind) -> f64 {
+    let session = Session::for_test();
+    session.seed(3);
+    let spec = NetworkSpec {
+        declaration: declared("Conv5_FC3").unwrap(),
+        input_size: vec![1, 18, 18, 18],
+        output_size: 2,
+        options: Map::new(),
+        module: None,
+    };
+    let network = networks::build(&spec, &session).unwrap();
+    for entry in network.state().entries() {
+        let mut tensor = entry.tensor.shallow_clone();
+        if tensor.kind() == Kind::Float {
+            tensor.set_data(&tensor.to_kind(kind));
+        }
+    }
+    let images = numbered_images(5, &spec.input_size).to_kind(kind);
+    let subject = Subject {
+        network: network.as_ref(),
+        name: "Conv5_FC3",
+        tape: session.tape(),
+        node: 1,
+        proceed: &|| Ok(()),
+    };
+    let method: MethodParams = serde_json::from_value(json!(method)).unwrap();
+    let method = make(&method).unwrap();
+    let root = engine::seed::Stream::root(1);
+    let streams: Vec<_> = (0..5).map(|i| root.child(i)).collect();
+    let explained = Explained {
+        images: &images,
+        streams: &streams,
+    };
+    let together = method.explain(&subject, explained).unwrap().maps;
+    let alone = one_by_one(method.as_ref(), &subject, explained)
+        .unwrap()
+        .maps;
+    let most = (&together - &alone).abs().max().double_value(&[]);
+    most / alone.abs().max().double_value(&[])
+}
+
+#[test]
+fn zz_differences() {
+    for method in [
+        "gradients",
+        "IntegratedGradients",
+        "GuidedBackprop",
+        "GradCAM",
+        "SmoothGrad",
+    ] {
+        eprintln!(
+            "{method}: {:e} {:e}",
+            differ(method, Kind::Float),
+            differ(method, Kind::Double)
+        );
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::data::{Cohort, Dataset, Sample};
 
-/// Images whose maps are open at once where networks take turns.
-const OPEN: usize = 16;
+/// Images whose maps are open at once where networks take turns; two in tests, which have few.
+const OPEN: usize = if cfg!(test) { 2 } else { 16 };
 
 /// Images that a network explains before it is the turn of the next.
 pub(super) struct Turn<'a> {
