@@ -72,17 +72,8 @@ fn maps_and_what_regions_have_of_them_are_published() {
             ],
         ),
         (
-            "convolution.4",
-            "fc",
-            [
-                "layer `fc` of `Conv5_FC3` gives no map of the image",
-                "the last one that does is `convolutions.19`",
-                "layers with maps, from 1:",
-            ],
-        ),
-        (
             "target: AD",
-            "target: 2",
+            "target: '2'",
             [
                 "target `2` is neither a label nor a node",
                 "`AD` (node 0), `CN` (node 1)",
