@@ -211,8 +211,8 @@ fn gradients_are_those_of_pytorch() {
     }
 }
 
-/// Maps of images together and one by one, in 32 or 64 bits: the largest difference, by the largest number.
-fn differ(method: &str, kind: Kind) -> f64 {
+/// The largest difference of maps of images together and one by one, by the largest number.
+fn difference_in_64_bits(method: &str) -> f64 {
     let session = Session::for_test();
     session.seed(3);
     let spec = NetworkSpec {
@@ -226,10 +226,10 @@ fn differ(method: &str, kind: Kind) -> f64 {
     for entry in network.state().entries() {
         let mut tensor = entry.tensor.shallow_clone();
         if tensor.kind() == Kind::Float {
-            tensor.set_data(&tensor.to_kind(kind));
+            tensor.set_data(&tensor.to_kind(Kind::Double));
         }
     }
-    let images = numbered_images(5, &spec.input_size).to_kind(kind);
+    let images = numbered_images(5, &spec.input_size).to_kind(Kind::Double);
     let subject = Subject {
         network: network.as_ref(),
         name: "Conv5_FC3",
@@ -254,19 +254,18 @@ fn differ(method: &str, kind: Kind) -> f64 {
 }
 
 #[test]
-fn zz_differences() {
+fn images_influence_each_other_by_rounding_alone() {
     for method in [
         "gradients",
-        "IntegratedGradients",
         "GuidedBackprop",
         "GradCAM",
+        "IntegratedGradients",
         "SmoothGrad",
     ] {
-        eprintln!(
-            "{method}: {:e} {:e}",
-            differ(method, Kind::Float),
-            differ(method, Kind::Double)
-        );
+        let difference = difference_in_64_bits(method);
+        // Maps are rounded to 32 bits in the end. With 32 bits throughout, `IntegratedGradients` differ by
+        // 1.6e-4: where two numbers are nearly equal, a ReLU or a pooling decides otherwise.
+        assert!(difference <= 1e-7, "{method}: {difference}");
     }
 }
 
