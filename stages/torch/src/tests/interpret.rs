@@ -191,14 +191,19 @@ fn modes(world: &World) -> Vec<Value> {
 }
 
 #[test]
-fn every_method_finds_what_the_network_looks_at_in_every_mode() {
+fn every_method_finds_what_the_network_looks_at_and_maps_of_parts_are_in_place() {
     for mode in modes(&World::empty()) {
         let world = planted(mode.clone());
         if mode["mode"] == "roi" {
             drop(region(&world));
         }
         let model = model(&world, json!({}));
-        for method in methods() {
+        // Where parts are put does not depend on the method, but for its channels.
+        let mut methods = methods();
+        if mode["mode"] != "image" {
+            methods.retain(|method| method == "gradients" || method["name"] == "GradCAM");
+        }
+        for method in methods {
             let params = json!({ "method": method, "target": "CN", "name": "x", "batch_size": 5 });
             let done = world.apply("interpret", &model, params).unwrap();
             let folder = "best-loss/test/interpret-x";
