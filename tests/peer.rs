@@ -14,6 +14,8 @@ use crate::support::{Project, files, root};
 const LOSS_TOLERANCE: f64 = 1e-4;
 /// One forward pass in float32.
 const PROBABILITY_TOLERANCE: f64 = 1e-5;
+/// One forward and one backward pass in float32, by the largest value of a map.
+const GRADIENT_TOLERANCE: f64 = 1e-5;
 /// The peer's loss is a sum over batches of this size, ours a mean over images.
 const BATCH_SIZE: usize = 2;
 
@@ -189,5 +191,35 @@ fn a_model_of_the_peer_predicts_what_the_peer_predicted() {
                 "{key:?}: {ours}, peer {theirs}"
             );
         }
+    }
+}
+
+#[test]
+fn gradients_of_a_model_of_the_peer_are_those_that_the_peer_found() {
+    let project = extracted();
+    let inputs = [
+        ("model", &*reference("maps")),
+        ("images", &*project.path("tensors")),
+        ("participants", &*reference("test.tsv")),
+    ];
+    let parameters = ["method=gradients", "target='1'"];
+    exec(&project, "interpret", &inputs, &parameters, "maps");
+    let folder = project.path("maps/split-0/best-loss/test/interpret-gradients");
+    let maps = files(&reference("saliency"));
+    assert_eq!(maps.len(), 3);
+    for name in maps {
+        let read = |folder: &Path| read_pt(&fs::read(folder.join(&name)).unwrap()).unwrap();
+        let (ours, theirs) = (read(&folder), read(&reference("saliency")));
+        assert_eq!(ours.shape(), theirs.shape(), "{name}");
+        let (ours, theirs) = (ours.as_f32().unwrap(), theirs.as_f32().unwrap());
+        let largest = theirs
+            .iter()
+            .fold(0.0_f32, |most, value| most.max(value.abs()));
+        let differences = ours
+            .iter()
+            .zip(theirs)
+            .map(|(ours, theirs)| (ours - theirs).abs());
+        let most = f64::from(differences.fold(0.0_f32, f32::max)) / f64::from(largest);
+        assert!(most <= GRADIENT_TOLERANCE, "{name}: {most}");
     }
 }

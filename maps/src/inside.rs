@@ -8,13 +8,11 @@ use crate::files::{
 };
 use crate::folder::{read, subfolders};
 use crate::layout::{
-    ENVIRONMENT, GROUPS, INFORMATION_LOG, LEVELS, MAPS_JSON, SplitPath, TRAIN, VALIDATION,
+    ENVIRONMENT, GROUPS, INFORMATION_LOG, INTERPRET, LEVELS, MAPS_JSON, SplitPath, TRAIN,
+    VALIDATION, interpretation_of,
 };
 use crate::weights::{Weights, WeightsError, read_safetensors};
 use crate::{Maps, MapsError};
-
-/// The folder of an attribution begins so.
-const INTERPRETATION: &str = "interpret-";
 
 impl Maps {
     /// The metric that selected the model of a split, where there is only one.
@@ -196,7 +194,7 @@ impl Maps {
         let folder = self.results(split, metric, group);
         let folders = subfolders(&folder)?.into_iter();
         Ok(folders
-            .filter_map(|name| Some(name.strip_prefix(INTERPRETATION)?.to_owned()))
+            .filter_map(|name| interpretation_of(&name).map(str::to_owned))
             .collect())
     }
 
@@ -212,7 +210,7 @@ impl Maps {
         name: &str,
     ) -> Result<Vec<PathBuf>, MapsError> {
         let folder = self.results(split, metric, group);
-        let folder = folder.join(format!("{INTERPRETATION}{name}"));
+        let folder = folder.join(format!("{INTERPRET}{name}"));
         let failed = |source| MapsError::Io {
             act: "list",
             path: folder.clone(),

@@ -48,6 +48,9 @@ pub const LEAKAGE_JSON: &str = "leakage.json";
 /// The folder of what is known of leakage, in an artifact of one split.
 pub const LEAKAGE: &str = "leakage";
 
+/// What names of folders with attribution maps begin with.
+pub(crate) const INTERPRET: &str = "interpret-";
+
 /// A file that belongs to one split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SplitPath<'a> {
@@ -110,6 +113,17 @@ pub enum SplitPath<'a> {
         /// Name of the data group.
         group: &'a str,
     },
+    /// A table about attribution maps.
+    AttributionTable {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+        /// Name of the interpretation.
+        name: &'a str,
+        /// Which table.
+        table: MapTable,
+    },
     /// An attribution map.
     Attribution {
         /// The metric that selected the weights.
@@ -120,6 +134,10 @@ pub enum SplitPath<'a> {
         name: &'a str,
         /// Whose map.
         of: MapOf<'a>,
+        /// What the map shows, one of [`LEVELS`].
+        level: &'a str,
+        /// Number of the part; 0 for a whole image.
+        part: usize,
         /// How it is stored.
         format: MapFormat,
     },
@@ -137,6 +155,38 @@ pub enum MapOf<'a> {
         /// The session, `ses-…`.
         session: &'a str,
     },
+}
+
+/// A table about attribution maps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapTable {
+    /// Regions of an atlas in the map of each image.
+    Regions,
+    /// Regions of an atlas in the mean map.
+    MeanRegions,
+    /// What the map of each image adds up to.
+    Completeness,
+    /// Maps beside those of networks with random weights.
+    SanityCheck,
+}
+
+impl MapTable {
+    /// Every table.
+    pub const ALL: [Self; 4] = [
+        Self::Regions,
+        Self::MeanRegions,
+        Self::Completeness,
+        Self::SanityCheck,
+    ];
+
+    fn file(self) -> &'static str {
+        match self {
+            Self::Regions => "regions.tsv",
+            Self::MeanRegions => "mean_regions.tsv",
+            Self::Completeness => "completeness.tsv",
+            Self::SanityCheck => "sanity_check.tsv",
+        }
+    }
 }
 
 /// How an attribution map is stored.
@@ -212,21 +262,37 @@ impl fmt::Display for SplitPath<'_> {
             Self::Description { metric, group } => {
                 write!(f, "{}/{group}/description.log", model_folder(metric))
             }
+            Self::AttributionTable {
+                metric,
+                group,
+                name,
+                table,
+            } => {
+                let file = table.file();
+                write!(
+                    f,
+                    "{}/{group}/{INTERPRET}{name}/{file}",
+                    model_folder(metric)
+                )
+            }
             Self::Attribution {
                 metric,
                 group,
                 name,
                 of,
+                level,
+                part,
                 format,
             } => {
-                write!(f, "best-{metric}/{group}/interpret-{name}/")?;
+                write!(f, "best-{metric}/{group}/{INTERPRET}{name}/")?;
                 match of {
-                    MapOf::Mean => write!(f, "mean_image-0_map")?,
+                    MapOf::Mean => f.write_str("mean")?,
                     MapOf::Image {
                         participant,
                         session,
-                    } => write!(f, "{participant}_{session}_image-0_map")?,
+                    } => write!(f, "{participant}_{session}")?,
                 }
+                write!(f, "_{level}-{part}_map")?;
                 f.write_str(match format {
                     MapFormat::Tensor => ".pt",
                     MapFormat::Nifti => ".nii.gz",
@@ -234,6 +300,12 @@ impl fmt::Display for SplitPath<'_> {
             }
         }
     }
+}
+
+/// The interpretation that a folder of a data group belongs to.
+pub fn interpretation_of(folder: &str) -> Option<&str> {
+    let name = folder.strip_prefix(INTERPRET);
+    name.filter(|name| !name.is_empty())
 }
 
 /// The split, model ([`model_in`]) and data group of a metrics table, from its path in a MAPS.

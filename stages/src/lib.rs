@@ -2,6 +2,7 @@
 //!
 //! One stage is one file and one line in [`STAGES`].
 
+pub mod atlas;
 pub mod augmentation;
 pub mod baselines;
 pub mod calibrate;
@@ -12,6 +13,7 @@ pub mod compare;
 pub mod consistency;
 pub mod extraction;
 pub mod generate;
+mod grid;
 pub mod io;
 pub mod leakage;
 pub mod learning;

@@ -3,6 +3,7 @@
 //! Column and key names of the format appear here only. Every file is read from bytes together with
 //! the name to use in messages, and writing gives bytes: who reads and writes files is not known here.
 
+pub mod attribution_tsv;
 pub mod data_tsv;
 pub mod events;
 pub mod group_json;
@@ -20,6 +21,10 @@ pub mod training_tsv;
 mod tsv;
 pub mod voting_tsv;
 
+pub use attribution_tsv::{
+    CompletenessRow, CompletenessTable, MappedImage, RegionRow, RegionsTable, SanityRow,
+    SanityTable,
+};
 pub use data_tsv::{DataRow, DataTable, SINGLE_COHORT};
 pub use events::{EVENT_FILE, EventFile};
 pub use group_json::GroupJson;

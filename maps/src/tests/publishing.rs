@@ -253,6 +253,8 @@ fn finished() -> Store {
         group: "test",
         name: "gradients",
         of: MapOf::Mean,
+        level: "image",
+        part: 0,
         format: MapFormat::Tensor,
     };
     store.add(

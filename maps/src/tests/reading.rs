@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{copy_of_peer, peer};
 use crate::files::MapsJson;
 use crate::layout::{
-    MapFormat, MapOf, SplitPath, model_folder, model_in, selection_metric_of, split_of,
+    MapFormat, MapOf, MapTable, SplitPath, model_folder, model_in, selection_metric_of, split_of,
 };
 use crate::weights::read_pth;
 use crate::{Maps, MapsError, validate};
@@ -150,9 +150,20 @@ fn every_file_of_a_split_has_its_place() {
                 group,
                 name,
                 of: MapOf::Mean,
+                level: "patch",
+                part: 12,
                 format: MapFormat::Tensor,
             },
-            "split-3/best-loss/test/interpret-saliency/mean_image-0_map.pt",
+            "split-3/best-loss/test/interpret-saliency/mean_patch-12_map.pt",
+        ),
+        (
+            SplitPath::AttributionTable {
+                metric,
+                group,
+                name,
+                table: MapTable::MeanRegions,
+            },
+            "split-3/best-loss/test/interpret-saliency/mean_regions.tsv",
         ),
         (
             SplitPath::Attribution {
@@ -160,6 +171,8 @@ fn every_file_of_a_split_has_its_place() {
                 group,
                 name,
                 of,
+                level: "image",
+                part: 0,
                 format: MapFormat::Nifti,
             },
             "split-3/best-loss/test/interpret-saliency/sub-1_ses-1_image-0_map.nii.gz",

@@ -5,6 +5,7 @@
 //! results     weights, predictions, metrics       records  checksums, certificates, provenance
 //! ```
 
+mod attributions;
 mod groups;
 mod parameters;
 mod records;

@@ -13,7 +13,7 @@ use crate::layout::{
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
 use super::groups::{Group, Groups, Sessions};
-use super::{Check, Facts, MapsIssue};
+use super::{Check, Facts, MapsIssue, attributions};
 
 /// How the files of weights are called, and how their names end where there are several.
 const MODEL: &str = "model.pth.tar";
@@ -54,6 +54,7 @@ pub(super) fn check(
                 check.read(&voting, VotingTable::read);
             }
             check_tables(check, &folder, split, facts, groups);
+            attributions::check(check, split, metric);
         }
     }
 }

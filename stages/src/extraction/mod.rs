@@ -5,6 +5,7 @@
 
 mod artifact;
 mod patch;
+mod place;
 mod roi;
 mod slice;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value, json};
 
 pub use artifact::Extraction;
 pub use patch::Patches;
+pub use place::{Place, Whole};
 pub use roi::{Region, Regions};
 pub use slice::{SliceMode, Slices};
 

@@ -24,19 +24,23 @@ impl Patches {
             .ok_or_else(|| format!("has {:?} voxels, fewer than a patch of {size}", &shape[1..]))
     }
 
-    /// Patches are numbered in C order of their places.
-    pub(super) fn cut(self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
-        let (channels, nx, ny, nz) = image.dim();
-        let [_, across, along] = self.grid([channels, nx, ny, nz]).unwrap_or([1; 3]);
+    /// The first voxel of a patch. Patches are numbered in C order of their places.
+    pub(super) fn start(self, image: [usize; 4], index: usize) -> [usize; 3] {
+        let [_, across, along] = self.grid(image).unwrap_or([1; 3]);
         let place = [
             index / (across * along),
             index / along % across,
             index % along,
         ];
-        let [x, y, z] = place.map(|step| step * self.stride);
+        place.map(|step| step * self.stride)
+    }
+
+    pub(super) fn cut(self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
+        let (channels, nx, ny, nz) = image.dim();
+        let start = self.start([channels, nx, ny, nz], index);
         let n = self.size;
         let mut part = image;
-        for (axis, start) in [x, y, z].into_iter().enumerate() {
+        for (axis, start) in start.into_iter().enumerate() {
             part.slice_axis_inplace(Axis(1 + axis), Slice::from(start..start + n));
         }
         part.to_owned().into_dyn()

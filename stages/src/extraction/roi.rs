@@ -21,7 +21,7 @@ pub struct Region {
     /// Whether a voxel belongs to it, in C order.
     pub mask: Vec<bool>,
     /// On each axis the indices where it has a voxel.
-    kept: [Vec<usize>; 3],
+    pub(super) kept: [Vec<usize>; 3],
 }
 
 impl Region {

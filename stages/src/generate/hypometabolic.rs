@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::{Context, InputFile, InputPort, ParamIssue, Ports, Run, Stage, StageError};
 use serde_json::json;
 
+use super::blur;
 use super::source::{self, Source, SourceChoice};
 use super::tables::{self, Row};
-use super::{blur, grid};
 use crate::caps;
+use crate::grid;
 use crate::io::nifti;
 use crate::parallel::for_each;
 use crate::preprocessing::{PreprocessingName, SuvrRegion};

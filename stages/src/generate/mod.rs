@@ -10,7 +10,6 @@
 mod artifacts;
 pub(crate) mod blur;
 mod deformation;
-mod grid;
 mod hypometabolic;
 mod images;
 mod random;

@@ -3,6 +3,7 @@
 //! What they do is implemented in the crate `stages-torch`, which runs in the worker. Everything that
 //! a manifest can get wrong is noticed here, before anything runs.
 
+pub mod attribution;
 mod config;
 pub mod images;
 pub mod interpret;

@@ -101,14 +101,6 @@ names! {
     }
 }
 
-names! {
-    /// Attribution methods.
-    AttributionMethod {
-        /// Gradient of a class's output with respect to the image.
-        Gradients = "gradients",
-    }
-}
-
 impl LossName {
     /// The tasks that it is a loss of, its first use first.
     pub fn tasks(self) -> &'static [Task] {

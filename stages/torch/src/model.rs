@@ -207,23 +207,6 @@ impl<'a> TrainedModel<'a> {
             .collect()
     }
 
-    /// The network with the weights that a metric selected.
-    ///
-    /// # Errors
-    /// The weights are damaged or do not fit the network, or each part has a network of its own.
-    pub(crate) fn load(
-        &self,
-        metric: &str,
-        session: &Session,
-    ) -> Result<Box<dyn Network>, StageError> {
-        if self.networks.is_some() {
-            let shown = &self.input.shown;
-            let message = format!("`{shown}` has a network for each part, expected a single one");
-            return Err(StageError::new(message));
-        }
-        self.load_network(metric, None, session)
-    }
-
     /// The networks, by the part that each is of; one of no part that is of all.
     ///
     /// # Errors
@@ -275,6 +258,19 @@ impl<'a> TrainedModel<'a> {
         let network = networks::build(&spec, session)?;
         weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
         Ok(network)
+    }
+
+    /// The network with freshly drawn weights.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub(crate) fn fresh(&self, session: &Session) -> Result<Box<dyn Network>, StageError> {
+        networks::build(&self.spec, session)
+    }
+
+    /// What `maps.json` calls the network.
+    pub(crate) fn network_name(&self) -> &'static str {
+        self.spec.declaration.name
     }
 
     /// The sessions of a data group with their images.

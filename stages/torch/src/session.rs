@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use stages::learning::names::Precision;
 use tch::{Cuda, Device};
 
-use crate::networks::layers::Arithmetic;
+use crate::networks::layers::{Arithmetic, Tape};
 
 static LIBTORCH: Mutex<()> = Mutex::new(());
 
@@ -21,6 +21,7 @@ static LIBTORCH: Mutex<()> = Mutex::new(());
 pub(crate) struct Session {
     device: Device,
     arithmetic: Arithmetic,
+    tape: Tape,
     _exclusive: MutexGuard<'static, ()>,
 }
 
@@ -36,6 +37,7 @@ impl Session {
         Ok(Self {
             device,
             arithmetic: Arithmetic::of(Precision::Float32),
+            tape: Tape::default(),
             _exclusive: exclusive,
         })
     }
@@ -53,6 +55,11 @@ impl Session {
     /// The numbers that layers compute with.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
+    }
+
+    /// Where the ReLUs of its networks leave their cuts.
+    pub(crate) fn tape(&self) -> &Tape {
+        &self.tape
     }
 
     /// Restarts the default generators.

@@ -7,6 +7,7 @@ usage: make.py          with the Python of an environment that has ClinicaDL 1.6
 - `folds/`: what `tsvtools kfold` made of `labels.tsv`
 - `maps/`: what `train` and `predict` wrote, with the commands of tests/peer/peer.py; without logs, absolute
   paths and event files
+- `saliency/` is of saliency.py, which explains the model in `maps/`: run it after this
 
 Weights depend on the CPU in their last bits: a new run replaces all files of `maps/` together.
 """

@@ -14,8 +14,8 @@ use rustfft::num_complex::Complex;
 use rustfft::{Fft, FftPlanner};
 use std::sync::Arc;
 
-use super::super::grid::{after, inverse};
 use super::super::uniform;
+use crate::grid::{after, inverse};
 use crate::volume::{Affine, Volume, to_world};
 
 /// How far times differ from even ones, in parts of the time between movements.

@@ -1,9 +1,9 @@
 use serde_json::{Value, json};
 
-use super::super::{blur, grid};
+use super::super::blur;
 use super::oracle::{of, vectors, volume};
 use super::world::{self, PET, World, issues};
-use crate::caps;
+use crate::{caps, grid};
 
 const STAGE: &str = "generate-hypometabolic";
 

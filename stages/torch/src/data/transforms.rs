@@ -59,6 +59,22 @@ impl Transforms {
             .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
     }
 
+    /// On each axis, the voxels of an image or part of these sizes that the network sees; `cut` is the axis
+    /// that a slice lacks.
+    ///
+    /// # Errors
+    /// None is left of an axis.
+    pub(crate) fn kept(
+        &self,
+        sizes: [usize; 3],
+        cut: Option<usize>,
+    ) -> Result<[Vec<usize>; 3], String> {
+        match self.size_reduction {
+            None => Ok(sizes.map(|size| (0..size).collect())),
+            Some(factor) => Ok(thinned(sizes, factor, cut)?.0),
+        }
+    }
+
     /// `cut` is the axis that a slice lacks.
     fn apply(&self, mut image: Image, cut: Option<usize>) -> Result<Image, String> {
         let range = clean(&mut image.voxels);
@@ -195,26 +211,7 @@ fn thin(image: &Image, factor: u32, cut: Option<usize>) -> Result<Image, String>
             image.shape
         ));
     };
-    let (_, bounds) = REDUCTIONS
-        .iter()
-        .find(|(known, _)| *known == factor)
-        .ok_or_else(|| format!("`size_reduction_factor` is {factor}, expected 2, 3, 4 or 5"))?;
-    let step = factor as usize;
-    let mut kept: [Vec<usize>; 3] = [vec![], vec![], vec![]];
-    for (axis, ((kept, size), (start, end))) in
-        kept.iter_mut().zip([x, y, z]).zip(bounds).enumerate()
-    {
-        if cut == Some(axis) {
-            kept.push(0);
-            continue;
-        }
-        *kept = (*start..(*end).min(size)).step_by(step).collect();
-        if kept.is_empty() {
-            return Err(format!(
-                "`size_reduction` leaves nothing of an axis of {size} voxels: images are [{x}, {y}, {z}]"
-            ));
-        }
-    }
+    let (kept, starts) = thinned([x, y, z], factor, cut)?;
     let mut voxels = Vec::with_capacity(channels * kept.iter().map(Vec::len).product::<usize>());
     for c in 0..channels {
         for &i in &kept[0] {
@@ -227,8 +224,36 @@ fn thin(image: &Image, factor: u32, cut: Option<usize>) -> Result<Image, String>
     Ok(Image {
         shape: vec![channels, kept[0].len(), kept[1].len(), kept[2].len()],
         voxels,
-        affine: sub_grid(&image.affine, bounds.map(|(start, _)| start), [step; 3]),
+        affine: sub_grid(&image.affine, starts, [factor as usize; 3]),
     })
+}
+
+/// The voxels that are taken on each axis, and where the grid of them starts.
+fn thinned(
+    sizes: [usize; 3],
+    factor: u32,
+    cut: Option<usize>,
+) -> Result<([Vec<usize>; 3], [usize; 3]), String> {
+    let (_, bounds) = REDUCTIONS
+        .iter()
+        .find(|(known, _)| *known == factor)
+        .ok_or_else(|| format!("`size_reduction_factor` is {factor}, expected 2, 3, 4 or 5"))?;
+    let mut kept: [Vec<usize>; 3] = [vec![], vec![], vec![]];
+    for (axis, ((kept, size), (start, end))) in kept.iter_mut().zip(sizes).zip(bounds).enumerate() {
+        if cut == Some(axis) {
+            kept.push(0);
+            continue;
+        }
+        *kept = (*start..(*end).min(size))
+            .step_by(factor as usize)
+            .collect();
+        if kept.is_empty() {
+            return Err(format!(
+                "`size_reduction` leaves nothing of an axis of {size} voxels: images are {sizes:?}"
+            ));
+        }
+    }
+    Ok((kept, bounds.map(|(start, _)| start)))
 }
 
 #[cfg(test)]

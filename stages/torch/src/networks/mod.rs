@@ -127,8 +127,8 @@ pub(crate) trait Network {
         self.compute(images, mode)?.in_float()
     }
 
-    /// Its layers, if each takes what the one before gives and nothing else.
-    fn chain(&self) -> Option<Vec<&dyn Layer>> {
+    /// Its layers with their names, if each takes what the one before gives and nothing else.
+    fn chain(&self) -> Option<Vec<(String, &dyn Layer)>> {
         None
     }
 

@@ -29,7 +29,7 @@ impl Network for Plain {
         self.layer.forward(images, mode).map(Outputs::of)
     }
 
-    fn chain(&self) -> Option<Vec<&dyn Layer>> {
+    fn chain(&self) -> Option<Vec<(String, &dyn Layer)>> {
         self.layer.parts()
     }
 

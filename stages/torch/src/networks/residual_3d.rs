@@ -142,7 +142,7 @@ impl Make for Block {
             shortcut: Sequential::make_in(builder, "shortcut", |s| {
                 s.add(Conv::new(3, input, output, 1).without_bias())
             })?,
-            activation,
+            activation: builder.layer("act", activation)?,
         }))
     }
 }
@@ -156,12 +156,12 @@ struct Residual {
     bn2: Box<dyn Layer>,
     squeeze: Option<Box<dyn Layer>>,
     shortcut: Sequential,
-    activation: Activation,
+    activation: Box<dyn Layer>,
 }
 
 impl Layer for Residual {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let first: [&dyn Layer; 3] = [&*self.conv1, &*self.bn1, &self.activation];
+        let first: [&dyn Layer; 3] = [&*self.conv1, &*self.bn1, &*self.activation];
         let y = forward_all(&first, x, mode)?;
         let mut y = forward_all(&[&*self.conv2, &*self.bn2], &y, mode)?;
         if let Some(squeeze) = &self.squeeze {
@@ -212,6 +212,7 @@ impl Make for SqueezeExcitation {
         Ok(Box::new(Weighing {
             fc1: builder.layer("fc1", Dense::new(self.channels, reduced))?,
             fc2: builder.layer("fc2", Dense::new(reduced, self.channels))?,
+            relu: builder.layer("act1", Activation::Relu)?,
         }))
     }
 }
@@ -220,12 +221,13 @@ impl Make for SqueezeExcitation {
 struct Weighing {
     fc1: Box<dyn Layer>,
     fc2: Box<dyn Layer>,
+    relu: Box<dyn Layer>,
 }
 
 impl Layer for Weighing {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let means = x.f_mean_dim(&[2_i64, 3, 4][..], false, None::<Kind>)?;
-        let hidden = self.fc1.forward(&means, mode)?.f_relu()?;
+        let hidden = self.relu.forward(&self.fc1.forward(&means, mode)?, mode)?;
         let weights = self.fc2.forward(&hidden, mode)?.f_sigmoid()?;
         let size = weights.size();
         x.f_mul(&weights.f_view([size[0], size[1], 1, 1, 1])?)
@@ -239,7 +241,7 @@ impl Layer for Weighing {
             ),
             ("fc1", self.fc1.describe()),
             ("fc2", self.fc2.describe()),
-            ("act1", Activation::Relu.describe()),
+            ("act1", self.relu.describe()),
             ("act2", Activation::Sigmoid.describe()),
         ];
         block("SE_Blocks", parts.into_iter())

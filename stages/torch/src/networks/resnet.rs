@@ -124,6 +124,7 @@ impl Make for Block {
         let output = planes * expansion;
         let norm = |channels| Norm::Batch { axes, channels };
         let shrinks = stride != 1 || input != output;
+        let activation = builder.layer("act", Activation::Relu)?;
         let shortcut = shrinks.then(|| {
             Sequential::make_in(builder, "downsample", |s| {
                 let conv = Conv::new(axes, input, output, 1).stride(stride);
@@ -157,7 +158,7 @@ impl Make for Block {
         Ok(Box::new(Residual {
             branch,
             shortcut: shortcut.map(|layers| Box::new(layers) as Box<dyn Layer>),
-            relu: true,
+            activation: Some(activation),
         }))
     }
 }

@@ -139,6 +139,7 @@ impl Make for Block {
         let conv = |input| Conv::new(2, input, output, 3).padding(1).without_bias();
         let shrinks = stride != 1 || input != output;
         Ok(Box::new(BasicBlock {
+            relu: builder.layer("relu", Activation::Relu)?,
             conv1: builder.layer("conv1", conv(input).stride(stride))?,
             bn1: builder.layer("bn1", norm)?,
             conv2: builder.layer("conv2", conv(output))?,
@@ -162,6 +163,7 @@ struct BasicBlock {
     conv2: Box<dyn Layer>,
     bn2: Box<dyn Layer>,
     downsample: Option<Sequential>,
+    relu: Box<dyn Layer>,
 }
 
 impl Layer for BasicBlock {
@@ -169,7 +171,7 @@ impl Layer for BasicBlock {
         let all: [&dyn Layer; 5] = [
             &*self.conv1,
             &*self.bn1,
-            &Activation::Relu,
+            &*self.relu,
             &*self.conv2,
             &*self.bn2,
         ];
@@ -178,7 +180,7 @@ impl Layer for BasicBlock {
             None => y.f_add(x)?,
             Some(downsample) => y.f_add(&downsample.forward(x, mode)?)?,
         };
-        sum.f_relu()
+        self.relu.forward(&sum, mode)
     }
 
     fn is_block(&self) -> bool {

@@ -105,6 +105,7 @@ impl Make for Block {
             Unit::new(conv.without_bias()).norm(norm)
         };
         let shrinks = stride != 1 || input != output;
+        let activation = builder.layer("relu", Activation::Relu)?;
         let shortcut = shrinks
             .then(|| builder.layer("project", unit(input, output, 1).stride(stride)))
             .transpose()?;
@@ -118,7 +119,7 @@ impl Make for Block {
         Ok(Box::new(Residual {
             branch,
             shortcut,
-            relu: true,
+            activation: Some(activation),
         }))
     }
 }

@@ -141,7 +141,7 @@ impl Make for Units<'_> {
         Ok(Box::new(Residual {
             branch,
             shortcut: shortcut.transpose()?,
-            relu: false,
+            activation: None,
         }))
     }
 }

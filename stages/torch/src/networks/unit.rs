@@ -114,7 +114,7 @@ impl Make for Unit {
                 Some(Act::PRelu) => s.add_as("A", PRelu),
             }
         })?;
-        let both = [conv, Box::new(rest)];
-        Ok(Box::new(Sequential::of(both.into_iter())))
+        let both = [("conv", conv), ("adn", Box::new(rest) as Box<dyn Layer>)];
+        Ok(Box::new(Sequential::named(builder, both)))
     }
 }

@@ -121,10 +121,12 @@ impl Layer for Transformer {
             .forward(&self.norm.forward(&sequence, mode)?, mode)
     }
 
-    fn parts(&self) -> Option<Vec<&dyn Layer>> {
-        let mut parts: Vec<&dyn Layer> = vec![&self.embedding];
-        parts.extend(self.blocks.layers().map(|(_, layer)| layer));
-        parts.extend([self.norm.as_ref(), &self.head]);
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        let mut parts: Vec<(String, &dyn Layer)> =
+            vec![("patch_embedding".to_owned(), &self.embedding)];
+        parts.extend(self.blocks.parts().unwrap_or_default());
+        parts.push(("norm".to_owned(), self.norm.as_ref()));
+        parts.push(("classification_head".to_owned(), &self.head));
         Some(parts)
     }
 

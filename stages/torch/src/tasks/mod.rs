@@ -19,6 +19,7 @@ use crate::networks::Outputs;
 pub(crate) use classification::Classification;
 pub(crate) use reconstruction::Reconstruction;
 pub(crate) use regression::Regression;
+pub(crate) use similarity::structural_similarity;
 
 /// What is known of an image before a network sees it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -17,7 +17,7 @@ const LEAST_VARIANCE: f64 = 1e-5;
 ///
 /// # Source
 /// Wang et al. 2004, doi:10.1109/TIP.2003.819861, as ClinicaDL 1.6.1.
-pub(super) fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
+pub(crate) fn structural_similarity(a: &Tensor, b: &Tensor) -> Result<f64, TchError> {
     let window = gaussian(WINDOW.0);
     let (map, _) = similarity(a, b, &|x| slid_over(x, &window))?;
     map.f_mean(Kind::Double)?.f_double_value(&[])

@@ -221,13 +221,6 @@ fn slices_are_learnt_and_predicted_each() {
             .files
             .contains_key("best-loss/test/test_slice_level_metrics.tsv")
     );
-    let error = world.apply("interpret", &model, json!({})).unwrap_err();
-    assert!(
-        error
-            .message
-            .contains("attribution maps are made of whole images"),
-        "{error}"
-    );
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod clinicadl;
 mod domains;
 mod image_level;
 mod import;
+mod interpret;
 mod leakage;
 mod multi;
 mod quality;

@@ -192,11 +192,25 @@ impl World {
         model: &Done,
         params: Value,
     ) -> Result<Done, StageError> {
-        let inputs = BTreeMap::from([
+        self.apply_with(stage, model, params, &[])
+    }
+
+    /// The same with more inputs: port, kind, path.
+    pub(super) fn apply_with(
+        &self,
+        stage: &str,
+        model: &Done,
+        params: Value,
+        more: &[(&'static str, &str, &str)],
+    ) -> Result<Done, StageError> {
+        let mut inputs = BTreeMap::from([
             ("model", model.input.clone()),
             ("images", self.input("tensors", "tensors")),
             ("participants", self.input("test.tsv", "table")),
         ]);
+        for &(port, kind, path) in more {
+            inputs.insert(port, self.input(path, kind));
+        }
         self.run("main", stage, params, inputs, &|_| false)
     }
 

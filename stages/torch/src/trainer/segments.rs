@@ -20,13 +20,14 @@ struct Segment<'l> {
 
 /// The mean loss of a batch and the gradients of parameters, in their order, times a factor.
 pub(super) fn gradients(
-    chain: Vec<&dyn Layer>,
+    chain: Vec<(String, &dyn Layer)>,
     images: &Tensor,
     factor: f64,
     parameters: &[Tensor],
     mean_of: impl Fn(&Outputs) -> Result<Tensor, TchError>,
 ) -> Result<(f64, Vec<Tensor>), TchError> {
-    let mut segments = tch::no_grad(|| first_pass(&chain, images))?;
+    let layers: Vec<&dyn Layer> = chain.into_iter().map(|(_, layer)| layer).collect();
+    let mut segments = tch::no_grad(|| first_pass(&layers, images))?;
     let mut gradients: Vec<Option<Tensor>> = parameters.iter().map(|_| None).collect();
     let mut mean = None;
     // The gradient of what the segment gives; the loss has none yet.
@@ -97,6 +98,8 @@ fn first_pass<'l>(chain: &[&'l dyn Layer], images: &Tensor) -> Result<Vec<Segmen
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::{Value, json};
     use stages::learning::names::Precision;
     use stages::learning::networks::{NETWORKS, declared};
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_one_pass_bit_for_bit() {
-        let mut chains = std::collections::BTreeSet::new();
+        let mut chains = BTreeSet::new();
         for file in FILES {
             let cases = reference(file)["cases"].take();
             for case in cases.as_array().unwrap() {
@@ -227,6 +230,22 @@ mod tests {
                 let network = build(&spec, &session).unwrap();
                 let chain = network.chain();
                 assert_eq!(chain.is_some(), declaration.is_chain(), "{name}");
+                // Layers have the names of their tensors; reconstructions are not asked for them.
+                let Some(chain) = chain.filter(|_| spec.output_size > 0) else {
+                    continue;
+                };
+                let layers: BTreeSet<&str> = chain.iter().map(|(name, _)| name.as_str()).collect();
+                assert_eq!(layers.len(), chain.len(), "{name}: {layers:?}");
+                for entry in network.state().entries() {
+                    let mut places = entry.name.match_indices('.');
+                    let is_of_layer = places.any(|(end, _)| layers.contains(&entry.name[..end]));
+                    let is_known = is_of_layer || entry.name == "cls_token";
+                    assert!(
+                        is_known || entry.role == Role::Frozen,
+                        "{name}: {}",
+                        entry.name
+                    );
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 use maps::files::python_repr;
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, Passing};
+use super::{Builder, Layer, Make, Mode, Passing, Tape};
 
 /// An activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,8 +35,34 @@ pub(crate) enum Activation {
 }
 
 impl Make for Activation {
-    fn make(self, _: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
-        Ok(Box::new(self))
+    fn make(self, builder: &mut Builder<'_>) -> Result<Box<dyn Layer>, TchError> {
+        match self {
+            Self::Relu => Ok(Box::new(Rectifier(builder.tape()))),
+            other => Ok(Box::new(other)),
+        }
+    }
+}
+
+/// max(0, x), which can be told apart in a backward pass.
+#[derive(Debug)]
+struct Rectifier(Tape);
+
+impl Layer for Rectifier {
+    fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
+        self.0.relu(x)
+    }
+
+    fn forward_owned(&self, x: Tensor, _: Mode) -> Result<Tensor, TchError> {
+        self.0.relu_owned(x)
+    }
+
+    /// A pass that does its work leaves nothing to tell apart.
+    fn passing(&self) -> Option<Passing<'_>> {
+        (!self.0.is_recording()).then_some(Passing::Rectify)
+    }
+
+    fn describe(&self) -> Vec<String> {
+        Activation::Relu.describe()
     }
 }
 
@@ -68,10 +94,6 @@ impl Layer for Activation {
             }
             _ => self.forward(&x, mode),
         }
-    }
-
-    fn passing(&self) -> Option<Passing<'_>> {
-        (*self == Self::Relu).then_some(Passing::Rectify)
     }
 
     fn describe(&self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Arithmetic, Layer, Make};
+use super::{Arithmetic, Layer, Make, Tape};
 use crate::session::Session;
 use crate::state::{Role, State};
 
@@ -26,6 +26,11 @@ impl<'s> Builder<'s> {
     /// The numbers that its layers compute with.
     pub(super) fn arithmetic(&self) -> Arithmetic {
         self.session.arithmetic()
+    }
+
+    /// Where its ReLUs leave their cuts.
+    pub(super) fn tape(&self) -> Tape {
+        self.session.tape().clone()
     }
 
     /// The tensors of every layer made.
@@ -98,6 +103,12 @@ impl<'s> Builder<'s> {
             .transpose()?
             .map(|bias| self.parameter("bias", bias));
         Ok((weight, bias))
+    }
+
+    /// What names begin with at its place.
+    pub(super) fn place(&self) -> String {
+        let parts = self.place.iter().map(|part| format!("{part}."));
+        parts.collect()
     }
 
     fn full(&self, name: &str) -> String {

@@ -16,6 +16,7 @@ mod residual;
 mod sequential;
 mod shape;
 mod shown;
+mod tape;
 
 use tch::{TchError, Tensor};
 
@@ -31,6 +32,7 @@ pub(crate) use residual::Residual;
 pub(crate) use sequential::{Sequential, Stack, block, forward_all};
 pub(crate) use shape::{Flatten, Unflatten, Upsample, UpsampleTo};
 pub(crate) use shown::Shown;
+pub(crate) use tape::{Cut, Tape};
 
 /// What a forward pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +94,8 @@ pub(crate) trait Layer: std::fmt::Debug {
         false
     }
 
-    /// The layers that it is, one after the other, if it is nothing but these.
-    fn parts(&self) -> Option<Vec<&dyn Layer>> {
+    /// The layers that it is, one after the other, if it is nothing but these, with their names in the network.
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
         None
     }
 

@@ -9,8 +9,8 @@ use super::{Layer, Mode, Sequential, block};
 pub(crate) struct Residual {
     pub(crate) branch: Sequential,
     pub(crate) shortcut: Option<Box<dyn Layer>>,
-    /// Whether a ReLU follows.
-    pub(crate) relu: bool,
+    /// What follows, where there is something.
+    pub(crate) activation: Option<Box<dyn Layer>>,
 }
 
 impl Layer for Residual {
@@ -20,7 +20,10 @@ impl Layer for Residual {
             None => y.f_add(x)?,
             Some(shortcut) => y.f_add(&shortcut.forward(x, mode)?)?,
         };
-        if self.relu { sum.f_relu() } else { Ok(sum) }
+        match &self.activation {
+            None => Ok(sum),
+            Some(activation) => activation.forward(&sum, mode),
+        }
     }
 
     fn is_block(&self) -> bool {

@@ -7,6 +7,8 @@ use super::{Builder, Layer, Make, Mode};
 /// Named layers, each taking what the one before gives.
 #[derive(Debug, Default)]
 pub(crate) struct Sequential {
+    /// What names of its layers begin with in the network.
+    place: String,
     layers: Vec<(String, Box<dyn Layer>)>,
 }
 
@@ -25,10 +27,11 @@ impl Sequential {
         builder: &mut Builder<'_>,
         fill: impl FnOnce(&mut Stack<'_, '_>) -> Result<(), TchError>,
     ) -> Result<Self, TchError> {
-        let mut stack = Stack {
-            builder,
-            made: Self::default(),
+        let made = Self {
+            place: builder.place(),
+            layers: Vec::new(),
         };
+        let mut stack = Stack { builder, made };
         fill(&mut stack)?;
         Ok(stack.made)
     }
@@ -37,7 +40,20 @@ impl Sequential {
     pub(crate) fn of(layers: impl Iterator<Item = Box<dyn Layer>>) -> Self {
         let named = layers.enumerate().map(|(i, layer)| (i.to_string(), layer));
         Self {
+            place: String::new(),
             layers: named.collect(),
+        }
+    }
+
+    /// Layers that were made under these names at the builder's place.
+    pub(crate) fn named<const N: usize>(
+        builder: &Builder<'_>,
+        layers: [(&str, Box<dyn Layer>); N],
+    ) -> Self {
+        let named = layers.map(|(name, layer)| (name.to_owned(), layer));
+        Self {
+            place: builder.place(),
+            layers: named.into(),
         }
     }
 
@@ -87,10 +103,10 @@ impl Layer for Sequential {
         forward_all(&layers, x, mode)
     }
 
-    fn parts(&self) -> Option<Vec<&dyn Layer>> {
-        let layers = self.layers().map(|(_, layer)| match layer.parts() {
+    fn parts(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        let layers = self.layers().map(|(name, layer)| match layer.parts() {
             Some(parts) => parts,
-            None => vec![layer],
+            None => vec![(format!("{}{name}", self.place), layer)],
         });
         Some(layers.flatten().collect())
     }

@@ -8,7 +8,7 @@ use crate::volume::{Affine, Volume, to_world};
 ///
 /// # Errors
 /// The voxels have no volume.
-pub(super) fn inverse(affine: &Affine, shown: &str) -> Result<Affine, StageError> {
+pub(crate) fn inverse(affine: &Affine, shown: &str) -> Result<Affine, StageError> {
     let at = |row: usize, column: usize| affine[row % 3][column % 3];
     let cofactor = |row: usize, column: usize| {
         at(row + 1, column + 1) * at(row + 2, column + 2)
@@ -37,7 +37,7 @@ pub(super) fn inverse(affine: &Affine, shown: &str) -> Result<Affine, StageError
 }
 
 /// One map after another.
-pub(super) fn after(second: &Affine, first: &Affine) -> Affine {
+pub(crate) fn after(second: &Affine, first: &Affine) -> Affine {
     let mut result = [[0.0; 4]; 4];
     for (row, values) in result.iter_mut().enumerate() {
         for (column, value) in values.iter_mut().enumerate() {
@@ -51,7 +51,7 @@ pub(super) fn after(second: &Affine, first: &Affine) -> Affine {
 ///
 /// # Errors
 /// The volume's voxels have no volume.
-pub(super) fn nearest(
+pub(crate) fn nearest(
     volume: &Volume,
     shown: &str,
     shape: [usize; 3],
