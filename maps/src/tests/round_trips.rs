@@ -64,7 +64,7 @@ proptest! {
     fn any_measures_survive(
         is_regression in any::<bool>(),
         level in prop::sample::select(&["image", "patch", "roi", "slice"][..]),
-        rows in prop::collection::vec((text(), text(), 0_u32..9, prop::collection::vec(number(), 4)), 1..5),
+        rows in prop::collection::vec((text(), text(), 0_u32..9, prop::collection::vec(number(), 6)), 1..5),
         leakage in prop::option::of(text()),
     ) {
         let columns: &'static [&'static str] = if is_regression { &REGRESSION_COLUMNS } else { &RECONSTRUCTION_COLUMNS };
