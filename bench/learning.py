@@ -141,10 +141,11 @@ class Data:
         groups = [rows(TRAINING), rows(VALIDATION, SESSIONS[:1]), rows(UNSEEN)]
         if [len(group) for group in groups] != [TRAIN_IMAGES, VALIDATION_IMAGES, TEST_IMAGES]:
             raise BenchError("the groups are not as large as they should be")
-        split = self.folds / "split-0"
-        write_table(split / "train.tsv", groups[0])
-        write_table(split / "train_baseline.tsv", rows(TRAINING, SESSIONS[:1]))
-        write_table(split / "validation_baseline.tsv", groups[1])
+        # The peer reads all splits and has at least two, of which only the first is trained.
+        for split in (self.folds / "split-0", self.folds / "split-1"):
+            write_table(split / "train.tsv", groups[0])
+            write_table(split / "train_baseline.tsv", rows(TRAINING, SESSIONS[:1]))
+            write_table(split / "validation_baseline.tsv", groups[1])
         # Where the peer looks for everybody that its models have seen.
         write_table(self.folder / "train.tsv", [*groups[0], *groups[1]])
         write_table(self.unseen, groups[2])
