@@ -2,8 +2,9 @@
 
 usage: same_maps.py OURS THEIRS          folders of `.pt` files
 
-Prints as JSON how many there are, and the greatest difference of a voxel in parts of the greatest voxel of
-its map; fails if the folders do not have the same files.
+Prints as JSON how many there are; the greatest difference of two maps, as the length of the difference in parts
+of the length of the peer's; and the share of all voxels that differ by more than 1e-5 of the greatest of their
+map. Fails if the folders do not have the same files.
 """
 
 import json
@@ -12,6 +13,8 @@ import sys
 
 import torch
 
+SAME = 1e-5
+
 
 def main():
     if len(sys.argv) != 3:
@@ -19,16 +22,19 @@ def main():
     ours, theirs = ({path.name: path for path in pathlib.Path(folder).glob("*.pt")} for folder in sys.argv[1:])
     if not ours or ours.keys() != theirs.keys():
         sys.exit(f"{sorted(ours)} and {sorted(theirs)} are not the same maps")
-    greatest = 0.0
+    length, voxels, different = 0.0, 0, 0
     for name in sorted(ours):
-        our, their = (torch.load(path[name], weights_only=True).detach() for path in (ours, theirs))
+        our, their = (torch.load(path[name], weights_only=True).detach().double() for path in (ours, theirs))
         if our.shape != their.shape:
             sys.exit(f"{name} has shape {tuple(our.shape)}, the peer's {tuple(their.shape)}")
-        found = float((our - their).abs().max() / their.abs().max())
+        difference = (our - their).abs()
+        found = float(difference.norm() / their.norm())
         if not found >= 0:
             sys.exit(f"{name} has no numbers")
-        greatest = max(greatest, found)
-    print(json.dumps({"maps": len(ours), "difference": greatest}))
+        length = max(length, found)
+        voxels += difference.numel()
+        different += int((difference > SAME * their.abs().max()).sum())
+    print(json.dumps({"maps": len(ours), "difference": length, "different_voxels": different / voxels}))
 
 
 if __name__ == "__main__":
