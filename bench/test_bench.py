@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import pathlib
 import re
 import stat
@@ -21,11 +22,27 @@ sys.path.insert(0, str(HERE))
 
 import chart  # noqa: E402
 import extraction  # noqa: E402
+import learning  # noqa: E402
 import measure  # noqa: E402
 import noop  # noqa: E402
 import peers  # noqa: E402
 import run  # noqa: E402
-from cases import Bench, Case, Result, caps_10000, hash_2gib, split_10000, table  # noqa: E402
+from cases import (  # noqa: E402
+    Bench,
+    Case,
+    Result,
+    augmentation,
+    caps_10000,
+    experiment,
+    hash_2gib,
+    predict,
+    scaling_epoch,
+    split_10000,
+    table,
+    train_bf16,
+    train_fp32,
+    train_patch,
+)
 from engines import Graph, chain, fan  # noqa: E402
 from engines.clinicadl import Clinicadl  # noqa: E402
 from engines.dvc import Dvc  # noqa: E402
@@ -295,6 +312,166 @@ class Cohorts(InFolder):
         image.write_bytes(b"x")
         own = extraction.linked(self.folder / "caps", self.folder / "own")
         self.assertTrue((own / "subjects" / "sub-1" / "ses-1" / "t1_linear" / "i.nii.gz").samefile(image))
+
+
+class Learning(InFolder):
+    def data(self) -> learning.Data:
+        self.replace(extraction, "anatomy", lambda _: self.folder / "anatomy")
+        return learning.Data(Bench(self.folder / "p", self.folder / "case", 1, lambda _: self.folder, lambda _: None))
+
+    def test_nobody_is_in_two_groups_and_batches_are_full(self) -> None:
+        data = self.data()
+        folder = data.folder
+        groups = {
+            path.stem: {line.split("\t")[0] for line in path.read_text().splitlines()[1:]}
+            for path in (*folder.glob("folds/split-0/*.tsv"), folder / "unseen.tsv")
+        }
+        self.assertEqual(groups["train"], groups["train_baseline"])
+        separate = [groups[name] for name in ("train", "validation_baseline", "unseen")]
+        self.assertEqual(len(set.union(*separate)), sum(map(len, separate)))
+        for images in (learning.TRAIN_IMAGES, learning.VALIDATION_IMAGES, learning.TEST_IMAGES):
+            self.assertEqual(images % learning.BATCH, 0)
+            self.assertEqual(images * 36 % train_patch.BATCH, 0)
+        seen = {line.split("\t")[0] for line in (folder / "train.tsv").read_text().splitlines()[1:]}
+        self.assertEqual(seen, separate[0] | separate[1])
+
+    def test_the_groups_are_images_that_there_are(self) -> None:
+        everybody = [*learning.TRAINING, *learning.VALIDATION, *learning.UNSEEN]
+        self.assertLess(max(everybody), extraction.PARTICIPANTS - 1, "the last one's image is not kept")
+        self.assertEqual(len(learning.rows([10, 11])), 3, "from the eleventh on there is one session")
+
+    def test_both_train_on_the_same_from_the_same(self) -> None:
+        data = self.data()
+        command = learning.peer_training(data, train_fp32.TRAINING, self.folder / "maps")
+        options = {name: value for name, value in zip(command, command[1:]) if name.startswith("--")}
+        ours = learning.our_training(train_fp32.TRAINING)["with"]
+        assert isinstance(ours, dict)
+        self.assertEqual((options["--epochs"], options["--batch_size"]), (str(ours["epochs"]), str(ours["batch_size"])))
+        self.assertEqual((options["--seed"], ours["weights_seed"], ours["sampler_seed"]), ("0", 0, 0))
+        self.assertEqual(options["--architecture"], ours["network"]["name"])
+
+    def test_a_manifest_has_the_inputs_of_its_stages(self) -> None:
+        data = self.data()
+        bare = json.loads(data.manifest("extract", True, {}).read_text())
+        self.assertEqual((set(bare["inputs"]), "maps" in bare), ({"caps", "participants"}, False))
+        self.assertTrue(bare["stages"]["extract"]["with"]["save_features"])
+        whole = json.loads(data.manifest("t", False, {"train": learning.our_training(train_bf16.TRAINING)}).read_text())
+        self.assertEqual((whole["maps"], set(whole["stages"])), ("maps/t", {"extract", "train"}))
+        self.assertEqual(whole["stages"]["train"]["with"]["precision"], "bfloat16")
+
+    def test_losses_of_the_peer_are_sums_over_batches(self) -> None:
+        marks = [
+            {"at": 1.0, "what": "begin"},
+            {"at": 3.0, "what": "training"},
+            {"at": 5.0, "what": "epoch", "train": 4.0, "valid": 1.5, "batches": 4},
+            {"at": 6.5, "what": "epoch", "train": 2.0, "valid": 1.0, "batches": 4},
+            {"at": 9.0, "what": "end"},
+        ]
+        self.assertEqual(learning.peer_losses(marks), [(1.0, 0.75), (0.5, 0.5)])
+        self.assertEqual(learning.differences(learning.moments(marks, "epoch")), [1.5])
+        self.assertEqual(learning.work_seconds(marks), 8.0)
+
+    def test_losses_of_ours_are_those_of_its_history(self) -> None:
+        history = self.folder / "training.tsv"
+        history.write_text("epoch\titeration\tloss_train\tloss_valid\n0\t3\t1.0\t0.75\n1\t3\t0.5\t0.5\n")
+        self.assertEqual(learning.our_losses(history), [(1.0, 0.75), (0.5, 0.5)])
+
+    def test_a_training_counts_only_with_the_same_losses(self) -> None:
+        def done(*losses: tuple[float, float]) -> learning.Done:
+            return learning.Done(sample(), 1.0, [1.0], losses)
+
+        training = train_fp32.TRAINING
+        ours = done((9.0, 9.0), (0.5, 0.25))
+        self.assertAlmostEqual(learning.check_losses(ours, done((1.0, 1.0), (0.5, 0.250_01)), training), 4e-5, 6)
+        for other in [
+            done((9.0, 9.0), (0.5, 0.251)),
+            done((9.0, 9.0), (0.5, float("nan"))),
+            done((0.5, 0.25)),
+        ]:
+            with self.assertRaises(BenchError):
+                learning.check_losses(ours, other, training)
+
+    def test_epochs_lie_between_checkpoints(self) -> None:
+        store = self.folder / "store"
+        with learning.Watch(store, every_s=0.001) as watch:
+            state = store / "scratch" / "key" / "state.json"
+            state.parent.mkdir(parents=True)
+            for at in (1_000_000_000, 3_500_000_000, 4_000_000_000):
+                new = state.with_suffix(".new")
+                new.touch()
+                os.utime(new, ns=(at, at))
+                new.rename(state)
+                watch.look()
+        self.assertEqual(watch.epochs(3), [2.5, 0.5])
+        with self.assertRaisesRegex(BenchError, "3 checkpoints were seen of 4 epochs"):
+            watch.epochs(4)
+
+    def test_a_side_is_the_median_of_all_epochs_and_the_largest_peak(self) -> None:
+        side = learning.Side(
+            [
+                learning.Done(sample(30.0, peak=5.0), 20.0, [1.0, 9.0], [(1.0, 1.0)]),
+                learning.Done(sample(31.0, peak=7.0), 22.0, [2.0], [(1.0, 1.0)]),
+            ]
+        )
+        self.assertEqual((side.epoch(), side.work(), side.peak_mib()), (2.0, 21.0, 7.0))
+        kept = side.details()
+        self.assertEqual((kept["epoch_s"], kept["work_s"], kept["epochs_s"]), (2.0, 21.0, [[1.0, 9.0], [2.0]]))
+        json.dumps(kept)
+
+    def test_a_training_of_two_rows_is_done_once(self) -> None:
+        sides = {who: learning.Side() for who in (learning.OURS, learning.THEIRS)}
+        for side, peak in zip(sides.values(), (100.0, 400.0)):
+            side.done.append(learning.Done(sample(peak=peak), 1.0, [peak], [(1.0, 1.0)]))
+        self.replace(learning, "_compared", {train_fp32.NAME: learning.Compared(sides, 0.0)})
+        bench = Bench(self.folder, self.folder, 1, lambda _: self.folder, lambda _: None)
+        found = {name: table()[name].measure(bench) for name in ("train-fp32", "memory-train")}
+        self.assertEqual([(r.ours, r.peer, r.unit) for r in found.values()], [(100, 400, "s"), (100, 400, "MiB")])
+
+    def test_the_time_of_a_stage_is_that_of_its_one_action(self) -> None:
+        actions = [{"stage": "extract", "elapsed_s": 1.0}, {"stage": "train", "elapsed_s": 2.5}]
+        told = json.dumps({"run": {"actions": actions}})
+        self.assertEqual(learning.action_seconds(told, "train"), 2.5)
+        with self.assertRaises(BenchError):
+            learning.action_seconds(told, "test")
+
+    def test_predictions_count_only_if_they_are_the_same(self) -> None:
+        ours = {(f"sub-{i}", "ses-M000"): [0.25, 0.75] for i in range(learning.TEST_IMAGES)}
+        near = {key: [0.250_001, 0.749_999] for key in ours}
+        self.assertAlmostEqual(predict.difference(ours, near), 1e-6)
+        far = {key: [0.2501, 0.7499] for key in ours}
+        for other in (far, dict(list(ours.items())[1:])):
+            with self.assertRaises(BenchError):
+                predict.difference(ours, other)
+
+    def test_both_experiments_have_the_same_steps(self) -> None:
+        steps = experiment.commands(self.folder / "caps")
+        self.assertEqual(list(steps), list(experiment.STAGES))
+        train = experiment.STAGES["train"]["with"]
+        assert isinstance(train, dict)
+        self.assertEqual(steps["train"][steps["train"].index("--epochs") + 1], str(train["epochs"]))
+
+    def test_commands_one_after_the_other_are_one(self) -> None:
+        whole = experiment.together([sample(1.0, peak=3.0), sample(2.5), sample(0.5, peak=2.0)])
+        self.assertEqual((whole.seconds, whole.user, whole.peak_mib), (4.0, 4.0, 3.0))
+
+    def test_small_images_are_as_many_as_are_learnt(self) -> None:
+        scaling_epoch.make(self.folder / "e", 10)
+        images = list((self.folder / "e").glob("caps/subjects/*/*/t1_linear/*.nii.gz"))
+        self.assertEqual(len(images), 12)
+        self.assertEqual(len(gzip.decompress(images[0].read_bytes())), 352 + scaling_epoch.EDGE**3)
+        tables = (self.folder / "e" / "folds" / "split-0").glob("*.tsv")
+        self.assertEqual(sorted(len(t.read_text().splitlines()) for t in tables), [3, 11, 11])
+
+    def test_cargo_tells_where_the_example_is(self) -> None:
+        messages = [
+            {"reason": "compiler-artifact", "target": {"name": "stages"}, "executable": None},
+            {"reason": "compiler-artifact", "target": {"name": augmentation.EXAMPLE}, "executable": "/t/examples/x"},
+            {"reason": "build-finished", "success": True},
+        ]
+        lines = "\n".join(map(json.dumps, messages))
+        self.assertEqual(augmentation.executable(lines), pathlib.Path("/t/examples/x"))
+        with self.assertRaises(BenchError):
+            augmentation.executable(json.dumps(messages[0]))
 
 
 class Peers(InFolder):

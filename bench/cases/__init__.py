@@ -67,16 +67,29 @@ class Case:
 def table() -> dict[str, Case]:
     """Every case by name."""
     from cases import (
+        augmentation,
         caps_10000,
         execute_overhead,
+        experiment,
         hash_2gib,
+        interpret,
+        memory_train,
         noop_chain_1000,
         noop_chain_10000,
         noop_fan_1000,
+        predict,
         prepare_data,
         prepare_data_patch,
         scaling_chain,
+        scaling_epoch,
+        scaling_extract,
         split_10000,
+        startup,
+        train_ae,
+        train_bf16,
+        train_fp32,
+        train_patch,
+        train_resnet3d,
     )
 
     return {
@@ -90,4 +103,17 @@ def table() -> dict[str, Case]:
         "prepare-data-patch": prepare_data_patch.CASE,
         "caps-10000": caps_10000.CASE,
         "split-10000": split_10000.CASE,
+        "startup": startup.CASE,
+        "train-fp32": train_fp32.CASE,
+        "memory-train": memory_train.CASE,
+        "train-bf16": train_bf16.CASE,
+        "train-ae": train_ae.CASE,
+        "train-patch": train_patch.CASE,
+        "train-resnet3d": train_resnet3d.CASE,
+        "predict": predict.CASE,
+        "interpret": interpret.CASE,
+        "experiment": experiment.CASE,
+        "scaling-extract": scaling_extract.CASE,
+        "scaling-epoch": scaling_epoch.CASE,
+        "augmentation": augmentation.CASE,
     }

@@ -26,13 +26,14 @@ inputs: { caps: caps, participants: participants.tsv }
 stages: { extract: { uses: prepare-data, inputs: { caps: caps, participants: participants } } }
 """
 PARTICIPANTS = "participant_id\tsession_id\nsub-00000\tses-M000\n"
+EDGE = 12
 
 
-def image(number: int) -> bytes:
-    """A NIfTI image of 12×12×12 voxels that no other number has."""
+def image(number: int, edge: int = EDGE) -> bytes:
+    """A NIfTI image of edge×edge×edge voxels that no other number has."""
     header = bytearray(352)
     struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, 12, 12, 12, 1, 1, 1, 1)
+    struct.pack_into("<8h", header, 40, 3, edge, edge, edge, 1, 1, 1, 1)
     struct.pack_into("<2h", header, 70, 2, 8)  # unsigned bytes
     struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 1, 1, 1, 1)
     struct.pack_into("<2f", header, 108, 352, 1)  # where voxels start, and their scale
@@ -40,7 +41,7 @@ def image(number: int) -> bytes:
     for row in range(3):
         struct.pack_into("<4f", header, 280 + 16 * row, *(float(column == row) for column in range(4)))
     header[344:348] = b"n+1\0"
-    return gzip.compress(bytes(header) + random.Random(number).randbytes(12**3), compresslevel=1, mtime=0)
+    return gzip.compress(bytes(header) + random.Random(number).randbytes(edge**3), compresslevel=1, mtime=0)
 
 
 def make(folder: pathlib.Path, sessions: int) -> None:
@@ -80,7 +81,7 @@ def measure(bench: Bench) -> Result:
     place.run([str(bench.program), "run", "--cpus", str(CPUS), manifest]).expect_success("clinicadl run")
     known = [plan("hit") for _ in range(bench.runs)]
     # Files of this size are read; larger ones would be mapped into memory, which nobody counts.
-    least = SESSIONS * 12**3
+    least = SESSIONS * EDGE**3
     for sample in [*cold, *known]:
         if sample.read_bytes is not None and (sample.read_bytes >= least) != (sample in cold):
             raise BenchError(f"{sample.read_bytes} bytes were read; the images are {least}")

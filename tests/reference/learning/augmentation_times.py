@@ -1,9 +1,11 @@
 """Times of augmentations beside those of TorchIO, at 169×208×179 voxels. Needs what augmentations.py needs.
 
-usage: augmentation_times.py PROGRAM [ROUNDS]
+usage: augmentation_times.py [--json] PROGRAM [ROUNDS]
 PROGRAM is the example `augmentation_times` of the crate `stages`, built with `--release`. Prints a table in Markdown:
 medians of rounds in which both take turns, each with one thread, with the defaults of ours, of one image in memory.
+With `--json` it prints `{"torchio": VERSION, "ms": {NAME: [OURS, TORCHIO]}}`.
 """
+import json
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,8 @@ TRANSFORMS = {
 
 
 def main():
-    program, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 7
+    arguments = [argument for argument in sys.argv[1:] if argument != "--json"]
+    program, rounds = arguments[0], int(arguments[1]) if len(arguments) > 1 else 7
     # SimpleITK has threads of its own.
     __import__("SimpleITK").ProcessObject_SetGlobalDefaultNumberOfThreads(1)
     numbers = torch.arange(169 * 208 * 179) * 7919 % 1009
@@ -47,9 +50,12 @@ def main():
             times[name][1].append((time.perf_counter() - started) * 1000)
     ours.stdin.close()
     ours.wait()
+    medians = {name: [*map(statistics.median, pair)] for name, pair in times.items()}
+    if "--json" in sys.argv:
+        print(json.dumps({"torchio": tio.__version__, "ms": medians}))
+        return
     print("| augmentation | ours | TorchIO | ratio |\n|---|---|---|---|")
-    for name, pair in times.items():
-        a, b = map(statistics.median, pair)
+    for name, (a, b) in medians.items():
         print(f"| `{name}` | {a:,.0f} | {b:,.0f} | {b / a:.1f} |")
 
 
