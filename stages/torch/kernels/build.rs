@@ -32,10 +32,14 @@ fn main() {
     if is_x86() {
         build.define("HAS_X86_LOOPS", None);
     }
-    build.flag("-fopenmp");
+    // The threads of libtorch's own loops; elsewhere one thread does all of it.
+    let has_openmp = is_target("OS", "linux");
+    if has_openmp {
+        build.flag("-fopenmp");
+        println!("cargo:rustc-link-lib=gomp");
+    }
     build.files(["src/operators.cpp", "src/memory.cpp"]);
     build.compile("clinicadl_operators");
-    println!("cargo:rustc-link-lib=gomp");
     // For the tests of this package; what uses it says so itself.
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", libraries());
 }
@@ -61,7 +65,12 @@ fn cpp() -> cc::Build {
 }
 
 fn is_x86() -> bool {
-    env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "x86_64")
+    is_target("ARCH", "x86_64")
+}
+
+/// Whether it is built for this system or processor.
+fn is_target(what: &str, value: &str) -> bool {
+    env::var(format!("CARGO_CFG_TARGET_{what}")).is_ok_and(|found| found == value)
 }
 
 /// Names of kinds of processors with what the compiler is told of them.
