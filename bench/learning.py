@@ -99,7 +99,8 @@ class Side:
     def details(self) -> dict[str, object]:
         """Everything of it that is kept."""
         samples = [done.sample for done in self.done]
-        kept: dict[str, object] = {"peak_mib": self.peak_mib(), "work_s": self.work(), "whole_command": summary(samples)}
+        kept: dict[str, object] = {"peak_mib": self.peak_mib(), "work_s": self.work()}
+        kept["whole_command"] = summary(samples)
         if self.done[0].epochs:
             kept |= {"epoch_s": self.epoch(), "epochs_s": [list(done.epochs) for done in self.done]}
         if self.done[0].losses:
