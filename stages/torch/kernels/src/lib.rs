@@ -11,7 +11,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
-use tch::{TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 use torch_sys::C_tensor;
 
 // The C++ side sees `at::Tensor`, which is what torch-sys hides behind `C_tensor`.
@@ -21,7 +21,6 @@ unsafe extern "C" {
         x: *const C_tensor,
         weight: *const C_tensor,
         bias: *const C_tensor,
-        added: *const C_tensor,
         running_mean: *const C_tensor,
         running_variance: *const C_tensor,
         of_batch: bool,
@@ -68,11 +67,9 @@ pub struct Norm<'t> {
     pub epsilon: f64,
 }
 
-/// What follows a norm in the same pass.
+/// What else the pass of a norm does.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct After<'t> {
-    /// A map of the same shape that is added to what is normalised.
-    pub added: Option<&'t Tensor>,
+pub struct After {
     /// At least zero.
     pub rectify: bool,
     /// The backward pass may write the gradient of `x` over `x`: nobody else needs its numbers.
@@ -84,7 +81,7 @@ impl Norm<'_> {
     ///
     /// # Errors
     /// Tensors do not fit, memory runs out, or the statistics are running ones that are missing.
-    pub fn forward(&self, x: &Tensor, after: After<'_>) -> Result<Tensor, TchError> {
+    pub fn forward(&self, x: &Tensor, after: After) -> Result<Tensor, TchError> {
         let [y, _] = self.call(x, after, false)?;
         Ok(y)
     }
@@ -98,33 +95,31 @@ impl Norm<'_> {
         let after = After {
             may_overwrite,
             rectify: true,
-            added: None,
         };
         self.call(x, after, true)
     }
 
-    fn call(&self, x: &Tensor, after: After<'_>, pools: bool) -> Result<[Tensor; 2], TchError> {
+    fn call(&self, x: &Tensor, after: After, pools: bool) -> Result<[Tensor; 2], TchError> {
         let channels = x.size().get(1).copied().unwrap_or_default();
         let of_channels = [Some(self.weight), Some(self.bias)];
         let running = self.running.unwrap_or([self.weight; 2]).map(Some);
         for tensor in of_channels.into_iter().chain(running).flatten() {
-            if tensor.size() != [channels] || tensor.kind() != tch::Kind::Float {
+            let is_plain = tensor.is_contiguous() && tensor.device() == Device::Cpu;
+            if tensor.size() != [channels] || tensor.kind() != Kind::Float || !is_plain {
                 let message = format!("a norm of {channels} channels has {tensor:?}");
                 return Err(TchError::Shape(message));
             }
         }
-        if !matches!(x.dim(), 4 | 5) || after.added.is_some_and(|other| other.size() != x.size()) {
-            let message = format!("{x:?} cannot be normalised with {:?}", after.added);
-            return Err(TchError::Shape(message));
+        if !is_map(x) {
+            return Err(TchError::Shape(format!("{x:?} cannot be normalised")));
         }
         if self.running.is_none() && !self.of_batch {
             let message = "there are no running statistics".to_owned();
             return Err(TchError::Shape(message));
         }
-        let null = std::ptr::null();
         let [mean, variance] = match self.running {
             Some(running) => running.map(Tensor::as_ptr),
-            None => [null; 2],
+            None => [std::ptr::null(); 2],
         };
         let mut made = [std::ptr::null_mut(); 2];
         let [y, places] = &mut made;
@@ -135,7 +130,6 @@ impl Norm<'_> {
                 x.as_ptr(),
                 self.weight.as_ptr(),
                 self.bias.as_ptr(),
-                after.added.map_or(null, Tensor::as_ptr),
                 mean,
                 variance,
                 self.of_batch,
@@ -161,7 +155,8 @@ impl Norm<'_> {
 /// Pooling a map of `sizes` does not give one of the shape of `x`.
 pub fn unpool(x: &Tensor, places: &Tensor, sizes: &[i64]) -> Result<Tensor, TchError> {
     let axes = c_int::try_from(sizes.len()).unwrap_or(c_int::MAX);
-    if sizes.len() != x.dim() || places.kind() != tch::Kind::Uint8 {
+    let is_known = is_map(x) && places.device() == Device::Cpu && places.kind() == Kind::Uint8;
+    if sizes.len() != x.dim() || sizes.iter().any(|&size| size < 1) || !is_known {
         let message = format!("{x:?} cannot be put back to {sizes:?}");
         return Err(TchError::Shape(message));
     }
@@ -200,8 +195,8 @@ impl Adam {
     ) -> bool {
         let all = [&*weights, gradient, &*first, &*second];
         let fits = |tensor: &Tensor| {
-            tensor.device() == tch::Device::Cpu
-                && tensor.kind() == tch::Kind::Float
+            tensor.device() == Device::Cpu
+                && tensor.kind() == Kind::Float
                 && tensor.is_contiguous()
                 && tensor.size() == gradient.size()
         };
@@ -229,9 +224,9 @@ impl Adam {
 /// The same map with its channels next to each other in memory; a copy only where they are not.
 ///
 /// # Errors
-/// `x` has neither two nor three spatial axes, or memory runs out.
+/// `x` is no map of this processor, or memory runs out.
 pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
-    if !matches!(x.dim(), 4 | 5) {
+    if !is_map(x) {
         return Err(TchError::Shape(format!("{x:?} is no map")));
     }
     // SAFETY: the pointer is that of a living tensor; what it makes is ours.
@@ -243,6 +238,11 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
 pub fn keep_memory() {
     // SAFETY: `mallopt` may be called at any time.
     unsafe { kernels_keep_memory() }
+}
+
+/// Whether these are maps with two or three spatial axes, and with voxels, that the processor can read.
+fn is_map(x: &Tensor) -> bool {
+    matches!(x.dim(), 4 | 5) && x.numel() > 0 && x.device() == Device::Cpu
 }
 
 fn made_by(make: impl FnOnce(&mut *mut C_tensor) -> bool) -> Result<Tensor, TchError> {

@@ -147,15 +147,14 @@ void moments(const T* x, int64_t rows, int64_t channels, double* mean, double* s
 }
 
 template <class T>
-void normalise(const T* x, const T* added, const float* scale, const float* shift, bool rectify, T* y, int64_t rows,
+void normalise(const T* x, const float* scale, const float* shift, bool rectify, T* y, int64_t rows,
                int64_t channels) {
   by_width(channels, [&](auto width) {
     constexpr int N = decltype(width)::value;
     for (int64_t row = 0; row < rows; ++row) {
       for (int64_t c = 0; c < channels; c += N) {
         const int64_t at = row * channels + c;
-        auto value = load<N>(x + at) * load<N>(scale + c) + load<N>(shift + c);
-        if (added) value += load<N>(added + at);
+        const auto value = load<N>(x + at) * load<N>(scale + c) + load<N>(shift + c);
         store<N>(y + at, rectify ? rectified<N>(value) : value);
       }
     }
@@ -242,9 +241,10 @@ INLINE void add_products(int64_t length, const float* mean, At gradient_at, Valu
   }
 }
 
-template <class T>
-void sums(const T* gradient, const T* x, const T* y, const float* mean, int64_t rows, int64_t channels, double* sum,
-          double* product) {
+/// The same of all rows; `counted(N, at)` gives what counts of the gradient there.
+template <class T, class Counted>
+INLINE void all_sums(const T* x, const float* mean, int64_t rows, int64_t channels, double* sum, double* product,
+                     Counted counted) {
   std::fill_n(sum, channels, 0.0);
   std::fill_n(product, channels, 0.0);
   const int64_t block = block_of(channels);
@@ -253,10 +253,7 @@ void sums(const T* gradient, const T* x, const T* y, const float* mean, int64_t 
       constexpr int N = decltype(width)::value;
       for (int64_t c = 0; c < channels; c += N) {
         const int64_t at = start * channels + c;
-        auto gradient_at = [&](int64_t row) {
-          auto g = load<N>(gradient + at + row * channels);
-          return y ? where<N>(~(load<N>(y + at + row * channels) <= 0.0f), g) : g;
-        };
+        auto gradient_at = [&](int64_t row) { return counted(width, at + row * channels); };
         auto value_at = [&](int64_t row) { return load<N>(x + at + row * channels); };
         add_products<N>(std::min(block, rows - start), mean + c, gradient_at, value_at, sum + c, product + c);
       }
@@ -265,25 +262,22 @@ void sums(const T* gradient, const T* x, const T* y, const float* mean, int64_t 
 }
 
 template <class T>
+void sums(const T* gradient, const T* x, const T* y, const float* mean, int64_t rows, int64_t channels, double* sum,
+          double* product) {
+  all_sums(x, mean, rows, channels, sum, product, [&](auto width, int64_t at) {
+    constexpr int N = decltype(width)::value;
+    const auto g = load<N>(gradient + at);
+    return y ? where<N>(~(load<N>(y + at) <= 0.0f), g) : g;
+  });
+}
+
+template <class T>
 void sums_of_pooled(const T* gradient, const T* chosen, const uint8_t* places, const float* mean, int64_t rows,
                     int64_t channels, double* sum, double* product) {
-  std::fill_n(sum, channels, 0.0);
-  std::fill_n(product, channels, 0.0);
-  const int64_t block = block_of(channels);
-  for (int64_t start = 0; start < rows; start += block) {
-    by_width(channels, [&](auto width) {
-      constexpr int N = decltype(width)::value;
-      for (int64_t c = 0; c < channels; c += N) {
-        const int64_t at = start * channels + c;
-        auto gradient_at = [&](int64_t row) {
-          const int64_t here = at + row * channels;
-          return where<N>(load_places<N>(places + here) < int(NONE_ABOVE_ZERO), load<N>(gradient + here));
-        };
-        auto value_at = [&](int64_t row) { return load<N>(chosen + at + row * channels); };
-        add_products<N>(std::min(block, rows - start), mean + c, gradient_at, value_at, sum + c, product + c);
-      }
-    });
-  }
+  all_sums(chosen, mean, rows, channels, sum, product, [&](auto width, int64_t at) {
+    constexpr int N = decltype(width)::value;
+    return where<N>(load_places<N>(places + at) < int(NONE_ABOVE_ZERO), load<N>(gradient + at));
+  });
 }
 
 /// The part of a gradient that does not depend on the gradient behind the layer.
@@ -293,7 +287,7 @@ INLINE Floats<N> settled(Floats<N> x, const Gradient& how, int64_t c) {
 }
 
 template <class T>
-void back(const T* gradient, const T* x, const T* y, const Gradient& how, T* of_x, T* of_added, int64_t rows,
+void back(const T* gradient, const T* x, const T* y, const Gradient& how, T* of_x, int64_t rows,
           int64_t channels) {
   by_width(channels, [&](auto width) {
     constexpr int N = decltype(width)::value;
@@ -302,7 +296,6 @@ void back(const T* gradient, const T* x, const T* y, const Gradient& how, T* of_
         const int64_t at = row * channels + c;
         auto g = load<N>(gradient + at);
         if (y) g = where<N>(~(load<N>(y + at) <= 0.0f), g);
-        if (of_added) store<N>(of_added + at, g);
         store<N>(of_x + at, settled<N>(load<N>(x + at), how, c) + g * load<N>(how.scale + c));
       }
     }

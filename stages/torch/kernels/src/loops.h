@@ -54,8 +54,8 @@ struct Loops {
   /// Mean, and sum of squared differences from it, of each channel.
   void (*moments)(const T* x, int64_t rows, int64_t channels, double* mean, double* squares);
 
-  /// y = x·scale + shift, plus `added` if there is one, at least zero if `rectify`.
-  void (*normalise)(const T* x, const T* added, const float* scale, const float* shift, bool rectify, T* y,
+  /// y = x·scale + shift, at least zero if `rectify`.
+  void (*normalise)(const T* x, const float* scale, const float* shift, bool rectify, T* y,
                     int64_t rows, int64_t channels);
 
   /// The greatest of y in each window of pooled rows `begin` to `end`, at least zero; where wanted, which
@@ -71,8 +71,8 @@ struct Loops {
   void (*sums_of_pooled)(const T* gradient, const T* chosen, const uint8_t* places, const float* mean, int64_t rows,
                          int64_t channels, double* sum, double* product);
 
-  /// Gradients of x, which may be written over x; and of what was added, if wanted.
-  void (*back)(const T* gradient, const T* x, const T* y, const Gradient& how, T* of_x, T* of_added, int64_t rows,
+  /// The gradient of x, which may be written over x.
+  void (*back)(const T* gradient, const T* x, const T* y, const Gradient& how, T* of_x, int64_t rows,
                int64_t channels);
 
   /// The same through pooling.

@@ -184,9 +184,9 @@ struct Passed {
   Tensor y, chosen, places;
 };
 
-/// y = norm(x) + added, rectified, pooled: each where wanted.
-Passed pass(const Tensor& x, const Tensor& added, const Tensor& mean, const Tensor& inverse, const Norm& norm,
-            bool rectify, bool pools, bool keeps_chosen, bool keeps_places) {
+/// y = norm(x), rectified, pooled: each where wanted.
+Passed pass(const Tensor& x, const Tensor& mean, const Tensor& inverse, const Norm& norm, bool rectify,
+            bool pools, bool keeps_chosen, bool keeps_places) {
   const auto scale = norm.weight.detach() * inverse;
   const auto shift = norm.bias.detach() - mean * scale;
   const float *a = numbers<float>(scale), *b = numbers<float>(shift);
@@ -198,10 +198,9 @@ Passed pass(const Tensor& x, const Tensor& added, const Tensor& mean, const Tens
     if (!pools) {
       passed.y = map_like(x);
       T* to = numbers<T>(passed.y);
-      const T* with = numbers<T>(added);
       in_parts(rows_of(x), CHUNK, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * channels;
-        loops<T>().normalise(from + at, with ? with + at : nullptr, a, b, rectify, to + at, end - begin, channels);
+        loops<T>().normalise(from + at, a, b, rectify, to + at, end - begin, channels);
       });
       return;
     }
@@ -220,22 +219,19 @@ Passed pass(const Tensor& x, const Tensor& added, const Tensor& mean, const Tens
 
 struct NormFunction : torch::autograd::Function<NormFunction> {
   static variable_list forward(AutogradContext* context, const Variable& x, const Variable& weight,
-                               const Variable& bias, const std::optional<Variable>& other,
-                               const std::optional<Tensor>& running_mean,
+                               const Variable& bias, const std::optional<Tensor>& running_mean,
                                const std::optional<Tensor>& running_variance, bool of_batch, double momentum,
                                double epsilon, bool rectify, bool pools, bool may_overwrite) {
-    const auto added = other.value_or(Tensor());
     const Norm norm{weight,  bias,     running_mean.value_or(Tensor()), running_variance.value_or(Tensor()),
                     of_batch, momentum, epsilon};
     auto [mean, inverse] = statistics(x, norm);
-    auto passed = pass(x, added, mean, inverse, norm, rectify, pools, true, true);
+    auto passed = pass(x, mean, inverse, norm, rectify, pools, true, true);
     // What is not rectified is free to be written over.
     const auto known = pools ? passed.chosen : rectify ? passed.y : Tensor();
     context->save_for_backward({x, weight, mean, inverse, known, passed.places});
     context->saved_data["of_batch"] = of_batch;
     context->saved_data["rectify"] = rectify;
     context->saved_data["pools"] = pools;
-    context->saved_data["adds"] = added.defined();
     context->saved_data["may_overwrite"] = may_overwrite;
     if (!pools) return {passed.y};
     context->mark_non_differentiable({passed.places});
@@ -247,12 +243,12 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
     const auto x = saved[0].detach(), weight = saved[1].detach(), mean = saved[2], inverse = saved[3];
     const auto known = saved[4].defined() ? saved[4].detach() : Tensor(), places = saved[5];
     const bool of_batch = context->saved_data["of_batch"].toBool(), rectify = context->saved_data["rectify"].toBool();
-    const bool pools = context->saved_data["pools"].toBool(), adds = context->saved_data["adds"].toBool();
+    const bool pools = context->saved_data["pools"].toBool();
     const auto gradient = gradients[0].to(x.scalar_type()).contiguous(channels_last(x));
     const int64_t channels = x.size(1), rows = rows_of(gradient), parts = (rows + CHUNK - 1) / CHUNK;
 
     std::vector<double> sum(channels), product(channels);
-    Tensor of_x = context->saved_data["may_overwrite"].toBool() ? x : map_like(x), of_added;
+    Tensor of_x = context->saved_data["may_overwrite"].toBool() ? x : map_like(x);
     by_kind(x, [&](auto* none) {
       using T = std::remove_pointer_t<decltype(none)>;
       const T *g = numbers<T>(gradient), *values = numbers<T>(x);
@@ -291,17 +287,15 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
         });
         return;
       }
-      if (adds) of_added = map_like(x);
       in_parts(rows, CHUNK, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * channels;
-        T* of_other = numbers<T>(of_added);
-        loops<T>().back(g + at, values + at, y ? y + at : nullptr, how, numbers<T>(of_x) + at,
-                        of_other ? of_other + at : nullptr, end - begin, channels);
+        loops<T>().back(g + at, values + at, y ? y + at : nullptr, how, numbers<T>(of_x) + at, end - begin,
+                        channels);
       });
     });
     for (int64_t c = 0; c < channels; ++c) product[c] *= numbers<float>(inverse)[c];
-    return {of_x,     of_channels(product), of_channels(sum), of_added, Tensor(), Tensor(),
-            Tensor(), Tensor(),             Tensor(),         Tensor(), Tensor(), Tensor()};
+    return {of_x,     of_channels(product), of_channels(sum), Tensor(), Tensor(), Tensor(),
+            Tensor(), Tensor(),             Tensor(),         Tensor(), Tensor()};
   }
 };
 
@@ -372,16 +366,15 @@ extern "C" {
 const char* kernels_message() { return message.c_str(); }
 
 /// y, and where pooling found it, as new tensors; false if there is an error.
-bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias, const Tensor* added,
+bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias,
                   const Tensor* running_mean, const Tensor* running_variance, bool of_batch, double momentum,
                   double epsilon, bool rectify, bool pools, bool may_overwrite, Tensor** y, Tensor** places) {
   return tried([&] {
     const auto map = x->contiguous(channels_last(*x));
-    const auto other = added ? added->to(map.scalar_type()).contiguous(channels_last(map)) : Tensor();
     const bool is_recorded = at::GradMode::is_enabled() && (map.requires_grad() || weight->requires_grad() ||
-                                                            bias->requires_grad() || (added && other.requires_grad()));
+                                                            bias->requires_grad());
     if (is_recorded) {
-      auto made = NormFunction::apply(map, *weight, *bias, maybe(other), maybe(any(running_mean)),
+      auto made = NormFunction::apply(map, *weight, *bias, maybe(any(running_mean)),
                                       maybe(any(running_variance)), of_batch, momentum, epsilon, rectify, pools,
                                       may_overwrite);
       *y = new Tensor(made[0]);
@@ -390,7 +383,7 @@ bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias, con
     }
     const Norm norm{*weight, *bias, any(running_mean), any(running_variance), of_batch, momentum, epsilon};
     const auto [mean, inverse] = statistics(map, norm);
-    auto passed = pass(map, other, mean, inverse, norm, rectify, pools, false, places != nullptr);
+    auto passed = pass(map, mean, inverse, norm, rectify, pools, false, places != nullptr);
     *y = new Tensor(passed.y);
     if (places) *places = new Tensor(passed.places);
   });
@@ -398,8 +391,8 @@ bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias, con
 
 bool kernels_unpool(const Tensor* x, const Tensor* places, const int64_t* sizes, int axes, Tensor** y) {
   return tried([&] {
-    const auto map = x->contiguous(channels_last(*x));
-    *y = new Tensor(UnpoolFunction::apply(map, *places, at::IntArrayRef(sizes, size_t(axes))));
+    const auto map = x->contiguous(channels_last(*x)), where = places->contiguous(channels_last(*x));
+    *y = new Tensor(UnpoolFunction::apply(map, where, at::IntArrayRef(sizes, size_t(axes))));
   });
 }
 

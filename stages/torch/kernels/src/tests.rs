@@ -99,7 +99,6 @@ fn pooled(x: &Tensor) -> Tensor {
 enum What {
     Norm,
     Relu,
-    Sum,
     Pool,
 }
 
@@ -114,12 +113,10 @@ fn both(shape: &[i64], what: What, of_batch: bool, kind: Kind) -> [Vec<Tensor>; 
             x
         }
         .set_requires_grad(true);
-        let other = map(shape, 2).to_kind(kind).set_requires_grad(true);
         let norm = tensors.norm(of_batch);
         let y = if is_ours {
             let after = After {
                 rectify: what != What::Norm,
-                added: (what == What::Sum).then_some(&other),
                 may_overwrite: false,
             };
             match what {
@@ -134,15 +131,10 @@ fn both(shape: &[i64], what: What, of_batch: bool, kind: Kind) -> [Vec<Tensor>; 
             match what {
                 What::Norm => y,
                 What::Relu => y.relu(),
-                What::Sum => (y + &other).relu(),
                 What::Pool => pooled(&y.relu()),
             }
         };
-        let mut of = vec![&x, &tensors.weight, &tensors.bias];
-        if what == What::Sum {
-            of.push(&other);
-        }
-        let mut all = with_gradients(&y, &of);
+        let mut all = with_gradients(&y, &[&x, &tensors.weight, &tensors.bias]);
         all.extend([
             tensors.mean.shallow_clone(),
             tensors.variance.shallow_clone(),
@@ -154,7 +146,7 @@ fn both(shape: &[i64], what: What, of_batch: bool, kind: Kind) -> [Vec<Tensor>; 
 #[test]
 fn values_gradients_and_statistics_are_those_of_libtorch() {
     for shape in SHAPES {
-        for what in [What::Norm, What::Relu, What::Sum, What::Pool] {
+        for what in [What::Norm, What::Relu, What::Pool] {
             for of_batch in [true, false] {
                 let [found, expected] = both(shape, what, of_batch, Kind::Float);
                 assert_eq!(found.len(), expected.len());
@@ -202,7 +194,6 @@ fn writing_over_the_input_changes_no_number() {
             let after = After {
                 rectify: true,
                 may_overwrite,
-                added: None,
             };
             let y = match pools {
                 false => norm.forward(&x, after).unwrap(),
@@ -291,4 +282,19 @@ fn tensors_that_do_not_fit_are_an_error() {
     let [y, places] = norm.forward_pooled(&map(SHAPES[0], 1), false).unwrap();
     assert!(unpool(&y, &places, &[2, 8, 9, 9, 9]).is_err());
     assert!(channels_last(&map(&[3, 3], 1)).is_err());
+    let empty = Tensor::zeros([2, 8, 0, 3], (Kind::Float, Device::Cpu));
+    assert!(norm.forward(&empty, After::default()).is_err());
+    assert!(channels_last(&empty).is_err());
+    assert!(unpool(&y, &places, &[2, 8, 0, 7, 5]).is_err());
+    // One number that stands for all channels.
+    let weight = Tensor::ones([1], (Kind::Float, Device::Cpu)).expand([8], false);
+    let spread = Norm {
+        weight: &weight,
+        ..norm
+    };
+    assert!(
+        spread
+            .forward(&map(SHAPES[0], 1), After::default())
+            .is_err()
+    );
 }

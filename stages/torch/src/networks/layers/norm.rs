@@ -108,22 +108,17 @@ impl BatchNorm {
             momentum: MOMENTUM,
             epsilon: EPS,
         };
+        let may_overwrite = is_free && mode.is_training();
         let mut following = next.iter().map(|layer| layer.passing());
-        let after = |rectify| After {
-            rectify,
-            added: None,
-            may_overwrite: is_free && mode.is_training(),
+        let rectify = matches!(following.next(), Some(Some(Passing::Rectify)));
+        let Some(Some(Passing::Pool(pool))) = following.next().filter(|_| rectify) else {
+            let after = After {
+                rectify,
+                may_overwrite,
+            };
+            return Ok(Some((norm.forward(x, after)?, usize::from(rectify))));
         };
-        let (rectifies, pool) = match (following.next().flatten(), following.next().flatten()) {
-            (Some(Passing::Rectify), Some(Passing::Pool(pool))) => (true, Some(pool)),
-            (Some(Passing::Rectify), _) => (true, None),
-            _ => (false, None),
-        };
-        let Some(pool) = pool else {
-            let y = norm.forward(x, after(rectifies))?;
-            return Ok(Some((y, usize::from(rectifies))));
-        };
-        let [y, places] = norm.forward_pooled(x, after(true).may_overwrite)?;
+        let [y, places] = norm.forward_pooled(x, may_overwrite)?;
         pool.note(x, places);
         Ok(Some((y, 2)))
     }
