@@ -170,15 +170,6 @@ impl Stage for Baselines {
                 &format!("expected a number above 0, got {}", params.penalty),
             );
         }
-        if !(1..=64).contains(&params.downsampling) {
-            refuse(
-                "downsampling",
-                &format!("expected 1 to 64, got {}", params.downsampling),
-            );
-        }
-        if params.bootstrap == 0 {
-            refuse("bootstrap", "expected at least 1, got 0");
-        }
         issues
     }
 

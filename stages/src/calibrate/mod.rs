@@ -113,9 +113,6 @@ impl Stage for Calibrate {
                 format!("expected above 0 up to 1, got {target}"),
             );
         }
-        if params.bootstrap == 0 {
-            refuse("bootstrap", "expected at least 1, got 0".to_owned());
-        }
         issues
     }
 

@@ -117,9 +117,6 @@ impl Stage for Compare {
                 format!("`{group}` cannot be the name of a data group"),
             );
         }
-        if params.bootstrap == 0 {
-            refuse("bootstrap", "expected at least 1, got 0".to_owned());
-        }
         issues
     }
 

@@ -98,9 +98,6 @@ impl Stage for Interpret {
             );
             issues.push(ParamIssue::new("name", message));
         }
-        if params.batch_size == 0 {
-            issues.push(ParamIssue::new("batch_size", "expected at least 1, got 0"));
-        }
         issues
     }
 
