@@ -140,7 +140,17 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "remote")]
     pub(crate) no_push: bool,
     #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
+    #[command(flatten)]
     pub(crate) tracking: TrackingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ProfileArgs {
+    /// Write where the time of each action goes to this file, as a trace for `ui.perfetto.dev`, and show a
+    /// summary. Default: `clinicadl-profile.json` in this folder. It changes no result.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "clinicadl-profile.json")]
+    pub(crate) profile: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -365,6 +375,8 @@ pub(crate) struct ExecArgs {
     pub(crate) store: PathBuf,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod failure;
+mod profile;
 mod progress;
 mod table;
 mod tracking;
@@ -10,13 +11,13 @@ mod tracking;
 use std::process::ExitCode;
 
 use engine::exec::{GUARD, guard_main};
-use mimalloc::MiMalloc;
+use memory::MiMalloc;
 
-// A plan of thousands of actions is millions of small allocations.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
+    memory::keep();
     let mut arguments = std::env::args_os().skip(1);
     // Not a verb: the engine starts this program again to look after a foreign one.
     if arguments.next().is_some_and(|first| first == GUARD) {

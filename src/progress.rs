@@ -118,6 +118,7 @@ impl Progress {
             StageEvent::Warning { message } => {
                 self.line(&format!("\x1b[1;33mwarning\x1b[0m  {action}: {message}"));
             }
+            StageEvent::Phase(_) => {}
             StageEvent::Items { reused, computed } => {
                 self.line(&format!(
                     "         {action}: {computed} computed, {reused} reused from the store"

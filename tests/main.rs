@@ -12,6 +12,7 @@ mod evaluation;
 mod experiment;
 mod explain;
 mod golden;
+mod instructions;
 mod interpret;
 mod interruption;
 mod items;

@@ -15,6 +15,7 @@ use crate::exec::program::Behalf;
 use crate::exec::{Log, Program, Stop, Usage};
 use crate::items::{Item, ItemStore};
 use crate::plan::find_program;
+use crate::profile::Phase;
 use crate::seed::Stream;
 
 /// What a stage may use of the machine.
@@ -56,6 +57,8 @@ pub enum StageEvent {
         /// Items computed.
         computed: u64,
     },
+    /// A part of its work is done; told where a profile is wanted.
+    Phase(Phase),
 }
 
 /// Receives the events of one action.

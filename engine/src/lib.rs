@@ -19,6 +19,7 @@ pub mod lock;
 pub mod manifest;
 pub mod params;
 pub mod plan;
+pub mod profile;
 pub mod provenance;
 pub mod publish;
 pub mod registry;

@@ -14,6 +14,7 @@ use super::Session;
 use super::run::{How, execute, finished, machine};
 use crate::cli::ExecArgs;
 use crate::failure::{Code, Failure};
+use crate::profile::Profile;
 
 /// What messages call the manifest that stands for the command line.
 const COMMAND_LINE: &str = "command line";
@@ -24,7 +25,8 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         .map_err(|issues| on_command_line(issues, &args.stage))?;
     let store = Store::open(&args.store)?;
     let plan = Plan::build(&manifest, &store)?;
-    let report = execute(
+    let profile = args.profile.profile.as_deref();
+    let (report, profile) = execute(
         session,
         &manifest,
         &plan,
@@ -32,6 +34,7 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         machine(&args.machine),
         How {
             fail_fast: true,
+            profile: profile.map(Profile::new).transpose()?,
             ..How::default()
         },
     )?;
@@ -44,8 +47,12 @@ pub(super) fn exec(session: &Session, args: &ExecArgs) -> Result<(), Failure> {
         PublishOutcome::Written => "written",
     };
     session.print(
-        format!("{word}: {}\n", args.output.display()),
-        &json!({ "run": report, "output": args.output }),
+        format!(
+            "{word}: {}\n{}",
+            args.output.display(),
+            profile.as_ref().map_or_else(String::new, Profile::text)
+        ),
+        &json!({ "run": report, "output": args.output, "profile": profile.map(|p| p.json()) }),
     );
     Ok(())
 }

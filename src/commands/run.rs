@@ -33,13 +33,16 @@ use signal_hook::iterator::Signals;
 
 use crate::cli::{MachineArgs, RunArgs};
 use crate::failure::{Code, Failure, code_of, warn};
+use crate::profile::Profile;
 use crate::progress::Progress;
 
 pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
     let began = SystemTime::now();
     // A forced stage runs whatever the store holds; what goes elsewhere has to be looked up.
     let tracker = tracker(&args.tracking)?;
-    let is_plain = args.force.is_empty() && args.remote.is_none() && tracker.is_none();
+    let profile = args.profile.profile.as_deref();
+    let is_plain =
+        args.force.is_empty() && args.remote.is_none() && tracker.is_none() && profile.is_none();
     if is_plain && let Some(text) = recalled(session, &args.manifest, "run") {
         session.print(text, &Value::Null);
         return Ok(());
@@ -82,8 +85,9 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         conditions,
         fail_fast: args.fail_fast,
         remote: tier.clone(),
+        profile: profile.map(Profile::new).transpose()?,
     };
-    let report = execute(session, &manifest, &plan, &store, machine, how)?;
+    let (report, profile) = execute(session, &manifest, &plan, &store, machine, how)?;
     let account = Account::new(&manifest, &plan, &report, machine, &store);
     account.remember();
     let pushed = tier
@@ -123,6 +127,7 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
         text += &taken.as_ref().map_or_else(String::new, Taken::text);
     }
     let ranking = Ranking::of(&manifest, &cells, &failed)?;
+    text += &profile.as_ref().map_or_else(String::new, Profile::text);
     if let Some(ranking) = &ranking {
         let path = ranking.write()?;
         text += &ranking.text(path.as_deref());
@@ -153,7 +158,8 @@ pub(super) fn run(session: &Session, args: &RunArgs) -> Result<(), Failure> {
             "run": report, "maps": first("maps"), "metrics": first("metrics"),
             "publications": publications, "lock_written": lock_written,
             "trials": ranking.map(|ranking| ranking.json()),
-            "energy": taken.map(|taken| taken.json()), "mlflow": tracked.map(|told| told.json()),
+            "energy": taken.map(|taken| taken.json()), "profile": profile.map(|profile| profile.json()),
+            "mlflow": tracked.map(|told| told.json()),
         });
         session.print("", &value);
     } else if !session.output.quiet {
@@ -211,12 +217,14 @@ pub(super) fn machine(args: &MachineArgs) -> Machine {
 }
 
 /// What a run is asked besides what it runs.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct How {
     pub(super) conditions: Conditions,
     pub(super) fail_fast: bool,
     /// Where results may be that are not in the store.
     pub(super) remote: Option<Tier>,
+    /// Takes where the time goes.
+    pub(super) profile: Option<Profile>,
 }
 
 /// Runs a plan with progress on standard error; Ctrl-C stops it in order, twice at once.
@@ -227,7 +235,7 @@ pub(super) fn execute(
     store: &Store,
     machine: Machine,
     how: How,
-) -> Result<RunReport, Failure> {
+) -> Result<(RunReport, Option<Profile>), Failure> {
     let options = RunOptions {
         machine,
         conditions: how.conditions,
@@ -235,11 +243,13 @@ pub(super) fn execute(
         worker: worker_path()?,
         guard: std::env::current_exe().ok(),
         power: power()?,
+        profile: how.profile.is_some(),
         interrupt: interrupt(),
         fail_fast: how.fail_fast,
         first_delay: Duration::from_secs(1),
     };
     let mut progress = Progress::new(&session.output);
+    let mut profile = how.profile;
     let report = run_plan(
         manifest,
         plan,
@@ -248,10 +258,17 @@ pub(super) fn execute(
         &options,
         &mut |event| {
             progress.handle(event);
+            if let Some(profile) = &mut profile {
+                profile.handle(event);
+            }
         },
     );
     progress.finish();
-    report.map_err(|error| Failure::new(Code::Environment, error.to_string()))
+    if let Some(profile) = &profile {
+        profile.write()?;
+    }
+    let report = report.map_err(|error| Failure::new(Code::Environment, error.to_string()))?;
+    Ok((report, profile))
 }
 
 /// Whether a cluster took the machine away: SIGTERM or SIGUSR1.

@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::error::StageError;
 use crate::items::ItemStore;
 use crate::key::ActionKey;
+use crate::profile::recorded;
 use crate::registry::Registry;
 use crate::seed::Stream;
 use crate::store::{Artifact, Batch, Store};
@@ -47,6 +48,9 @@ pub struct ActionSpec {
     /// Bytes of memory that a process of it may hold.
     #[serde(default)]
     pub memory_limit: Option<u64>,
+    /// Tell where its time goes.
+    #[serde(default)]
+    pub profile: bool,
     /// The store's folder.
     pub store: PathBuf,
 }
@@ -138,8 +142,12 @@ pub fn execute_in(
         guard: surroundings.guard.clone(),
         events: surroundings.events.clone(),
     };
-    catch_unwind(AssertUnwindSafe(|| stage.run(&spec.params, &context)))
-        .unwrap_or_else(|panic| Err(StageError::internal(panic_message(&*panic))))?;
+    let run = || catch_unwind(AssertUnwindSafe(|| stage.run(&spec.params, &context)));
+    let ran = match spec.profile {
+        true => recorded(context.events.clone(), run),
+        false => run(),
+    };
+    ran.unwrap_or_else(|panic| Err(StageError::internal(panic_message(&*panic))))?;
     let mut outputs = BTreeMap::new();
     let mut batch = store.batch();
     for (port, declared) in &spec.outputs {

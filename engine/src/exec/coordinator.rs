@@ -57,6 +57,8 @@ pub struct RunOptions {
     pub remote: Option<Tier>,
     /// What is known of the machine's power, for the energy of actions.
     pub power: Power,
+    /// Actions tell where their time goes.
+    pub profile: bool,
     /// Stops the run when asked.
     pub interrupt: Interrupt,
     /// Stop at the first failure instead of finishing what does not depend on it.
@@ -404,6 +406,7 @@ impl Coordinator<'_> {
             seed: action.stage.seed,
             slots,
             memory_limit: action.stage.resources.memory_bytes(),
+            profile: self.options.profile,
             store: self.store.root().to_owned(),
         }
     }
@@ -614,7 +617,7 @@ fn told(event: &StageEvent) -> Option<String> {
         } => Some(format!("{done}/{total} {detail}")),
         StageEvent::Info { message } => Some(message.clone()),
         StageEvent::Warning { message } => Some(format!("warning: {message}")),
-        StageEvent::Items { .. } => None,
+        StageEvent::Items { .. } | StageEvent::Phase(_) => None,
     }
 }
 

@@ -97,6 +97,7 @@ pub(crate) fn execute_with(
         power: crate::exec::Power::UNKNOWN,
         interrupt: Interrupt::default(),
         fail_fast: false,
+        profile: false,
         first_delay: std::time::Duration::ZERO,
         remote,
     };

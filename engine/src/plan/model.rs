@@ -213,6 +213,7 @@ stages:
             power: crate::exec::Power::UNKNOWN,
             interrupt: Interrupt::default(),
             fail_fast: false,
+            profile: false,
             first_delay: std::time::Duration::ZERO,
             remote: None,
         };

@@ -113,6 +113,7 @@ fn with_records(hit: bool, check: impl Fn(&Account<'_>, &[PublishedFile])) {
         power: crate::exec::Power::UNKNOWN,
         interrupt: crate::exec::Interrupt::default(),
         fail_fast: false,
+        profile: false,
         first_delay: std::time::Duration::ZERO,
         remote: None,
     };

@@ -9,6 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::WeightsError;
+use super::array::ArrayData;
 
 /// The largest pickle accepted; a state dict needs some hundred bytes per tensor.
 const MAX_PICKLE_BYTES: u64 = 16 << 20;
@@ -154,12 +155,11 @@ impl<'a> Archive<'a> {
 ///
 /// # Determinism
 /// The root has a fixed name and no entry a time, so equal content gives equal bytes.
-pub(super) fn write(pickle: &[u8], storages: &[Vec<u8>]) -> Vec<u8> {
-    let size = storages
+pub(super) fn write(pickle: &[u8], storages: &[&ArrayData]) -> Vec<u8> {
+    let sizes = storages
         .iter()
-        .map(|bytes| bytes.len() + 256)
-        .sum::<usize>()
-        + pickle.len();
+        .map(|data| data.len() * data.dtype().size() + 256);
+    let size = sizes.sum::<usize>() + pickle.len();
     let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 2048)));
     let mut add = |name: &str, bytes: &[u8]| {
         let options = SimpleFileOptions::default()
@@ -176,8 +176,8 @@ pub(super) fn write(pickle: &[u8], storages: &[Vec<u8>]) -> Vec<u8> {
     add(".format_version", b"1");
     add(".storage_alignment", b"64");
     add("byteorder", b"little");
-    for (key, bytes) in storages.iter().enumerate() {
-        add(&format!("data/{key}"), bytes);
+    for (key, data) in storages.iter().enumerate() {
+        add(&format!("data/{key}"), &data.to_bytes());
     }
     add("version", b"3\n");
     zip.finish().expect("memory takes every write").into_inner()

@@ -32,6 +32,11 @@ impl Array {
         &self.shape
     }
 
+    /// The elements in C order, without the shape.
+    pub fn into_data(self) -> ArrayData {
+        self.data
+    }
+
     /// The elements in C order.
     pub fn data(&self) -> &ArrayData {
         &self.data

@@ -26,7 +26,7 @@ pub use array::{Array, ArrayData, Dtype};
 pub use error::WeightsError;
 pub use module::expose_buffers;
 pub use read::{read_pt, read_pth};
-pub use safe::{read_safetensors, write_safetensors};
+pub use safe::{Late, read_safetensors, save_safetensors, write_safetensors};
 pub use write::{write_pt, write_pth};
 
 /// Arrays by parameter name, in the order of the network's definition.

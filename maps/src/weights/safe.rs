@@ -1,6 +1,7 @@
 //! The same weights as a safetensors file, for readers that refuse pickles.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use safetensors::{SafeTensorError, SafeTensors, View};
 
@@ -38,11 +39,35 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<Weights, WeightsError> {
 /// # Determinism
 /// Equal weights give equal bytes, whatever their order.
 pub fn write_safetensors(weights: &Weights) -> Result<Vec<u8>, WeightsError> {
-    let views = weights.iter().map(|(name, array)| {
-        let bytes = array.data().to_bytes();
-        (name, Tensor { array, bytes })
-    });
+    let views = weights.iter().map(|(name, array)| (name, Tensor(array)));
     safetensors::serialize(views, None).map_err(damaged)
+}
+
+/// A tensor whose elements are made when they are written, so that no memory is taken for all of them.
+pub struct Late<'a> {
+    /// Number of elements along each axis.
+    pub shape: Vec<usize>,
+    /// The type of the elements.
+    pub dtype: Dtype,
+    /// Makes them, in C order.
+    pub make: Box<dyn Fn() -> ArrayData + 'a>,
+}
+
+/// Writes tensors to a file, one after the other.
+///
+/// # Errors
+/// The file cannot be written; a size that the format cannot express.
+///
+/// # Determinism
+/// As [`write_safetensors`].
+pub fn save_safetensors<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, Late<'a>)>,
+) -> std::io::Result<()> {
+    safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => error,
+        other => std::io::Error::other(other),
+    })
 }
 
 #[expect(
@@ -53,25 +78,40 @@ fn damaged(error: SafeTensorError) -> WeightsError {
     WeightsError::Safetensors(error.to_string())
 }
 
-struct Tensor<'a> {
-    array: &'a Array,
-    bytes: Vec<u8>,
-}
-
-impl View for Tensor<'_> {
+impl View for Late<'_> {
     fn dtype(&self) -> safetensors::Dtype {
-        self.array.dtype().to_safetensors()
+        self.dtype.to_safetensors()
     }
 
     fn shape(&self) -> &[usize] {
-        self.array.shape()
+        &self.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
+        Cow::Owned((self.make)().to_bytes())
     }
 
     fn data_len(&self) -> usize {
-        self.bytes.len()
+        self.shape.iter().product::<usize>() * self.dtype.size()
+    }
+}
+
+struct Tensor<'a>(&'a Array);
+
+impl View for Tensor<'_> {
+    fn dtype(&self) -> safetensors::Dtype {
+        self.0.dtype().to_safetensors()
+    }
+
+    fn shape(&self) -> &[usize] {
+        self.0.shape()
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Owned(self.0.data().to_bytes())
+    }
+
+    fn data_len(&self) -> usize {
+        self.0.data().len() * self.0.dtype().size()
     }
 }

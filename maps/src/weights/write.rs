@@ -3,7 +3,7 @@
 //! `torch.load(…, weights_only=True)` reads the result, and so does ClinicaDL 1.6.1.
 
 use super::archive;
-use super::array::Array;
+use super::array::{Array, ArrayData};
 use super::{Checkpoint, Weights};
 
 /// Writes a checkpoint: a dict with `model` (an `OrderedDict` of tensors), `epoch` and `name`.
@@ -37,12 +37,12 @@ pub fn write_pt(array: &Array) -> Vec<u8> {
     pickle.finish()
 }
 
-struct Pickle {
+struct Pickle<'a> {
     bytes: Vec<u8>,
-    storages: Vec<Vec<u8>>,
+    storages: Vec<&'a ArrayData>,
 }
 
-impl Pickle {
+impl<'a> Pickle<'a> {
     fn new() -> Self {
         Self {
             bytes: vec![0x80, 2],
@@ -94,7 +94,7 @@ impl Pickle {
         self.bytes.extend_from_slice(b")R");
     }
 
-    fn state_dict(&mut self, weights: &Weights) {
+    fn state_dict(&mut self, weights: &'a Weights) {
         self.ordered_dict();
         self.bytes.push(b'(');
         for (name, array) in weights {
@@ -104,7 +104,7 @@ impl Pickle {
         self.bytes.push(b'u');
     }
 
-    fn tensor(&mut self, array: &Array) {
+    fn tensor(&mut self, array: &'a Array) {
         self.global("torch._utils", "_rebuild_tensor_v2");
         // The storage: `("storage", type, key, device, number of elements)`.
         self.bytes.extend_from_slice(b"((");
@@ -121,7 +121,7 @@ impl Pickle {
         self.bytes.push(0x89);
         self.ordered_dict();
         self.bytes.extend_from_slice(b"tR");
-        self.storages.push(array.data().to_bytes());
+        self.storages.push(array.data());
     }
 }
 

@@ -172,7 +172,7 @@ impl Again<'_> {
     fn run(&self, manifest: &Manifest) -> Result<RunReport, Failure> {
         let plan = Plan::build(manifest, self.fresh)?;
         let machine = machine(&self.args.machine);
-        let report = execute(
+        let (report, _) = execute(
             self.session,
             manifest,
             &plan,

@@ -9,6 +9,8 @@ mod place;
 mod roi;
 mod slice;
 
+use std::ops::Range;
+
 use ndarray::{ArrayD, ArrayView4};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -61,6 +63,17 @@ pub enum Parts {
     Slice(Slices),
 }
 
+/// Some of the voxels of an image: all of them within ranges of the first two axes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window<'a> {
+    /// `[C, x, y, Z]`.
+    pub(crate) voxels: ArrayView4<'a, f32>,
+    /// Where it starts on the first two axes.
+    pub(crate) start: [usize; 2],
+    /// Sizes of the image, `[C, X, Y, Z]`.
+    pub(crate) image: [usize; 4],
+}
+
 impl Parts {
     /// What is extracted.
     pub fn mode(&self) -> Mode {
@@ -92,12 +105,38 @@ impl Parts {
     /// # Panics
     /// There is no such part.
     pub fn cut(&self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
+        let (channels, x, y, z) = image.dim();
+        let whole = Window {
+            voxels: image,
+            start: [0, 0],
+            image: [channels, x, y, z],
+        };
+        self.cut_from(whole, index)
+    }
+
+    /// The same from a window with at least the voxels of [`Parts::range`].
+    ///
+    /// # Panics
+    /// There is no such part, or the window lacks some of it.
+    pub(crate) fn cut_from(&self, window: Window<'_>, index: usize) -> ArrayD<f32> {
         match self {
-            Self::Image => image.to_owned().into_dyn(),
-            Self::Patch(patches) => patches.cut(image, index),
-            Self::Roi(regions) => regions.cut(image, index),
-            Self::Slice(slices) => slices.cut(image, index),
+            Self::Image => window.voxels.to_owned().into_dyn(),
+            Self::Patch(patches) => patches.cut(window, index),
+            Self::Roi(regions) => regions.cut(window, index),
+            Self::Slice(slices) => slices.cut(window, index),
         }
+    }
+
+    /// On the first two axes, the range of the voxels that part `index` of such an image is made of.
+    ///
+    /// # Panics
+    /// There is no such part.
+    pub(crate) fn range(&self, image: [usize; 4], index: usize) -> [Range<usize>; 2] {
+        let [x, y, _] = self.place(image, index).kept;
+        [x, y].map(|kept| match (kept.first(), kept.last()) {
+            (Some(first), Some(last)) => *first..last + 1,
+            _ => 0..0,
+        })
     }
 
     /// Shape of a part of an image of shape `[C, X, Y, Z]`.

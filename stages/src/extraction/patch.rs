@@ -1,6 +1,8 @@
 //! Cubes on a regular grid; voxels at the end that do not fill one are left out.
 
-use ndarray::{ArrayD, ArrayView4, Axis, Slice};
+use ndarray::{ArrayD, Axis, Slice};
+
+use super::Window;
 
 /// Cubes of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +37,11 @@ impl Patches {
         place.map(|step| step * self.stride)
     }
 
-    pub(super) fn cut(self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
-        let (channels, nx, ny, nz) = image.dim();
-        let start = self.start([channels, nx, ny, nz], index);
+    pub(super) fn cut(self, window: Window<'_>, index: usize) -> ArrayD<f32> {
+        let [x, y, z] = self.start(window.image, index);
+        let start = [x - window.start[0], y - window.start[1], z];
         let n = self.size;
-        let mut part = image;
+        let mut part = window.voxels;
         for (axis, start) in start.into_iter().enumerate() {
             part.slice_axis_inplace(Axis(1 + axis), Slice::from(start..start + n));
         }

@@ -6,8 +6,10 @@
 //! # Source
 //! ClinicaDL 1.6.1, `prepare_data_utils.extract_roi`.
 
-use ndarray::{ArrayD, ArrayView4, Axis};
+use ndarray::{Array4, ArrayD};
 use serde_json::{Value, json};
+
+use super::Window;
 
 /// One region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,20 +97,20 @@ impl Regions {
         Ok(self.regions.len())
     }
 
-    pub(super) fn cut(&self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
+    pub(super) fn cut(&self, window: Window<'_>, index: usize) -> ArrayD<f32> {
         let region = &self.regions[index];
-        let mut whole = image.to_owned();
-        // A product, not a choice: what is not a number stays so, and zeros keep their signs.
-        let voxels = region.mask.iter().cycle();
-        for (value, &inside) in whole.iter_mut().zip(voxels) {
-            *value *= if inside { 1.0 } else { 0.0 };
-        }
-        if !self.uncropped {
-            for (axis, kept) in region.kept.iter().enumerate() {
-                whole = whole.select(Axis(1 + axis), kept);
-            }
-        }
-        whole.into_dyn()
+        let [channels, nx, ny, nz] = window.image;
+        let all = [nx, ny, nz].map(|size| (0..size).collect());
+        let [xs, ys, zs] = if self.uncropped { &all } else { &region.kept };
+        let [x0, y0] = window.start;
+        let sizes = (channels, xs.len(), ys.len(), zs.len());
+        let part = Array4::from_shape_fn(sizes, |(channel, i, j, k)| {
+            let (x, y, z) = (xs[i], ys[j], zs[k]);
+            let inside = region.mask[(x * ny + y) * nz + z];
+            // A voxel that is no number stays none outside, as in the peer.
+            window.voxels[[channel, x - x0, y - y0, z]] * if inside { 1.0 } else { 0.0 }
+        });
+        part.into_dyn()
     }
 
     pub(super) fn shape(&self, image: [usize; 4], index: usize) -> Vec<usize> {

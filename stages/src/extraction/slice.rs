@@ -1,8 +1,10 @@
 //! Slices across one axis of the stored array.
 
-use ndarray::{Array3, ArrayD, ArrayView4, Axis, concatenate};
+use ndarray::{Array3, ArrayD, Axis, concatenate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Window;
 
 /// How many channels a slice has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -38,8 +40,10 @@ impl Slices {
         }
     }
 
-    pub(super) fn cut(self, image: ArrayView4<'_, f32>, index: usize) -> ArrayD<f32> {
-        let slice = image.index_axis(Axis(1 + self.direction), self.discarded[0] + index);
+    pub(super) fn cut(self, window: Window<'_>, index: usize) -> ArrayD<f32> {
+        let start = window.start.get(self.direction).unwrap_or(&0);
+        let at = self.discarded[0] + index - start;
+        let slice = window.voxels.index_axis(Axis(1 + self.direction), at);
         match self.mode {
             SliceMode::Single => slice.to_owned().into_dyn(),
             // Views of one shape along one axis always fit.

@@ -59,7 +59,7 @@ pub struct GenerateHypometabolic;
 
 impl Stage for GenerateHypometabolic {
     const ID: &'static str = "generate-hypometabolic";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates PET images with a region of lower uptake.";
     type Params = GenerateHypometabolicParams;
 

@@ -95,7 +95,7 @@ pub struct Generate;
 
 impl Stage for Generate {
     const ID: &'static str = "generate";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates a CAPS of synthetic participants from a template.";
     type Params = GenerateParams;
 

@@ -60,7 +60,7 @@ pub struct GenerateRandom;
 
 impl Stage for GenerateRandom {
     const ID: &'static str = "generate-random";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates participants that differ by noise alone.";
     type Params = GenerateRandomParams;
 

@@ -64,7 +64,7 @@ pub struct GenerateTrivial;
 
 impl Stage for GenerateTrivial {
     const ID: &'static str = "generate-trivial";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates classes that differ by the region that is darkened.";
     type Params = GenerateTrivialParams;
 

@@ -45,7 +45,7 @@ pub struct Interpret;
 
 impl Stage for Interpret {
     const ID: &'static str = "interpret";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "Maps which voxels a model's output depends on.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = InterpretParams;

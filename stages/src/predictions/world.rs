@@ -79,6 +79,7 @@ impl World {
             seed: 42,
             slots: Slots { cpus: 1, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("store"),
         };
         let events = Arc::new(Mutex::new(Vec::new()));

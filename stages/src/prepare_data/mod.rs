@@ -187,7 +187,7 @@ impl PrepareDataParams {
 
 impl Stage for PrepareData {
     const ID: &'static str = "prepare-data";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     const SUMMARY: &'static str = "Extracts tensors from the images of a CAPS or a BIDS.";
     type Params = PrepareDataParams;
 

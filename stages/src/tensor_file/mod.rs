@@ -6,17 +6,18 @@
 
 mod voxels;
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::ops::Range;
 use std::path::Path;
 
 use engine::{Digest, StageError};
 use ndarray::{ArrayD, ArrayView4};
-use safetensors::tensor::Dtype;
-use safetensors::{SafeTensorError, SafeTensors};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use self::voxels::{Held, Tensor, Voxels, digest};
-use crate::extraction::Parts;
+use crate::extraction::{Parts, Window};
 use crate::thumbnail::Thumbnail;
 use crate::volume::{Affine, Volume};
 
@@ -182,7 +183,10 @@ fn open(
     path: &Path,
     shown: &str,
 ) -> Result<(safetensors::tensor::Metadata, u64, std::fs::File), StageError> {
-    let failed = |e: std::io::Error| StageError::io("read", path, &e);
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::UnexpectedEof => broken(shown, &"it is truncated"),
+        _ => StageError::io("read", path, &e),
+    };
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let mut length = [0; 8];
     file.read_exact(&mut length).map_err(failed)?;
@@ -201,23 +205,46 @@ fn open(
 /// # Errors
 /// The file cannot be read, or is not an extracted image.
 pub fn read(path: &Path, shown: &str) -> Result<(Vec<usize>, Vec<f32>, Affine), StageError> {
-    let bytes = std::fs::read(path).map_err(|e| StageError::io("read", path, &e))?;
-    let (_, head) = SafeTensors::read_metadata(&bytes).map_err(|e| broken(shown, &e))?;
-    let metadata = metadata(&head, shown)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|e| broken(shown, &e))?;
-    let tensor = tensors.tensor(TENSOR).map_err(|e| broken(shown, &e))?;
-    if tensor.dtype() != Dtype::F32 || !is_image(tensor.shape()) {
-        let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-        return Err(broken(
-            shown,
-            &format!("its tensor is {got}, expected F32 [C, X, Y, Z]"),
-        ));
+    let mut image = Image::open(path, shown)?;
+    let [_, x, y, _] = image.shape;
+    let voxels = image.window([0..x, 0..y])?;
+    Ok((image.shape.to_vec(), voxels, image.affine))
+}
+
+/// Cuts part `index` from an image that is stored whole: shape, intensities in C order, and affine of the
+/// image. No more of the file is read than the planes and rows that the part is in.
+///
+/// # Errors
+/// The file cannot be read, is not an extracted image, or is of one that has no such part.
+pub fn cut_part(
+    path: &Path,
+    parts: &Parts,
+    index: usize,
+    shown: &str,
+) -> Result<(Vec<usize>, Vec<f32>, Affine), StageError> {
+    let mut image = Image::open(path, shown)?;
+    let refuse = |why: &dyn std::fmt::Display| StageError::new(format!("`{shown}` {why}"));
+    let count = parts.count(image.shape).map_err(|why| refuse(&why))?;
+    if index >= count {
+        return Err(refuse(&format!("has {count} parts, not part {index}")));
     }
-    Ok((
-        tensor.shape().to_vec(),
-        floats(tensor.data()),
-        metadata.affine,
-    ))
+    let within = parts.range(image.shape, index);
+    let [channels, _, _, z] = image.shape;
+    let sizes = (channels, within[0].len(), within[1].len(), z);
+    let voxels = image.window(within.clone())?;
+    let voxels = ArrayView4::from_shape(sizes, &voxels).map_err(StageError::internal)?;
+    let window = Window {
+        voxels,
+        start: [within[0].start, within[1].start],
+        image: image.shape,
+    };
+    let part = parts.cut_from(window, index);
+    let shape = part.shape().to_vec();
+    let voxels = match part.is_standard_layout() {
+        true => part.into_raw_vec_and_offset().0,
+        false => part.iter().copied().collect(),
+    };
+    Ok((shape, voxels, image.affine))
 }
 
 /// Reads part `index` of an image whose parts were cut when it was extracted: shape, intensities in C
@@ -230,39 +257,126 @@ pub fn read_part(
     index: usize,
     shown: &str,
 ) -> Result<(Vec<usize>, Vec<f32>, Affine), StageError> {
-    let failed = |e: std::io::Error| StageError::io("read", path, &e);
-    let (head, start, mut file) = open(path, shown)?;
+    let (head, start, file) = open(path, shown)?;
     let name = part_name(index);
     let info = head
         .info(&name)
         .ok_or_else(|| broken(shown, &format!("it has no `{name}`")))?;
-    if info.dtype != Dtype::F32 {
-        return Err(broken(
-            shown,
-            &format!("`{name}` is {:?}, expected F32", info.dtype),
-        ));
-    }
-    let (first, last) = info.data_offsets;
-    file.seek(SeekFrom::Start(start + first as u64))
-        .map_err(failed)?;
-    let mut bytes = Vec::new();
-    let wanted = last.saturating_sub(first);
-    file.take(wanted as u64)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    if bytes.len() != wanted || wanted != 4 * info.shape.iter().product::<usize>() {
-        return Err(broken(shown, &"it is truncated"));
-    }
+    let mut file = Numbers::of(file, (start, info), (path, shown))?;
+    let mut voxels = vec![0.0; file.count];
+    file.read(0, &mut voxels)?;
     let metadata = metadata(&head, shown)?;
-    Ok((info.shape.clone(), floats(&bytes), metadata.affine))
+    Ok((info.shape.clone(), voxels, metadata.affine))
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    let (numbers, _) = bytes.as_chunks::<4>();
-    numbers
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect()
+/// An image in a file.
+struct Image<'a> {
+    /// `[C, X, Y, Z]`.
+    shape: [usize; 4],
+    affine: Affine,
+    numbers: Numbers<'a>,
+}
+
+impl<'a> Image<'a> {
+    fn open(path: &'a Path, shown: &'a str) -> Result<Self, StageError> {
+        let (head, start, file) = open(path, shown)?;
+        let metadata = metadata(&head, shown)?;
+        let info = head.info(TENSOR);
+        let info = info.ok_or_else(|| broken(shown, &format!("it has no tensor `{TENSOR}`")))?;
+        let shape = <[usize; 4]>::try_from(info.shape.as_slice());
+        let shape = shape.ok().filter(|shape| is_image(shape)).ok_or_else(|| {
+            let got = &info.shape;
+            broken(
+                shown,
+                &format!("its tensor is {got:?}, expected [C, X, Y, Z]"),
+            )
+        })?;
+        Ok(Self {
+            shape,
+            affine: metadata.affine,
+            numbers: Numbers::of(file, (start, info), (path, shown))?,
+        })
+    }
+
+    /// The voxels within ranges of the first two axes, `[C, x, y, Z]` in C order.
+    fn window(&mut self, within: [Range<usize>; 2]) -> Result<Vec<f32>, StageError> {
+        let [channels, x, y, z] = self.shape;
+        let [planes, rows] = within;
+        let mut voxels = vec![0.0; channels * planes.len() * rows.len() * z];
+        // Whole planes follow one another in the file.
+        let (at_once, pieces) = match rows.len() == y {
+            true => (planes.len(), 1),
+            false => (1, planes.len()),
+        };
+        let starts = (0..channels).flat_map(|channel| {
+            let plane = move |piece| channel * x + planes.start + piece;
+            (0..pieces).map(move |piece| (plane(piece) * y + rows.start) * z)
+        });
+        let into = voxels.chunks_exact_mut((at_once * rows.len() * z).max(1));
+        for (start, piece) in starts.zip(into) {
+            self.numbers.read(start, piece)?;
+        }
+        Ok(voxels)
+    }
+}
+
+/// The numbers of a tensor in a file.
+struct Numbers<'a> {
+    file: std::fs::File,
+    path: &'a Path,
+    shown: &'a str,
+    /// Byte of the first one.
+    start: u64,
+    count: usize,
+}
+
+impl<'a> Numbers<'a> {
+    fn of(
+        file: std::fs::File,
+        (start, info): (u64, &TensorInfo),
+        (path, shown): (&'a Path, &'a str),
+    ) -> Result<Self, StageError> {
+        let TensorInfo { dtype, shape, .. } = info;
+        if *dtype != Dtype::F32 {
+            return Err(broken(shown, &format!("it holds {dtype:?}, expected F32")));
+        }
+        let (first, last) = info.data_offsets;
+        let bytes = shape
+            .iter()
+            .try_fold(4_usize, |n, &size| n.checked_mul(size));
+        let known = file
+            .metadata()
+            .map_err(|e| StageError::io("read", path, &e))?;
+        // Before memory is taken for them.
+        let are_there = start.saturating_add(last as u64) <= known.len();
+        if bytes.is_none() || bytes != last.checked_sub(first) || !are_there {
+            return Err(broken(shown, &"it is truncated"));
+        }
+        Ok(Self {
+            file,
+            path,
+            shown,
+            start: start + first as u64,
+            count: (last - first) / 4,
+        })
+    }
+
+    /// Reads the numbers from one on.
+    fn read(&mut self, first: usize, into: &mut [f32]) -> Result<(), StageError> {
+        let start = self.start + 4 * first as u64;
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(into);
+        let done = self.file.seek(SeekFrom::Start(start));
+        done.and_then(|_| self.file.read_exact(bytes))
+            .map_err(|e| match e.kind() {
+                ErrorKind::UnexpectedEof => broken(self.shown, &"it is truncated"),
+                _ => StageError::io("read", self.path, &e),
+            })?;
+        if cfg!(target_endian = "big") {
+            let turned = |number: &mut f32| *number = f32::from_bits(number.to_bits().swap_bytes());
+            into.iter_mut().for_each(turned);
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -270,7 +384,7 @@ mod tests {
     use ndarray::Array4;
 
     use super::*;
-    use crate::extraction::{SliceMode, Slices};
+    use crate::extraction::{Patches, Region, Regions, SliceMode, Slices};
 
     const AFFINE: Affine = [
         [-1.5, 0.0, 0.25, 90.0],
@@ -321,12 +435,10 @@ mod tests {
             assert_eq!((shape.as_slice(), affine), (&[1, 3, 4][..], AFFINE));
             assert_eq!(data, expected.iter().copied().collect::<Vec<f32>>());
         }
-        assert!(
-            read_part(&parts, 2, "x")
-                .unwrap_err()
-                .message
-                .contains("no `part-00002`")
-        );
+        let missing = read_part(&parts, 2, "x").unwrap_err().message;
+        assert!(missing.contains("no `part-00002`"), "{missing}");
+        let missing = cut_part(&whole, &slices, 2, "x").unwrap_err().message;
+        assert_eq!(missing, "`x` has 2 parts, not part 2");
         let [whole, parts, alone] = [whole, parts, alone].map(|path| summary(&path, "x").unwrap());
         assert_eq!((whole.voxels, &whole.shape), (parts.voxels, &parts.shape));
         assert_eq!((parts.parts, alone.parts), (Some(2), Some(2)));
@@ -335,14 +447,68 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_cut_from_its_file_is_that_of_the_image() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let image = Array4::from_shape_fn((2, 6, 5, 4), |(c, x, y, z)| {
+            (((c * 6 + x) * 5 + y) * 4 + z) as f32 / 3.0
+        });
+        write(&path, &Content::Whole(image.view()), AFFINE).unwrap();
+        let mut mask = [0.0; 120];
+        for at in [47, 67, 93] {
+            mask[at] = 1.0;
+        }
+        let regions = |uncropped| {
+            Parts::Roi(Regions {
+                regions: vec![Region::new("r", "", [6, 5, 4], &mask).unwrap()],
+                uncropped,
+                custom_template: String::new(),
+                custom_mask_pattern: String::new(),
+                template: String::new(),
+                mask_pattern: String::new(),
+            })
+        };
+        let slices = |direction, mode| {
+            let discarded = [1, 0];
+            Parts::Slice(Slices {
+                direction,
+                mode,
+                discarded,
+            })
+        };
+        let all = [
+            Parts::Image,
+            Parts::Patch(Patches { size: 2, stride: 1 }),
+            Parts::Patch(Patches { size: 3, stride: 2 }),
+            slices(0, SliceMode::Single),
+            slices(1, SliceMode::Rgb),
+            slices(2, SliceMode::Single),
+            regions(false),
+            regions(true),
+        ];
+        for parts in all {
+            for index in 0..parts.count([2, 6, 5, 4]).unwrap() {
+                let expected = parts.cut(image.view(), index);
+                let (shape, voxels, affine) = cut_part(&path, &parts, index, "x").unwrap();
+                assert_eq!((shape.as_slice(), affine), (expected.shape(), AFFINE));
+                let expected: Vec<f32> = expected.iter().copied().collect();
+                assert_eq!(voxels, expected, "{parts:?} {index}");
+            }
+        }
+    }
+
+    #[test]
     fn a_broken_file_is_an_error_that_names_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
-        for bytes in [&b""[..], b"text", &[255; 64]] {
+        write(&path, &Content::Whole(image().view()), AFFINE).unwrap();
+        let mut cut = std::fs::read(&path).unwrap();
+        cut.pop();
+        for bytes in [&b""[..], b"text", &[255; 64], &cut] {
             std::fs::write(&path, bytes).unwrap();
             let error = read(&path, "shown").unwrap_err();
             assert!(error.message.contains("`shown`"));
-            assert!(summary(&path, "shown").is_err());
+            assert!(cut_part(&path, &Parts::Image, 0, "shown").is_err());
             assert!(read_part(&path, 0, "shown").is_err());
         }
     }

@@ -1,6 +1,7 @@
 //! A network applied to a cohort: predictions, their metrics and the loss.
 
 use engine::StageError;
+use engine::profile::span;
 use engine::seed::Stream;
 use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
@@ -91,6 +92,7 @@ impl Evaluator<'_> {
         proceed: &dyn Fn() -> Result<(), StageError>,
         outputs: &dyn Fn(&Tensor) -> Result<Outputs, TchError>,
     ) -> Result<Evaluation, StageError> {
+        let _span = span("evaluation");
         let order = dataset.natural_order();
         let mut predictions = Vec::with_capacity(order.len());
         let mut total = 0.0;

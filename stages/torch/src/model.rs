@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use engine::profile::span;
 use engine::{Context, Input, StageError};
 use maps::files::MapsJson;
 use maps::layout::{LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, model_of};
@@ -245,6 +246,7 @@ impl<'a> TrainedModel<'a> {
         network: Option<usize>,
         session: &Session,
     ) -> Result<Box<dyn Network>, StageError> {
+        let _span = span("network");
         let path = SplitPath::Model { metric }.of_network(network);
         let file = self.input.require(&path)?;
         let bytes =
@@ -255,7 +257,7 @@ impl<'a> TrainedModel<'a> {
             input_size: self.input_size(network),
             ..self.spec.clone()
         };
-        let network = networks::build(&spec, session)?;
+        let network = session.to_be_replaced(|| networks::build(&spec, session))?;
         weights::load_state_dict(network.state(), &checkpoint.model, &file.shown)?;
         Ok(network)
     }

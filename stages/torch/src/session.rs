@@ -4,17 +4,27 @@
 //! action at a time. A [`Session`] is the proof of having them; whatever draws from the default
 //! generator takes one.
 
+use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use engine::StageError;
 use engine::context::Slots;
+use engine::{StageError, profile};
 use serde_json::{Value, json};
 use stages::learning::names::Precision;
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Kind, Tensor};
 
 use crate::networks::layers::{Arithmetic, Tape};
 
 static LIBTORCH: Mutex<()> = Mutex::new(());
+
+/// What weights of networks start with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// What their layers draw.
+    Drawn,
+    /// Anything: all of them will be replaced.
+    Replaced,
+}
 
 /// libtorch, set up for one action.
 #[derive(Debug)]
@@ -22,6 +32,7 @@ pub(crate) struct Session {
     device: Device,
     arithmetic: Arithmetic,
     tape: Tape,
+    start: Cell<Start>,
     _exclusive: MutexGuard<'static, ()>,
 }
 
@@ -38,6 +49,7 @@ impl Session {
             device,
             arithmetic: Arithmetic::of(Precision::Float32),
             tape: Tape::default(),
+            start: Cell::new(Start::Drawn),
             _exclusive: exclusive,
         })
     }
@@ -50,11 +62,46 @@ impl Session {
     /// Makes the layers of networks that are built from now on compute so.
     pub(crate) fn compute_in(&mut self, precision: Precision) {
         self.arithmetic = Arithmetic::of(precision);
+        if profile::is_on() {
+            self.measure_limit(precision);
+        }
+    }
+
+    /// Tells a profile how fast this machine multiplies matrices, which no network is faster than.
+    fn measure_limit(&self, precision: Precision) {
+        const SIZE: i64 = 2048;
+        let kind = match precision {
+            Precision::Float32 => Kind::Float,
+            Precision::Bfloat16 => Kind::BFloat16,
+            Precision::Float16 => Kind::Half,
+        };
+        let matrix = Tensor::ones([SIZE, SIZE], (kind, self.device));
+        for _ in 0..6 {
+            let _span = profile::span(profile::LIMIT);
+            // A limit that cannot be measured is 0.
+            if matrix.f_mm(&matrix).is_ok() {
+                profile::operations(|| 2.0 * (SIZE as f64).powi(3));
+            }
+        }
     }
 
     /// The numbers that layers compute with.
     pub(crate) fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
+    }
+
+    /// Lets weights of networks that are built by `build` start with anything; what random streams give
+    /// afterwards is another thing.
+    pub(crate) fn to_be_replaced<T>(&self, build: impl FnOnce() -> T) -> T {
+        self.start.set(Start::Replaced);
+        let built = build();
+        self.start.set(Start::Drawn);
+        built
+    }
+
+    /// What weights start with.
+    pub(crate) fn start(&self) -> Start {
+        self.start.get()
     }
 
     /// Where the ReLUs of its networks leave their cuts.

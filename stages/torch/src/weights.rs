@@ -1,36 +1,65 @@
 //! Between the tensors of a network or an optimizer and arrays of numbers.
 
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+
 use engine::StageError;
-use maps::weights::{Array, ArrayData, Weights};
+use maps::weights::{Array, ArrayData, Dtype, Late, Weights, save_safetensors};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::During;
 use crate::state::State;
 
-/// The numbers of named tensors, in their order.
+/// The state dict of a network.
 ///
 /// # Errors
 /// A tensor is neither float32 nor int64.
-pub(crate) fn export<'a>(
-    tensors: impl IntoIterator<Item = (String, &'a Tensor)>,
-) -> Result<Weights, StageError> {
-    tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            let array = to_array(tensor)
+pub(crate) fn state_dict(state: &State) -> Result<Weights, StageError> {
+    let entries = state.entries().iter();
+    entries
+        .map(|entry| {
+            let name = &entry.name;
+            let array = to_array(&entry.tensor)
                 .map_err(|e| StageError::internal(format!("tensor `{name}`: {}", e.message)))?;
-            Ok((name, array))
+            Ok((name.clone(), array))
         })
         .collect()
 }
 
-/// The state dict of a network.
+/// Writes named tensors to a safetensors file, one after the other.
 ///
 /// # Errors
-/// Those of [`export`].
-pub(crate) fn state_dict(state: &State) -> Result<Weights, StageError> {
-    let entries = state.entries().iter();
-    export(entries.map(|entry| (entry.name.clone(), &entry.tensor)))
+/// A tensor is neither float32 nor int64, or the file cannot be written.
+pub(crate) fn save<'t>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (String, &'t Tensor)>,
+) -> io::Result<()> {
+    let failed = RefCell::new(None);
+    let late = tensors.into_iter().map(|(name, tensor)| {
+        let failed = &failed;
+        let make = move || {
+            let array = to_array(tensor).map(Array::into_data);
+            array.unwrap_or_else(|error| {
+                *failed.borrow_mut() = Some(error);
+                ArrayData::F32(Vec::new())
+            })
+        };
+        let late = Late {
+            shape: tensor.size().iter().map(|&axis| axis as usize).collect(),
+            dtype: match tensor.kind() {
+                Kind::Int64 => Dtype::I64,
+                _ => Dtype::F32,
+            },
+            make: Box::new(make),
+        };
+        (name, late)
+    });
+    save_safetensors(path, late.collect::<Vec<_>>())?;
+    match failed.into_inner() {
+        None => Ok(()),
+        Some(error) => Err(io::Error::other(error)),
+    }
 }
 
 /// The numbers of a tensor in C order.

@@ -170,7 +170,7 @@ fn tensor(key: &str, count: u8, offset: &str, shape: &str, strides: &str) -> Vec
     pickle.push(count);
     pickle.extend_from_slice(format!("tQ{offset}{shape}{strides}").as_bytes());
     pickle.extend_from_slice(b"\x89}tR.");
-    archive(&pickle, &[vec![1, 2]])
+    archive(&pickle, &[&ArrayData::U8(vec![1, 2])])
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn negative_and_mismatched_sizes_are_refused() {
     let mut negative = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((U\x07storagectorch\nByteStorage\nU\x010U\x03cpuK\x02tQ".to_vec();
     negative.extend_from_slice(b"J\xff\xff\xff\xff(t(t\x89}tR.");
     assert!(
-        read_pt(&archive(&negative, &[vec![1, 2]])).is_err(),
+        read_pt(&archive(&negative, &[&ArrayData::U8(vec![1, 2])])).is_err(),
         "a negative offset"
     );
 }

@@ -92,7 +92,7 @@ pub struct GenerateArtifacts;
 
 impl Stage for GenerateArtifacts {
     const ID: &'static str = "generate-artifacts";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates images with motion, another contrast or noise.";
     type Params = GenerateArtifactsParams;
 

@@ -65,7 +65,7 @@ pub struct GenerateSheppLogan;
 
 impl Stage for GenerateSheppLogan {
     const ID: &'static str = "generate-shepplogan";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Generates two-dimensional phantoms of a head.";
     type Params = GenerateSheppLoganParams;
 

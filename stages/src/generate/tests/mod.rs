@@ -104,6 +104,7 @@ impl World {
             seed,
             slots: engine::context::Slots { cpus, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("store"),
         };
         let events = Arc::new(|_| {});

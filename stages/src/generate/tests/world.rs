@@ -138,6 +138,7 @@ impl World {
             seed: 7,
             slots: engine::context::Slots { cpus, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("store"),
         };
         let warnings = Arc::clone(&self.warnings);

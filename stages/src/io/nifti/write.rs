@@ -1,11 +1,10 @@
 //! Writing float32 images.
 
-use std::io::Write;
 use std::path::Path;
 
 use engine::StageError;
-use flate2::{Compression, GzBuilder};
 
+use crate::io::gzip::one_member;
 use crate::volume::Volume;
 
 /// Writes a float32 NIfTI-1 image, gzipped; equal volumes give equal bytes.
@@ -18,23 +17,17 @@ use crate::volume::Volume;
 pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
     let header = header(volume)
         .ok_or_else(|| StageError::new(format!("{:?} voxels do not fit NIfTI-1", volume.shape)))?;
-    let failed = |e: std::io::Error| StageError::io("write", path, &e);
-    let file = std::fs::File::create(path).map_err(failed)?;
-    let mut encoder = GzBuilder::new().mtime(0).write(file, Compression::fast());
-    encoder.write_all(&header).map_err(failed)?;
     let [nx, ny, nz] = volume.shape;
-    let mut plane = Vec::with_capacity(nx * ny * 4);
+    let mut bytes = header;
+    bytes.reserve_exact(4 * nx * ny * nz);
     for z in 0..nz {
-        plane.clear();
         for y in 0..ny {
-            for x in 0..nx {
-                plane.extend_from_slice(&volume.data[(x * ny + y) * nz + z].to_le_bytes());
-            }
+            let row = (0..nx).map(|x| volume.data[(x * ny + y) * nz + z]);
+            bytes.extend(row.flat_map(f32::to_le_bytes));
         }
-        encoder.write_all(&plane).map_err(failed)?;
     }
-    encoder.finish().map_err(failed)?;
-    Ok(())
+    let bytes = one_member(&bytes).map_err(StageError::internal)?;
+    std::fs::write(path, bytes).map_err(|e| StageError::io("write", path, &e))
 }
 
 fn header(volume: &Volume) -> Option<Vec<u8>> {

@@ -105,6 +105,7 @@ impl World {
             seed: 0,
             slots: engine::context::Slots { cpus, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("store"),
         };
         let warnings = Arc::clone(&self.warnings);

@@ -120,6 +120,7 @@ impl World {
             seed: 0,
             slots: Slots { cpus, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("store"),
         };
         let told = Arc::clone(&self.told);

@@ -168,6 +168,7 @@ fn run<S: Stage>(
         seed,
         slots: Slots { cpus: 1, gpus: 0 },
         memory_limit: None,
+        profile: false,
         store: store.root().to_owned(),
     };
     let registry = Registry::new(crate::STAGES);

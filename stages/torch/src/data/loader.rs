@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 
 use engine::StageError;
+use engine::profile::span;
 use engine::seed::Stream;
 use stages::augmentation::Augmenter;
 use tch::{Device, Tensor};
@@ -238,6 +239,7 @@ impl<'a> Dataset<'a> {
         for (index, members) in order.chunks(batches.size.max(1)).enumerate() {
             voxels.clear();
             let mut affines = Vec::with_capacity(members.len());
+            let waiting = span("data");
             for (place, &member) in (index * batches.size.max(1)..).zip(members) {
                 let image = next(place, member)?;
                 voxels.extend_from_slice(&image.voxels);
@@ -248,6 +250,7 @@ impl<'a> Dataset<'a> {
             let images = Tensor::f_from_slice(&voxels)
                 .and_then(|flat| flat.f_view(shape.as_slice())?.f_to_device(batches.device))
                 .during("make a batch")?;
+            drop(waiting);
             visit(Batch {
                 index,
                 samples: members

@@ -9,7 +9,6 @@
 
 use engine::StageError;
 use engine::seed::Stream;
-use ndarray::ArrayView4;
 use stages::augmentation::{Augmenter, Picture};
 use stages::extraction::{Extraction, Parts};
 use stages::tensor_file;
@@ -140,30 +139,15 @@ fn stored(
     extraction: &Extraction,
     part: usize,
 ) -> Result<Image, StageError> {
-    if extraction.saved {
-        let (shape, voxels, affine) = tensor_file::read_part(&file.path, part, &file.shown)?;
-        return Ok(Image {
-            shape,
-            voxels,
-            affine,
-        });
-    }
-    let (shape, voxels, affine) = tensor_file::read(&file.path, &file.shown)?;
-    if extraction.parts == Parts::Image {
-        return Ok(Image {
-            shape,
-            voxels,
-            affine,
-        });
-    }
-    let sizes: [usize; 4] = shape
-        .try_into()
-        .map_err(|shape| StageError::internal(format!("`{}` has shape {shape:?}", file.shown)))?;
-    let whole = ArrayView4::from_shape(sizes, &voxels).map_err(StageError::internal)?;
-    let cut = extraction.parts.cut(whole, part);
+    let (path, shown) = (&file.path, &file.shown);
+    let (shape, voxels, affine) = match &extraction.parts {
+        _ if extraction.saved => tensor_file::read_part(path, part, shown),
+        Parts::Image => tensor_file::read(path, shown),
+        parts => tensor_file::cut_part(path, parts, part, shown),
+    }?;
     Ok(Image {
-        shape: cut.shape().to_vec(),
-        voxels: cut.iter().copied().collect(),
+        shape,
+        voxels,
         affine,
     })
 }

@@ -34,6 +34,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 
+use engine::profile::span;
 use engine::seed::Stream;
 use engine::{Context, Run, StageError};
 use stages::learning::{Interpret, InterpretParams};
@@ -121,7 +122,11 @@ impl Run for Implemented<Interpret> {
                         images: &batch.images,
                         streams: &streams(context, &batch),
                     };
-                    results.add(&batch, &one_by_one(method.as_ref(), &subject, explained)?)?;
+                    let explaining = span("attribution");
+                    let maps = one_by_one(method.as_ref(), &subject, explained)?;
+                    drop(explaining);
+                    let _writing = span("maps");
+                    results.add(&batch, &maps)?;
                     done += batch.samples.len();
                     context.progress(done, total, format!("model selected by {metric}"));
                     Ok(())

@@ -48,7 +48,7 @@ fn mirrored(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<P
         let mut unpools = Vec::new();
         let size = &spec.input_size;
         let encoder = convolutions(&mut builder, "encoder", size, Some(&mut unpools))?;
-        let features = features(&encoder, size)?;
+        let features = features(session, &encoder, size)?;
         // The class that it is made from draws its fully connected layers first.
         let mut unused = Builder::new(session);
         drop(three_layers(

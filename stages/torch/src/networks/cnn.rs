@@ -4,6 +4,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::Mode;
 use super::layers::{Activation, Builder, Dense, Dropout, Flatten, Layer, Sequential};
+use crate::session::{Session, Start};
 
 /// Dropout and three fully connected layers of these sizes, under a name.
 pub(super) fn three_layers(
@@ -25,13 +26,24 @@ pub(super) fn three_layers(
 
 /// Passes one image of zeros through the convolutions in training mode, as ClinicaDL 1.6.1 does when it
 /// builds a network; returns the number of features.
-pub(super) fn features(convolutions: &Sequential, input_size: &[i64]) -> Result<i64, TchError> {
-    let shape: Vec<i64> = std::iter::once(1)
+///
+/// If the weights will be replaced, and the statistics of batch norms with them, a batch without images
+/// tells the same number.
+pub(super) fn features(
+    session: &Session,
+    convolutions: &Sequential,
+    input_size: &[i64],
+) -> Result<i64, TchError> {
+    let (images, mode) = match session.start() {
+        Start::Drawn => (1, Mode::TrainPlain),
+        Start::Replaced => (0, Mode::Evaluate),
+    };
+    let shape: Vec<i64> = std::iter::once(images)
         .chain(input_size.iter().copied())
         .collect();
     tch::no_grad(|| {
         let x = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
-        let features = convolutions.forward(&x, Mode::TrainPlain)?;
-        Ok(features.size().iter().product())
+        let features = convolutions.forward(&x, mode)?;
+        Ok(features.size()[1..].iter().product())
     })
 }

@@ -44,7 +44,7 @@ fn build(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Plai
     let make = || -> Result<Plain, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = convolutions(&mut builder, "convolutions", &spec.input_size, None)?;
-        let features = features(&convolutions, &spec.input_size)?;
+        let features = features(session, &convolutions, &spec.input_size)?;
         let sizes = [features, hidden[0], hidden[1], spec.output_size];
         let fc = three_layers(&mut builder, "fc", options.dropout, sizes)?;
         Ok(Plain::chain(builder.finish(), [convolutions, fc]))

@@ -40,7 +40,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Conv5Fc3Ssda, StageErr
     let make = || -> Result<Conv5Fc3Ssda, TchError> {
         let mut builder = Builder::new(session);
         let convolutions = convolutions(&mut builder, "convolutions", &spec.input_size, None)?;
-        let features = features(&convolutions, &spec.input_size)?;
+        let features = features(session, &convolutions, &spec.input_size)?;
         let sizes = [features, HIDDEN5[0], HIDDEN5[1], spec.output_size];
         let mut head = |name: &str| three_layers(&mut builder, name, options.dropout, sizes);
         Ok(Conv5Fc3Ssda {

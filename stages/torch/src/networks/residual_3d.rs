@@ -67,7 +67,7 @@ fn build(
             }
             Ok(())
         })?;
-        let features = features(&convolutions, &spec.input_size)?;
+        let features = features(session, &convolutions, &spec.input_size)?;
         let fc = Sequential::make_in(&mut builder, "fc", |s| {
             s.add(Shown("Flatten()", Flatten))?;
             if squeeze {

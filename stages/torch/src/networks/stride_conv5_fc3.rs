@@ -40,7 +40,7 @@ fn build(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
             }
             Ok(())
         })?;
-        let features = features(&convolutions, &spec.input_size)?;
+        let features = features(session, &convolutions, &spec.input_size)?;
         let sizes = [features, HIDDEN5[0], HIDDEN5[1], spec.output_size];
         let fc = three_layers(&mut builder, "fc", options.dropout, sizes)?;
         Ok(Plain::chain(builder.finish(), [convolutions, fc]))

@@ -1,6 +1,7 @@
 //! `ViT`.
 
 use engine::StageError;
+use engine::profile::operations;
 use stages::learning::networks::vit::{VIT, VitOptions};
 use tch::{Device, Kind, TchError, Tensor};
 
@@ -302,6 +303,8 @@ impl Layer for Attention {
         let weights = weights.f_softmax(-1, None::<Kind>)?;
         let weights = self.weights_dropout.forward(&weights, mode)?;
         let found = weights.f_matmul(&v)?.f_transpose(1, 2)?;
+        // Both products multiply each token of every head with every other.
+        operations(|| 4.0 * (batch * length * length * hidden) as f64);
         let found = found.f_reshape([batch, length, hidden])?;
         self.dropout.forward(&self.out.forward(&found, mode)?, mode)
     }

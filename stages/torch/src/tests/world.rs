@@ -253,6 +253,7 @@ impl World {
             seed: 42,
             slots: Slots { cpus: 1, gpus: 0 },
             memory_limit: None,
+            profile: false,
             store: self.path("stores"),
         };
         let store = self.store(store);

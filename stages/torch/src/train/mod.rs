@@ -5,6 +5,7 @@ mod outcome;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use engine::profile::span;
 use engine::{Context, Output, Run, StageError};
 use maps::files::{MapsJson, TrainingParams};
 use maps::layout::{INFORMATION_LOG, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN, VALIDATION};
@@ -153,11 +154,13 @@ impl Training<'_> {
         let stream = of_network(context.stream(), turn.part);
         let drawn = stream.child("weights").seed();
         session.seed(params.weights_seed.map_or(drawn, u64::from));
+        let building = span("network");
         let mut network = networks::build(&spec, session)?;
         if let Some(source) = self.source {
             let count = source.apply(network.as_ref(), turn.part)?;
             context.info(format!("starting from {count} tensors of another training"));
         }
+        drop(building);
         freeze(params, self.source.is_some(), network.as_mut(), context)?;
         let criterion_for =
             |cohort: &Cohort| criterion(params, &spec, &cohort.strata(), &data.code, session);
@@ -622,23 +625,30 @@ fn write_all(
 ) -> Result<(), StageError> {
     let epochs: BTreeSet<u32> = fitted.history.iter().map(|row| row.epoch).collect();
     for epoch in epochs {
-        let archive = write_pth(&checkpoint(trainer, params, checkpoints, epoch)?);
+        load_epoch(trainer, checkpoints, epoch)?;
+        let archive = write_pth(&checkpoint(trainer, params, epoch)?);
         let path = SplitPath::EveryModel { epoch }.of_network(trainer.turn.part);
         output.write(&path, &archive)?;
     }
     Ok(())
 }
 
-/// Loads the weights of an epoch into the network, and gives them in its order, which a safetensors file
-/// does not keep.
+/// Loads the weights of an epoch into the network.
+fn load_epoch(
+    trainer: &Trainer<'_>,
+    checkpoints: &Checkpoints,
+    epoch: u32,
+) -> Result<(), StageError> {
+    let stored = checkpoints.load(Part::Weights, Mark::end_of(epoch), None)?;
+    weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")
+}
+
+/// The weights of an epoch as they are in the network, in its order, which a safetensors file does not keep.
 fn checkpoint(
     trainer: &Trainer<'_>,
     params: &TrainParams,
-    checkpoints: &Checkpoints,
     epoch: u32,
 ) -> Result<Checkpoint, StageError> {
-    let stored = checkpoints.load(Part::Weights, Mark::end_of(epoch))?;
-    weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")?;
     Ok(Checkpoint {
         model: weights::state_dict(trainer.network.state())?,
         epoch: Some(epoch.into()),
@@ -660,9 +670,7 @@ fn keep_best(
     let part = trainer.turn.part;
     let epochs: BTreeSet<u32> = fitted.best.iter().map(|(_, epoch)| *epoch).collect();
     for epoch in epochs {
-        let checkpoint = checkpoint(trainer, params, checkpoints, epoch)?;
-        let archive = write_pth(&checkpoint);
-        let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
+        load_epoch(trainer, checkpoints, epoch)?;
         let groups = [(TRAIN, trainer.train), (VALIDATION, trainer.validation)];
         let evaluated = groups.map(|(group, dataset)| {
             trainer
@@ -672,8 +680,17 @@ fn keep_best(
         });
         let [train, validation] = evaluated;
         let evaluated = [train?, validation?];
-        for (metric, _) in fitted.best.iter().filter(|(_, best)| *best == epoch) {
+        let metrics = fitted.best.iter().filter(|(_, best)| *best == epoch);
+        let metrics: Vec<&str> = metrics.map(|(metric, _)| metric.as_str()).collect();
+        let checkpoint = checkpoint(trainer, params, epoch)?;
+        // One of both files at a time: weights are large.
+        let archive = write_pth(&checkpoint);
+        for metric in &metrics {
             output.write(&SplitPath::Model { metric }.of_network(part), &archive)?;
+        }
+        drop(archive);
+        let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
+        for metric in &metrics {
             output.write(&SplitPath::Safetensors { metric }.of_network(part), &plain)?;
             outcome.keep(metric, evaluated.clone());
         }

@@ -12,12 +12,13 @@
 //! or weights; of more labelled target images than batches all are used, in turn, not only the first.
 
 use engine::StageError;
+use engine::profile::span;
 use engine::seed::Stream;
 use stages::learning::names::SamplerName;
 use tch::{Kind, Reduction, TchError, Tensor};
 
 use super::Steps;
-use super::steps::backward;
+use super::steps::{BACKWARD, FORWARD, backward};
 use crate::data::sampler::Sampler;
 use crate::data::{Batch, Dataset};
 use crate::error::During;
@@ -150,6 +151,7 @@ impl Steps for DomainSteps<'_> {
             self.objective.target(&labelled)?,
         ];
         let images = [source.images, labelled.images, unlabelled.images];
+        let forward = span(FORWARD);
         let loss = total(
             self.network,
             images.each_ref(),
@@ -157,6 +159,7 @@ impl Steps for DomainSteps<'_> {
             self.criteria,
             alpha(epoch),
         );
+        let _backward = forward.then_backward(BACKWARD);
         loss.and_then(|loss| backward(&loss, factor, parameters))
             .during("train the network")
     }

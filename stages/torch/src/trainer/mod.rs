@@ -23,6 +23,7 @@ mod steps;
 mod stopping;
 mod turn;
 
+use engine::profile::span;
 use engine::seed::Stream;
 use engine::{Context, StageError};
 use stages::augmentation::Augmenter;
@@ -186,6 +187,7 @@ impl Trainer<'_> {
                 let update = u32::try_from(index / steps).unwrap_or(u32::MAX);
                 let plateau = progress.plateau.as_ref();
                 optimizer.set_learning_rate(self.schedule.rates.rate(epoch, update, plateau));
+                let _span = span("optimizer");
                 let mut gradients = accumulated.take();
                 let scale = &mut progress.scale;
                 if scale.undo(&mut gradients).during("scale gradients")? {

@@ -1,6 +1,7 @@
 //! How far a training is: what a checkpoint holds besides tensors.
 
-use engine::StageError;
+use engine::profile::span;
+use engine::{Digest, StageError};
 use serde::{Deserialize, Serialize};
 
 use super::best::BestEpochs;
@@ -14,7 +15,7 @@ use crate::optimizers::{Memory, Optimizer};
 use crate::weights;
 
 /// Raised when the state of a checkpoint means something else.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// Metrics at one moment of the training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +31,14 @@ pub(crate) struct HistoryRow {
     pub(crate) source: Option<Box<Self>>,
 }
 
+/// A file of tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Saved {
+    part: Part,
+    mark: Mark,
+    digest: Digest,
+}
+
 /// Everything but tensors that a checkpoint holds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -41,7 +50,7 @@ pub(super) struct Progress {
     /// Whether an evaluation comes before the next batch.
     pub(super) is_evaluating: bool,
     /// The files of tensors that belong to it.
-    files: Vec<(Part, Mark)>,
+    files: Vec<Saved>,
     pub(super) is_stopped: bool,
     pub(super) optimizer: Memory,
     pub(super) stopping: EarlyStopping,
@@ -82,12 +91,11 @@ impl Trainer<'_> {
             }
             let mark = progress.mark();
             let read = || {
-                let network = checkpoints.load(Part::Weights, mark)?;
-                let memory = checkpoints.load(Part::Optimizer, mark)?;
+                let load = |part, mark| checkpoints.load(part, mark, progress.digest(part, mark));
                 for epoch in progress.best.iter().filter_map(|(_, epoch)| epoch) {
-                    drop(checkpoints.load(Part::Weights, Mark::end_of(epoch))?);
+                    drop(load(Part::Weights, Mark::end_of(epoch))?);
                 }
-                Ok((network, memory))
+                Ok((load(Part::Weights, mark)?, load(Part::Optimizer, mark)?))
             };
             let (network, memory) = match read() {
                 Ok(tensors) => tensors,
@@ -117,28 +125,50 @@ impl Trainer<'_> {
         optimizer: &Optimizer,
         checkpoints: &Checkpoints,
     ) -> Result<(), StageError> {
+        let _span = span("checkpoint");
         let mark = progress.mark();
         progress.optimizer = optimizer.memory().clone();
-        let mut files = vec![(Part::Weights, mark), (Part::Optimizer, mark)];
+        let entries = self.network.state().entries().iter();
+        let network = entries.map(|entry| (entry.name.clone(), &entry.tensor));
+        let digest = checkpoints.save(Part::Weights, mark, network)?;
+        let weights = Saved {
+            part: Part::Weights,
+            mark,
+            digest,
+        };
+        let digest = checkpoints.save(Part::Optimizer, mark, optimizer.tensors())?;
+        let optimizer = Saved {
+            part: Part::Optimizer,
+            mark,
+            digest,
+        };
         let best = progress.best.iter().filter_map(|(_, epoch)| epoch);
-        files.extend(best.map(|epoch| (Part::Weights, Mark::end_of(epoch))));
-        if self.schedule.save_all {
-            let all = (0..progress.epochs).map(Mark::end_of);
-            files.extend(all.map(|mark| (Part::Weights, mark)));
-        }
-        let before = std::mem::replace(&mut progress.files, files);
-        let network = weights::state_dict(self.network.state())?;
-        checkpoints.save(Part::Weights, mark, &network)?;
-        let memory = weights::export(optimizer.tensors())?;
-        checkpoints.save(Part::Optimizer, mark, &memory)?;
+        let best: Vec<Mark> = best.map(Mark::end_of).collect();
+        let before = std::mem::take(&mut progress.files);
+        let is_wanted = |saved: &&Saved| {
+            let is_of_epoch = self.schedule.save_all && saved.mark.batches.is_none();
+            saved.part == Part::Weights
+                && saved.mark != mark
+                && (is_of_epoch || best.contains(&saved.mark))
+        };
+        progress.files = vec![weights, optimizer];
+        progress.files.extend(before.iter().filter(is_wanted));
         checkpoints.commit(progress)?;
-        let both: Vec<(Part, Mark)> = progress.files.iter().chain(&before).copied().collect();
+        let both = progress.files.iter().chain(&before);
+        let both: Vec<(Part, Mark)> = both.map(|saved| (saved.part, saved.mark)).collect();
         checkpoints.keep_only(&both);
         Ok(())
     }
 }
 
 impl Progress {
+    /// What a file of tensors should be.
+    fn digest(&self, part: Part, mark: Mark) -> Option<Digest> {
+        let mut files = self.files.iter();
+        let file = files.find(|file| (file.part, file.mark) == (part, mark));
+        file.map(|file| file.digest)
+    }
+
     /// The last moment; there is one after the first batch.
     fn mark(&self) -> Mark {
         match self.batches {

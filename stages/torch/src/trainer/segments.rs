@@ -8,8 +8,10 @@
 //! # Source
 //! Chen et al. 2016, arXiv:1604.06174.
 
+use engine::profile::span;
 use tch::{TchError, Tensor};
 
+use super::steps::{BACKWARD, FORWARD};
 use crate::networks::{Layer, Mode, Outputs, forward_all};
 
 /// Layers that are computed together.
@@ -27,7 +29,10 @@ pub(super) fn gradients(
     mean_of: impl Fn(&Outputs) -> Result<Tensor, TchError>,
 ) -> Result<(f64, Vec<Tensor>), TchError> {
     let layers: Vec<&dyn Layer> = chain.into_iter().map(|(_, layer)| layer).collect();
+    let forward = span(FORWARD);
     let mut segments = tch::no_grad(|| first_pass(&layers, images))?;
+    // Maps are computed a second time in it.
+    let _backward = forward.then_backward(BACKWARD);
     let mut gradients: Vec<Option<Tensor>> = parameters.iter().map(|_| None).collect();
     let mut mean = None;
     // The gradient of what the segment gives; the loss has none yet.

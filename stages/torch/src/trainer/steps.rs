@@ -1,6 +1,7 @@
 //! What an epoch is made of: which images pass through the network together, and what is minimised.
 
 use engine::StageError;
+use engine::profile::span;
 use tch::{TchError, Tensor};
 
 use super::segments;
@@ -84,13 +85,20 @@ impl Steps for OneDomain<'_> {
         let compute = || match chain {
             Some(chain) => segments::gradients(chain, &batch.images, factor, parameters, mean),
             None => {
+                let forward = span(FORWARD);
                 let outputs = self.network.outputs(&batch.images, Mode::Train)?;
-                backward(&mean(&outputs)?, factor, parameters)
+                let loss = mean(&outputs)?;
+                let _backward = forward.then_backward(BACKWARD);
+                backward(&loss, factor, parameters)
             }
         };
         compute().during("train the network")
     }
 }
+
+/// Phases of a profile.
+pub(super) const FORWARD: &str = "forward";
+pub(super) const BACKWARD: &str = "backward";
 
 /// A loss, and the gradients of parameters, times a factor.
 pub(super) fn backward(

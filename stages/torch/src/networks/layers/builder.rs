@@ -3,7 +3,7 @@
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Arithmetic, Layer, Make, Tape};
-use crate::session::Session;
+use crate::session::{Session, Start};
 use crate::state::{Role, State};
 
 /// Collects the tensors of the layers that are made.
@@ -96,6 +96,10 @@ impl<'s> Builder<'s> {
         fan_in: i64,
         bias: Option<i64>,
     ) -> Result<(Tensor, Option<Tensor>), TchError> {
+        let uniform = |shape: &[i64], bound| match self.session.start() {
+            Start::Drawn => uniform(shape, bound),
+            Start::Replaced => Tensor::f_zeros(shape, (Kind::Float, Device::Cpu)),
+        };
         let weight = uniform(shape, weight_bound(fan_in))?;
         let weight = self.parameter("weight", weight);
         let bias = bias

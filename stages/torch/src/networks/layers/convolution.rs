@@ -1,5 +1,6 @@
 //! Convolutions, also transposed ones.
 
+use engine::profile::operations;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Arithmetic, Builder, Layer, Make, Mode, Passing, on_each, tuple};
@@ -110,7 +111,7 @@ fn prefers_channels_last(x: &Tensor, next: &[&dyn Layer]) -> bool {
         Some(Passing::Norm)
     );
     let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
-    let is_large = x.size().iter().skip(2).product::<i64>() >= LARGE;
+    let is_large = x.numel() > 0 && x.size().iter().skip(2).product::<i64>() >= LARGE;
     is_normalised && is_known && is_large && x.device() == Device::Cpu && matches!(x.dim(), 4 | 5)
 }
 
@@ -120,6 +121,18 @@ struct Convolution {
     bias: Option<Tensor>,
     arithmetic: Arithmetic,
     conv: Conv,
+}
+
+impl Convolution {
+    /// Multiplications and additions of a pass forward: each voxel of the smaller-stepped side meets every
+    /// number of the kernel once.
+    fn operations(&self, x: &Tensor, y: &Tensor) -> f64 {
+        let met_by = match self.conv.output_padding {
+            None => y.numel() as f64 / y.size()[1] as f64,
+            Some(_) => x.numel() as f64 / x.size()[1] as f64,
+        };
+        2.0 * met_by * self.weight.numel() as f64
+    }
 }
 
 impl Layer for Convolution {
@@ -153,6 +166,7 @@ impl Layer for Convolution {
             conv.output_padding.as_deref().unwrap_or(&none),
             conv.groups,
         )?;
+        operations(|| self.operations(&x, &y));
         Ok((self.arithmetic.round(&y)?, 0))
     }
 

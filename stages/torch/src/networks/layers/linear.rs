@@ -1,5 +1,6 @@
 //! Fully connected layers.
 
+use engine::profile::operations;
 use tch::{TchError, Tensor};
 
 use super::{Arithmetic, Builder, Layer, Make, Mode};
@@ -52,7 +53,9 @@ impl Layer for Linear {
     fn forward(&self, x: &Tensor, _: Mode) -> Result<Tensor, TchError> {
         let weight = self.arithmetic.round(&self.weight)?;
         let bias = self.arithmetic.round_any(self.bias.as_ref())?;
-        self.arithmetic.round(x)?.f_linear(&weight, bias.as_ref())
+        let y = self.arithmetic.round(x)?.f_linear(&weight, bias.as_ref())?;
+        operations(|| 2.0 * y.numel() as f64 * self.dense.input as f64);
+        Ok(y)
     }
 
     fn is_fresh(&self) -> bool {

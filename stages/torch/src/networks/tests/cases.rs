@@ -103,6 +103,33 @@ fn tensors_and_text_are_those_of_the_python_class() {
 }
 
 #[test]
+fn a_network_to_be_filled_has_the_tensors_of_one_that_draws() {
+    let mut seen = BTreeSet::new();
+    let seen = RefCell::new(&mut seen);
+    for_each_spec(|what, case, spec, session| {
+        // Its size does not matter here, and the deepest take long to draw.
+        if case["outputs"].is_null() || !seen.borrow_mut().insert(spec.declaration.name) {
+            return;
+        }
+        let drawn = build(spec, session).unwrap();
+        let filled = session.to_be_replaced(|| build(spec, session)).unwrap();
+        let layout = |network: &dyn Network| -> Vec<(String, Vec<i64>)> {
+            let entries = network.state().entries().iter();
+            entries.map(|e| (e.name.clone(), e.tensor.size())).collect()
+        };
+        assert_eq!(layout(filled.as_ref()), layout(drawn.as_ref()), "{what}");
+        let weights = crate::weights::state_dict(drawn.state()).unwrap();
+        crate::weights::load_state_dict(filled.state(), &weights, what).unwrap();
+        let images = images(case, 1);
+        let say = |network: &dyn Network| {
+            let outputs = tch::no_grad(|| network.outputs(&images, Mode::Evaluate));
+            outputs.unwrap().prediction
+        };
+        assert!(say(filled.as_ref()).equal(&say(drawn.as_ref())), "{what}");
+    });
+}
+
+#[test]
 fn outputs_gradients_and_statistics_are_those_of_the_python_class() {
     for_each_case(|what, case, network, session| {
         if case["outputs"].is_null() {
