@@ -38,6 +38,22 @@ GROUPS: list[tuple[str, str, list[tuple[str, str]]]] = [
         [("clinicadl", "ours"), ("snakemake", "peer"), ("dvc", "dvc.ms_per_action")],
     ),
     ("hash-2gib", "First hash of 2 GiB in 1,000 files", [("clinicadl", "ours"), ("b3sum", "peer")]),
+    *(
+        (case, heading, [("clinicadl", "ours"), ("1.6.1", "peer")])
+        for case, heading in {
+            "startup": "Start (--help), beside ClinicaDL 1.6.1",
+            "prepare-data": "Extraction of 24 T1 images",
+            "prepare-data-patch": "Extraction of their 864 patches",
+            "train-fp32": "Epoch of Conv5_FC3, 12 images of 169×208×179",
+            "train-bf16": "The same in bfloat16",
+            "train-ae": "Epoch of AE_Conv5_FC3",
+            "train-resnet3d": "Epoch of ResNet3D",
+            "train-patch": "Epoch of Conv5_FC3 on 432 patches",
+            "predict": "Prediction of 8 images",
+            "interpret": "Gradient maps of 8 images",
+            "experiment": "A whole experiment: images to maps",
+        }.items()
+    ),
 ]
 WIDTH, LEFT, RIGHT, BAR, HEADING, TOP, FOOT = 720, 96, 84, 18, 28, 12, 34
 STYLE = """
@@ -82,7 +98,9 @@ def value(document: dict[str, Any], where: str) -> float | None:
     if isinstance(found, dict):
         # Summaries are in seconds, all else is in milliseconds already.
         return float(found["median_s"]) * 1e3
-    return None if found is None else float(found)
+    if found is None:
+        return None
+    return float(found) * (1e3 if document["unit"] == "s" else 1.0)
 
 
 def groups(documents: dict[str, dict[str, Any]]) -> list[Group]:

@@ -157,7 +157,7 @@ pub struct Train;
 
 impl Stage for Train {
     const ID: &'static str = "train";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     const SUMMARY: &'static str = "Trains a network on each split and keeps the best models.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = TrainParams;
