@@ -9,7 +9,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 fn main() {
-    for file in ["loops.cpp", "loops.h", "operators.cpp", "memory.cpp"] {
+    for file in [
+        "first.cpp",
+        "loops.cpp",
+        "loops.h",
+        "operators.cpp",
+        "memory.cpp",
+    ] {
         println!("cargo:rerun-if-changed=src/{file}");
     }
     for (capability, flags) in capabilities() {
@@ -18,7 +24,7 @@ fn main() {
         for flag in flags {
             build.flag(flag);
         }
-        build.file("src/loops.cpp");
+        build.files(["src/loops.cpp", "src/first.cpp"]);
         build.compile(&format!("clinicadl_loops_{capability}"));
     }
     let mut build = cpp();

@@ -32,6 +32,12 @@ unsafe extern "C" {
         y: *mut *mut C_tensor,
         places: *mut *mut C_tensor,
     ) -> bool;
+    fn kernels_first_convolution(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        y: *mut *mut C_tensor,
+    ) -> bool;
     fn kernels_unpool(
         x: *const C_tensor,
         places: *const C_tensor,
@@ -147,6 +153,40 @@ impl Norm<'_> {
         }
         Ok(made.map(taken))
     }
+}
+
+/// The convolution of images of one channel, `[B, 1, X, Y, Z]`, by kernels `[C, 1, 3, 3, 3]`, with a voxel of
+/// zeros around each image: `[B, C, X, Y, Z]`, its channels next to each other in memory. `None` where it is
+/// another convolution: C is a multiple of 8, everything is contiguous, float32, and on the processor.
+///
+/// # Errors
+/// Memory runs out.
+///
+/// # Source
+/// `conv3d` of PyTorch 2.13 with padding 1, but for rounding.
+pub fn first_convolution(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+) -> Option<Result<Tensor, TchError>> {
+    let is_plain = |tensor: &Tensor| {
+        tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
+    };
+    let &[channels, 1, 3, 3, 3] = weight.size().as_slice() else {
+        return None;
+    };
+    let is_image = x.dim() == 5 && x.size()[1] == 1 && x.numel() > 0;
+    let fits = bias.is_none_or(|bias| is_plain(bias) && bias.size() == [channels]);
+    if channels % 8 != 0 || !is_image || !fits || !is_plain(x) || !is_plain(weight) {
+        return None;
+    }
+    let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
+    // SAFETY: the pointers are those of living tensors whose shapes and kinds were looked at, or null; what it
+    // makes is ours.
+    let make = |y: &mut *mut C_tensor| unsafe {
+        kernels_first_convolution(x.as_ptr(), weight.as_ptr(), bias, y)
+    };
+    Some(made_by(make))
 }
 
 /// Puts the voxels of a pooled map back to their places in a map of `sizes`, with zeros elsewhere.

@@ -38,6 +38,16 @@ struct Gradient {
   const float* scale;
 };
 
+/// A convolution of one channel by kernels of 3·3·3: `rows` of `width` voxels, `depth · height` of them in each
+/// image. There are a multiple of eight output channels.
+struct First {
+  int64_t channels;
+  int64_t depth, height, width;
+};
+
+/// Numbers of its kernel for each output channel; they lie as `[TAPS, channels]`.
+constexpr int TAPS = 27;
+
 /// One step of Adam: Kingma and Ba 2015, as `torch.optim` has it.
 struct Adam {
   /// What the weights are multiplied with first, and what of them is added to the gradient.
@@ -91,6 +101,15 @@ struct Loops {
   namespace capability {                \
   /** Weights, gradient, and both moments, of which all but the gradient change. */ \
   void adam(float* weights, const float* gradient, float* first, float* second, const Adam& how, int64_t length); \
+  /** Rows `begin` to `end` of the map. */ \
+  void convolve_first(const float* x, const float* weight, const float* bias, const First& f, float* y, \
+                      int64_t begin, int64_t end); \
+  /** Adds what these rows give to the gradients of the weights. */ \
+  void back_first_weight(const float* gradient, const float* x, const First& f, double* of_weight, double* of_bias, \
+                         int64_t begin, int64_t end); \
+  /** Rows of the gradient of the image. */ \
+  void back_first_data(const float* gradient, const float* weight, const First& f, float* of_x, int64_t begin, \
+                       int64_t end); \
   extern const Loops<float> floats;     \
   extern const Loops<Bfloat16> halves;  \
   }

@@ -59,6 +59,18 @@ auto adam_loop() -> decltype(plain::adam)& {
   CHOOSE(adam)
 }
 
+auto convolve_first() -> decltype(plain::convolve_first)& {
+  CHOOSE(convolve_first)
+}
+
+auto back_first_weight() -> decltype(plain::back_first_weight)& {
+  CHOOSE(back_first_weight)
+}
+
+auto back_first_data() -> decltype(plain::back_first_data)& {
+  CHOOSE(back_first_data)
+}
+
 /// Calls `f` with a null pointer of the type of the map's numbers.
 template <class F>
 void by_kind(const Tensor& x, F f) {
@@ -332,6 +344,68 @@ struct UnpoolFunction : torch::autograd::Function<UnpoolFunction> {
   }
 };
 
+/// Rows of the first convolution whose gradients are added up by themselves.
+constexpr int64_t ROWS = 256;
+
+/// The first convolution of a network. `x` is `[B, 1, X, Y, Z]`, `weight` `[C, 1, 3, 3, 3]`.
+struct FirstFunction : torch::autograd::Function<FirstFunction> {
+  static First geometry(const Tensor& x, const Tensor& weight) {
+    return {weight.size(0), x.size(2), x.size(3), x.size(4)};
+  }
+
+  /// `[TAPS, C]`.
+  static Tensor taps(const Tensor& weight) { return weight.detach().reshape({weight.size(0), TAPS}).t().contiguous(); }
+
+  static Tensor compute(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const auto f = geometry(x, weight);
+    const auto taps_of_all = taps(weight);
+    const auto start = bias.defined() ? bias.detach().contiguous() : at::zeros({f.channels}, at::kFloat);
+    auto y = at::empty({x.size(0), f.channels, f.depth, f.height, f.width}, x.options(), at::MemoryFormat::ChannelsLast3d);
+    in_parts(x.size(0) * f.depth * f.height, ROWS, [&](int64_t begin, int64_t end) {
+      convolve_first()(numbers<float>(x), numbers<float>(taps_of_all), numbers<float>(start), f, numbers<float>(y),
+                       begin, end);
+    });
+    return y;
+  }
+
+  static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
+                          const std::optional<Tensor>& bias) {
+    context->save_for_backward({x, weight});
+    context->saved_data["has_bias"] = bias.has_value();
+    return compute(x, weight, bias.value_or(Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto x = saved[0].detach(), weight = saved[1].detach();
+    const auto f = geometry(x, weight);
+    const auto gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast3d);
+    const int64_t rows = x.size(0) * f.depth * f.height, parts = (rows + ROWS - 1) / ROWS;
+    Tensor of_x, of_weight, of_bias;
+    if (context->needs_input_grad(0)) {
+      const auto taps_of_all = taps(weight);
+      of_x = at::empty(x.sizes(), x.options());
+      in_parts(rows, ROWS, [&](int64_t begin, int64_t end) {
+        back_first_data()(numbers<float>(gradient), numbers<float>(taps_of_all), f, numbers<float>(of_x), begin, end);
+      });
+    }
+    if (context->needs_input_grad(1)) {
+      const int64_t each = (TAPS + 1) * f.channels;
+      std::vector<double> sums(parts * each);
+      in_parts(rows, ROWS, [&](int64_t begin, int64_t end) {
+        double* own = &sums[begin / ROWS * each];
+        back_first_weight()(numbers<float>(gradient), numbers<float>(x), f, own, own + TAPS * f.channels, begin, end);
+      });
+      for (int64_t i = each; i < parts * each; ++i) sums[i % each] += sums[i];
+      sums.resize(each);
+      const auto all = of_channels(sums).reshape({TAPS + 1, f.channels});
+      of_weight = all.narrow(0, 0, TAPS).t().reshape(weight.sizes());
+      if (context->saved_data["has_bias"].toBool()) of_bias = all.select(0, TAPS).contiguous();
+    }
+    return {of_x, of_weight, of_bias};
+  }
+};
+
 /// The last message of an error, for Rust to take.
 thread_local std::string message;
 
@@ -386,6 +460,16 @@ bool kernels_norm(const Tensor* x, const Tensor* weight, const Tensor* bias,
     auto passed = pass(map, mean, inverse, norm, rectify, pools, false, places != nullptr);
     *y = new Tensor(passed.y);
     if (places) *places = new Tensor(passed.places);
+  });
+}
+
+/// Tensors are contiguous and have 32 bits; `bias` may be null.
+bool kernels_first_convolution(const Tensor* x, const Tensor* weight, const Tensor* bias, Tensor** y) {
+  return tried([&] {
+    const bool is_recorded = at::GradMode::is_enabled() && (x->requires_grad() || weight->requires_grad() ||
+                                                            (bias && bias->requires_grad()));
+    *y = new Tensor(is_recorded ? FirstFunction::apply(*x, *weight, maybe(any(bias)))
+                                : FirstFunction::compute(*x, *weight, any(bias)));
   });
 }
 

@@ -271,6 +271,88 @@ fn places_put_voxels_back_where_libtorch_puts_them() {
 }
 
 #[test]
+fn the_first_convolution_is_that_of_libtorch() {
+    let threads = tch::get_num_threads();
+    for shape in [
+        [2, 1, 5, 6, 13],
+        [1, 1, 3, 4, 1],
+        [1, 1, 1, 2, 2],
+        [1, 1, 9, 31, 40],
+    ] {
+        for (channels, has_bias) in [(8, true), (16, false), (24, true)] {
+            let x = map(&shape, 1).set_requires_grad(true);
+            let weight = map(&[channels, 1, 3, 3, 3], 2).set_requires_grad(true);
+            let bias = map(&[channels], 4).set_requires_grad(true);
+            let bias = has_bias.then_some(&bias);
+            let mut of = vec![&x, &weight];
+            of.extend(bias);
+            let [one, two] = [1, 2].map(|threads| {
+                tch::set_num_threads(threads);
+                let y = first_convolution(&x, &weight, bias).unwrap().unwrap();
+                assert_eq!(y.stride()[1], 1);
+                with_gradients(&y, &of)
+            });
+            let double = |tensor: &Tensor| tensor.to_kind(Kind::Double);
+            let y = double(&x).conv3d(&double(&weight), bias.map(double), 1, 1, 1, 1);
+            let root = (&y * double(&map(&y.size(), 3))).sum(Kind::Double);
+            let mut expected = vec![y.detach()];
+            expected.extend(Tensor::run_backward(&[root], &of, false, false));
+            for (i, ((one, two), expected)) in one.iter().zip(&two).zip(&expected).enumerate() {
+                assert!(one.equal(two), "{shape:?} {channels} {i}: threads");
+                let difference = difference(one, expected);
+                // Sums of up to ten thousand numbers, those of a row in 32 bits.
+                assert!(
+                    difference < 2e-6,
+                    "{shape:?} {channels} {i}: {difference:e}"
+                );
+            }
+            let plain = tch::no_grad(|| first_convolution(&x, &weight, bias).unwrap().unwrap());
+            assert!(plain.equal(&one[0]));
+        }
+    }
+    tch::set_num_threads(threads);
+}
+
+#[test]
+fn only_what_is_asked_for_gets_a_gradient() {
+    let x = map(&[1, 1, 4, 5, 6], 1).set_requires_grad(true);
+    let weight = map(&[8, 1, 3, 3, 3], 2);
+    let y = first_convolution(&x, &weight, None).unwrap().unwrap();
+    let gradients = Tensor::run_backward(&[y.sum(Kind::Float)], &[&x], false, false);
+    let expected = x.conv3d(&weight, None::<Tensor>, 1, 1, 1, 1);
+    let expected = Tensor::run_backward(&[expected.sum(Kind::Float)], &[&x], false, false);
+    assert!(difference(&gradients[0], &expected[0]) < 2e-6);
+}
+
+#[test]
+fn other_convolutions_are_left_to_libtorch() {
+    let x = map(&[1, 1, 4, 4, 4], 1);
+    let weight = map(&[8, 1, 3, 3, 3], 1);
+    assert!(first_convolution(&x, &weight, None).is_some());
+    let two = map(&[1, 2, 4, 4, 4], 1);
+    let flat = map(&[1, 1, 4, 4], 1);
+    let odd = map(&[6, 1, 3, 3, 3], 1);
+    let large = map(&[8, 1, 5, 5, 5], 1);
+    let sixteen = x.to_kind(Kind::BFloat16);
+    let turned = x.transpose(2, 4);
+    let other = [
+        (&two, &weight),
+        (&flat, &weight),
+        (&x, &odd),
+        (&x, &large),
+        (&sixteen, &weight),
+        (&turned, &weight),
+    ];
+    for (x, weight) in other {
+        assert!(
+            first_convolution(x, weight, None).is_none(),
+            "{x:?} {weight:?}"
+        );
+    }
+    assert!(first_convolution(&x, &weight, Some(&map(&[7], 1))).is_none());
+}
+
+#[test]
 fn tensors_that_do_not_fit_are_an_error() {
     let tensors = Tensors::new(8);
     let norm = tensors.norm(true);

@@ -26,6 +26,11 @@ impl Arithmetic {
         })
     }
 
+    /// Whether products are of numbers of 32 bits, or of what weights have.
+    pub(super) fn is_float32(self) -> bool {
+        matches!(self.0, None | Some(Kind::Float))
+    }
+
     /// The numbers as they enter a product.
     pub(super) fn round(self, x: &Tensor) -> Result<Tensor, TchError> {
         match self.0 {
