@@ -130,9 +130,10 @@ macro_rules! element_types {
             pub(super) fn to_bytes(&self) -> Vec<u8> {
                 match self {
                     $(Self::$variant(values) => {
-                        let mut bytes = Vec::with_capacity(values.len() * $size);
+                        let mut bytes = vec![0; values.len() * $size];
                         let to: fn($type) -> [u8; $size] = $to;
-                        values.iter().for_each(|&value| bytes.extend_from_slice(&to(value)));
+                        let (places, _) = bytes.as_chunks_mut::<$size>();
+                        places.iter_mut().zip(values).for_each(|(place, &value)| *place = to(value));
                         bytes
                     })*
                 }

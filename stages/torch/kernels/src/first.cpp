@@ -1,7 +1,9 @@
-// The first convolution of a network: one channel in, kernels of 3·3·3, a voxel of zeros around the image.
+// The first convolution of a network: one channel in, kernels of 3·3·3, a voxel of zeros around the image; and
+// with it the batch norm, ReLU and pooling that follow.
 //
-// Its map is by far the largest, and there is little to compute for each number of it: 27 products. General
-// convolutions spend most of their time on getting numbers into place.
+// Its map is by far the largest, and there is little to compute for each number of it: 27 products. Writing the
+// map and reading it again takes longer than computing it twice. So where it is pooled, it never is in memory:
+// some rows of it are, while they are near.
 
 #include <algorithm>
 #include <cstring>
@@ -103,6 +105,58 @@ INLINE void back_end(const float* const* rows, const First& f, const float* weig
   of_x[w] = sum;
 }
 
+/// A row of the map, `[W, C]`.
+INLINE void convolve_row(const Neighbours& near, const First& f, const float* weight, const float* bias, float* y) {
+  for (int64_t c = 0; c < f.channels; c += WIDTH) {
+    const Floats start = load(bias + c);
+    int64_t w = 0;
+    for (; w + TOGETHER <= f.width; w += TOGETHER) convolve_voxels<TOGETHER>(near, f, weight + c, start, w, y + c);
+    for (; w < f.width; ++w) convolve_voxels<1>(near, f, weight + c, start, w, y + c);
+  }
+}
+
+/// Adds what a row of the map's gradient gives to the gradients of the weights.
+INLINE void back_row(const Neighbours& near, const First& f, const float* gradient, double* of_weight,
+                     double* of_bias) {
+  for (int64_t c = 0; c < f.channels; c += WIDTH) {
+    // Nine sums do not wait for each other, and fit the registers.
+    for (int taps = 0; taps < TAPS; taps += 9) {
+      Floats sums[9] = {};
+      for (int64_t w = 0; w < f.width; ++w) {
+        const Floats value = load(gradient + w * f.channels + c);
+        for (int i = 0; i < 9; ++i) sums[i] += value * *near.at(taps + i, w);
+      }
+      for (int i = 0; i < 9; ++i) {
+        for (int lane = 0; lane < WIDTH; ++lane) of_weight[(taps + i) * f.channels + c + lane] += sums[i][lane];
+      }
+    }
+    Floats sums[4] = {};
+    for (int64_t w = 0; w < f.width; ++w) sums[w % 4] += load(gradient + w * f.channels + c);
+    const Floats sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (int lane = 0; lane < WIDTH; ++lane) of_bias[c + lane] += sum[lane];
+  }
+}
+
+/// The rows of the map that a row of the pooled map is made of: two by two of them, but at the start of an odd
+/// axis, where zeros are the other ones.
+struct Source {
+  int64_t rows[4];
+  int count = 0;
+  /// What pooling makes of these rows alone; it finds the zeros at the same places.
+  Geometry geometry;
+
+  Source(const First& f, int64_t pooled_row) {
+    const int64_t depths = (f.depth + 1) / 2, heights = (f.height + 1) / 2;
+    const int64_t image = pooled_row / (depths * heights), i = pooled_row / heights % depths, j = pooled_row % heights;
+    const int64_t last_d = 2 * i + 1 - f.depth % 2, last_h = 2 * j + 1 - f.height % 2;
+    const int64_t first_d = std::max<int64_t>(0, last_d - 1), first_h = std::max<int64_t>(0, last_h - 1);
+    for (int64_t d = first_d; d <= last_d; ++d) {
+      for (int64_t h = first_h; h <= last_h; ++h) rows[count++] = (image * f.depth + d) * f.height + h;
+    }
+    geometry = {f.channels, last_d - first_d + 1, last_h - first_h + 1, f.width, 1, 1, (f.width + 1) / 2, false};
+  }
+};
+
 }  // namespace
 
 void convolve_first(const float* x, const float* weight, const float* bias, const First& f, float* y, int64_t begin,
@@ -110,13 +164,7 @@ void convolve_first(const float* x, const float* weight, const float* bias, cons
   Neighbours near(f);
   for (int64_t row = begin; row < end; ++row) {
     near.gather(x, row);
-    for (int64_t c = 0; c < f.channels; c += WIDTH) {
-      float* to = y + row * f.width * f.channels + c;
-      const Floats start = load(bias + c);
-      int64_t w = 0;
-      for (; w + TOGETHER <= f.width; w += TOGETHER) convolve_voxels<TOGETHER>(near, f, weight + c, start, w, to);
-      for (; w < f.width; ++w) convolve_voxels<1>(near, f, weight + c, start, w, to);
-    }
+    convolve_row(near, f, weight, bias, y + (row - begin) * f.width * f.channels);
   }
 }
 
@@ -125,23 +173,45 @@ void back_first_weight(const float* gradient, const float* x, const First& f, do
   Neighbours near(f);
   for (int64_t row = begin; row < end; ++row) {
     near.gather(x, row);
-    const float* g = gradient + row * f.width * f.channels;
-    for (int64_t c = 0; c < f.channels; c += WIDTH) {
-      // Nine sums do not wait for each other, and fit the registers.
-      for (int taps = 0; taps < TAPS; taps += 9) {
-        Floats sums[9] = {};
-        for (int64_t w = 0; w < f.width; ++w) {
-          const Floats value = load(g + w * f.channels + c);
-          for (int i = 0; i < 9; ++i) sums[i] += value * *near.at(taps + i, w);
-        }
-        for (int i = 0; i < 9; ++i) {
-          for (int lane = 0; lane < WIDTH; ++lane) of_weight[(taps + i) * f.channels + c + lane] += sums[i][lane];
-        }
+    back_row(near, f, gradient + row * f.width * f.channels, of_weight, of_bias);
+  }
+}
+
+void pool_first(const float* x, const float* weight, const float* bias, const First& f, const float* scale,
+                const float* shift, float* y, float* chosen, uint8_t* places, int64_t begin, int64_t end) {
+  Neighbours near(f);
+  const int64_t length = f.width * f.channels, pooled = (f.width + 1) / 2 * f.channels;
+  std::vector<float> map(4 * length);
+  for (int64_t row = begin; row < end; ++row) {
+    const Source source(f, row);
+    for (int i = 0; i < source.count; ++i) {
+      near.gather(x, source.rows[i]);
+      convolve_row(near, f, weight, bias, &map[i * length]);
+    }
+    floats.pool(map.data(), source.geometry, scale, shift, y + row * pooled, chosen ? chosen + row * pooled : nullptr,
+                places ? places + row * pooled : nullptr, 0, 1);
+  }
+}
+
+void back_pool_first(const float* gradient, const uint8_t* places, const float* x, const float* weight,
+                     const float* bias, const First& f, const Gradient& how, double* of_weight, double* of_bias,
+                     float* of_map, int64_t begin, int64_t end) {
+  Neighbours near(f);
+  const int64_t length = f.width * f.channels, pooled = (f.width + 1) / 2 * f.channels;
+  std::vector<float> map(4 * length);
+  for (int64_t row = begin; row < end; ++row) {
+    const Source source(f, row);
+    for (int i = 0; i < source.count; ++i) {
+      near.gather(x, source.rows[i]);
+      convolve_row(near, f, weight, bias, &map[i * length]);
+    }
+    floats.back_pooled(gradient + row * pooled, map.data(), places + row * pooled, source.geometry, how, map.data(), 0, 1);
+    for (int i = 0; i < source.count; ++i) {
+      if (of_weight) {
+        near.gather(x, source.rows[i]);
+        back_row(near, f, &map[i * length], of_weight, of_bias);
       }
-      Floats sums[4] = {};
-      for (int64_t w = 0; w < f.width; ++w) sums[w % 4] += load(g + w * f.channels + c);
-      const Floats sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-      for (int lane = 0; lane < WIDTH; ++lane) of_bias[c + lane] += sum[lane];
+      if (of_map) std::copy_n(&map[i * length], length, of_map + source.rows[i] * length);
     }
   }
 }

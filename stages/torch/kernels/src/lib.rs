@@ -38,6 +38,20 @@ unsafe extern "C" {
         bias: *const C_tensor,
         y: *mut *mut C_tensor,
     ) -> bool;
+    fn kernels_first_block(
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        bias: *const C_tensor,
+        norm_weight: *const C_tensor,
+        norm_bias: *const C_tensor,
+        running_mean: *const C_tensor,
+        running_variance: *const C_tensor,
+        of_batch: bool,
+        momentum: f64,
+        epsilon: f64,
+        y: *mut *mut C_tensor,
+        places: *mut *mut C_tensor,
+    ) -> bool;
     fn kernels_unpool(
         x: *const C_tensor,
         places: *const C_tensor,
@@ -105,28 +119,30 @@ impl Norm<'_> {
         self.call(x, after, true)
     }
 
-    fn call(&self, x: &Tensor, after: After, pools: bool) -> Result<[Tensor; 2], TchError> {
-        let channels = x.size().get(1).copied().unwrap_or_default();
-        let of_channels = [Some(self.weight), Some(self.bias)];
-        let running = self.running.unwrap_or([self.weight; 2]).map(Some);
-        for tensor in of_channels.into_iter().chain(running).flatten() {
-            let is_plain = tensor.is_contiguous() && tensor.device() == Device::Cpu;
-            if tensor.size() != [channels] || tensor.kind() != Kind::Float || !is_plain {
+    /// Running statistics, or null, if everything is as C++ takes it for granted.
+    fn statistics(&self, channels: i64) -> Result<[*const C_tensor; 2], TchError> {
+        let running = self.running.unwrap_or([self.weight; 2]);
+        for tensor in [self.weight, self.bias].into_iter().chain(running) {
+            if tensor.size() != [channels] || !is_plain(tensor) {
                 let message = format!("a norm of {channels} channels has {tensor:?}");
                 return Err(TchError::Shape(message));
             }
-        }
-        if !is_map(x) {
-            return Err(TchError::Shape(format!("{x:?} cannot be normalised")));
         }
         if self.running.is_none() && !self.of_batch {
             let message = "there are no running statistics".to_owned();
             return Err(TchError::Shape(message));
         }
-        let [mean, variance] = match self.running {
+        Ok(match self.running {
             Some(running) => running.map(Tensor::as_ptr),
             None => [std::ptr::null(); 2],
-        };
+        })
+    }
+
+    fn call(&self, x: &Tensor, after: After, pools: bool) -> Result<[Tensor; 2], TchError> {
+        if !is_map(x) {
+            return Err(TchError::Shape(format!("{x:?} cannot be normalised")));
+        }
+        let [mean, variance] = self.statistics(x.size()[1])?;
         let mut made = [std::ptr::null_mut(); 2];
         let [y, places] = &mut made;
         // SAFETY: the pointers are those of tensors that live until the call returns, or null where that
@@ -156,37 +172,76 @@ impl Norm<'_> {
 }
 
 /// The convolution of images of one channel, `[B, 1, X, Y, Z]`, by kernels `[C, 1, 3, 3, 3]`, with a voxel of
-/// zeros around each image: `[B, C, X, Y, Z]`, its channels next to each other in memory. `None` where it is
-/// another convolution: C is a multiple of 8, everything is contiguous, float32, and on the processor.
-///
-/// # Errors
-/// Memory runs out.
+/// zeros around each image.
 ///
 /// # Source
 /// `conv3d` of PyTorch 2.13 with padding 1, but for rounding.
-pub fn first_convolution(
-    x: &Tensor,
-    weight: &Tensor,
-    bias: Option<&Tensor>,
-) -> Option<Result<Tensor, TchError>> {
-    let is_plain = |tensor: &Tensor| {
-        tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
-    };
-    let &[channels, 1, 3, 3, 3] = weight.size().as_slice() else {
-        return None;
-    };
-    let is_image = x.dim() == 5 && x.size()[1] == 1 && x.numel() > 0;
-    let fits = bias.is_none_or(|bias| is_plain(bias) && bias.size() == [channels]);
-    if channels % 8 != 0 || !is_image || !fits || !is_plain(x) || !is_plain(weight) {
-        return None;
+#[derive(Debug, Clone, Copy)]
+pub struct FirstConvolution<'t> {
+    x: &'t Tensor,
+    weight: &'t Tensor,
+    bias: Option<&'t Tensor>,
+}
+
+impl<'t> FirstConvolution<'t> {
+    /// `None` where it is another convolution, or not as it is known here: C is a multiple of 8, everything is
+    /// contiguous, of 32 bits, and on the processor.
+    pub fn of(x: &'t Tensor, weight: &'t Tensor, bias: Option<&'t Tensor>) -> Option<Self> {
+        let &[channels, 1, 3, 3, 3] = weight.size().as_slice() else {
+            return None;
+        };
+        let is_image = x.dim() == 5 && x.size()[1] == 1 && x.numel() > 0;
+        let fits = bias.is_none_or(|bias| is_plain(bias) && bias.size() == [channels]);
+        let is_known = channels % 8 == 0 && is_image && fits && is_plain(x) && is_plain(weight);
+        is_known.then_some(Self { x, weight, bias })
     }
-    let bias = bias.map_or(std::ptr::null(), Tensor::as_ptr);
-    // SAFETY: the pointers are those of living tensors whose shapes and kinds were looked at, or null; what it
-    // makes is ours.
-    let make = |y: &mut *mut C_tensor| unsafe {
-        kernels_first_convolution(x.as_ptr(), weight.as_ptr(), bias, y)
-    };
-    Some(made_by(make))
+
+    fn bias(&self) -> *const C_tensor {
+        self.bias.map_or(std::ptr::null(), Tensor::as_ptr)
+    }
+
+    /// The map, `[B, C, X, Y, Z]`, its channels next to each other in memory.
+    ///
+    /// # Errors
+    /// Memory runs out.
+    pub fn forward(&self) -> Result<Tensor, TchError> {
+        let (x, weight, bias) = (self.x.as_ptr(), self.weight.as_ptr(), self.bias());
+        // SAFETY: the pointers are those of living tensors whose shapes and kinds were looked at, or null; what
+        // it makes is ours.
+        made_by(|y| unsafe { kernels_first_convolution(x, weight, bias, y) })
+    }
+
+    /// The map normalised and pooled as by [`Norm::forward_pooled`]. Before that it is never in memory: it is
+    /// the largest of a network, and computing it twice takes less time than writing it.
+    ///
+    /// # Errors
+    /// The norm does not fit, or memory runs out.
+    pub fn forward_pooled(&self, norm: &Norm<'_>) -> Result<[Tensor; 2], TchError> {
+        let [mean, variance] = norm.statistics(self.weight.size()[0])?;
+        let mut made = [std::ptr::null_mut(); 2];
+        let [y, places] = &mut made;
+        // SAFETY: as above.
+        let is_made = unsafe {
+            kernels_first_block(
+                self.x.as_ptr(),
+                self.weight.as_ptr(),
+                self.bias(),
+                norm.weight.as_ptr(),
+                norm.bias.as_ptr(),
+                mean,
+                variance,
+                norm.of_batch,
+                norm.momentum,
+                norm.epsilon,
+                y,
+                places,
+            )
+        };
+        match is_made {
+            true => Ok(made.map(taken)),
+            false => Err(error()),
+        }
+    }
 }
 
 /// Puts the voxels of a pooled map back to their places in a map of `sizes`, with zeros elsewhere.
@@ -278,6 +333,11 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
 pub fn keep_memory() {
     // SAFETY: `mallopt` may be called at any time.
     unsafe { kernels_keep_memory() }
+}
+
+/// Whether numbers of 32 bits lie one after the other where the processor can read them.
+fn is_plain(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous()
 }
 
 /// Whether these are maps with two or three spatial axes, and with voxels, that the processor can read.

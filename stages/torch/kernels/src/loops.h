@@ -101,7 +101,7 @@ struct Loops {
   namespace capability {                \
   /** Weights, gradient, and both moments, of which all but the gradient change. */ \
   void adam(float* weights, const float* gradient, float* first, float* second, const Adam& how, int64_t length); \
-  /** Rows `begin` to `end` of the map. */ \
+  /** Rows `begin` to `end` of the map, the first of them at `y`. */ \
   void convolve_first(const float* x, const float* weight, const float* bias, const First& f, float* y, \
                       int64_t begin, int64_t end); \
   /** Adds what these rows give to the gradients of the weights. */ \
@@ -110,6 +110,13 @@ struct Loops {
   /** Rows of the gradient of the image. */ \
   void back_first_data(const float* gradient, const float* weight, const First& f, float* of_x, int64_t begin, \
                        int64_t end); \
+  /** Pooled rows `begin` to `end` of what convolution, norm and ReLU make, as `Loops::pool` has them. */ \
+  void pool_first(const float* x, const float* weight, const float* bias, const First& f, const float* scale, \
+                  const float* shift, float* y, float* chosen, uint8_t* places, int64_t begin, int64_t end); \
+  /** What these rows give to the gradients of the weights, and those of the map, each where wanted. */ \
+  void back_pool_first(const float* gradient, const uint8_t* places, const float* x, const float* weight, \
+                       const float* bias, const First& f, const Gradient& how, double* of_weight, double* of_bias, \
+                       float* of_map, int64_t begin, int64_t end); \
   extern const Loops<float> floats;     \
   extern const Loops<Bfloat16> halves;  \
   }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "loops.h"
@@ -69,6 +70,14 @@ auto back_first_weight() -> decltype(plain::back_first_weight)& {
 
 auto back_first_data() -> decltype(plain::back_first_data)& {
   CHOOSE(back_first_data)
+}
+
+auto pool_first() -> decltype(plain::pool_first)& {
+  CHOOSE(pool_first)
+}
+
+auto back_pool_first() -> decltype(plain::back_pool_first)& {
+  CHOOSE(back_pool_first)
 }
 
 /// Calls `f` with a null pointer of the type of the map's numbers.
@@ -134,27 +143,36 @@ struct Moments {
   std::vector<double> mean, variance;
 };
 
-Moments moments_of(const Tensor& x) {
-  const int64_t channels = x.size(1), rows = rows_of(x), parts = (rows + CHUNK - 1) / CHUNK;
+/// Those of a map whose parts, of `length` voxels but the last, are told by `part(begin, end, mean, squares)`.
+template <class F>
+Moments moments_of_parts(int64_t rows, int64_t channels, int64_t length, F part) {
+  const int64_t parts = (rows + length - 1) / length;
   std::vector<double> means(parts * channels), squares(parts * channels);
-  by_kind(x, [&](auto* none) {
-    using T = std::remove_pointer_t<decltype(none)>;
-    in_parts(rows, CHUNK, [&](int64_t begin, int64_t end) {
-      const int64_t at = begin / CHUNK * channels;
-      loops<T>().moments(numbers<T>(x) + begin * channels, end - begin, channels, &means[at], &squares[at]);
-    });
+  in_parts(rows, length, [&](int64_t begin, int64_t end) {
+    const int64_t at = begin / length * channels;
+    part(begin, end, &means[at], &squares[at]);
   });
   Moments all{std::vector<double>(channels), std::vector<double>(channels)};
   for (int64_t part = 0; part < parts; ++part) {
-    const double before = double(part * CHUNK), length = double(std::min(CHUNK, rows - part * CHUNK));
+    const double before = double(part * length), own = double(std::min(length, rows - part * length));
     for (int64_t c = 0; c < channels; ++c) {
       const double difference = means[part * channels + c] - all.mean[c];
-      all.mean[c] += difference * length / (before + length);
-      all.variance[c] += squares[part * channels + c] + difference * difference * before * length / (before + length);
+      all.mean[c] += difference * own / (before + own);
+      all.variance[c] += squares[part * channels + c] + difference * difference * before * own / (before + own);
     }
   }
   for (auto& variance : all.variance) variance /= double(rows);
   return all;
+}
+
+Moments moments_of(const Tensor& x) {
+  const int64_t channels = x.size(1);
+  return moments_of_parts(rows_of(x), channels, CHUNK, [&](int64_t begin, int64_t end, double* mean, double* squares) {
+    by_kind(x, [&](auto* none) {
+      using T = std::remove_pointer_t<decltype(none)>;
+      loops<T>().moments(numbers<T>(x) + begin * channels, end - begin, channels, mean, squares);
+    });
+  });
 }
 
 /// A normalisation of channels.
@@ -172,13 +190,14 @@ Tensor of_channels(const std::vector<double>& values) {
 }
 
 /// Mean and inverse deviation that a map is normalised with; running statistics move on.
-std::pair<Tensor, Tensor> statistics(const Tensor& x, const Norm& norm) {
+template <class F>
+std::pair<Tensor, Tensor> statistics(const Norm& norm, int64_t rows_of_map, F moments_of_map) {
   if (!norm.of_batch) {
     return {norm.running_mean.detach().clone(), (norm.running_variance.detach() + norm.epsilon).rsqrt()};
   }
-  auto moments = moments_of(x);
+  auto moments = moments_of_map();
   if (norm.running_mean.defined()) {
-    const double rows = double(rows_of(x));
+    const double rows = double(rows_of_map);
     float *mean = numbers<float>(norm.running_mean), *variance = numbers<float>(norm.running_variance);
     for (size_t c = 0; c < moments.mean.size(); ++c) {
       mean[c] = float((1 - norm.momentum) * mean[c] + norm.momentum * moments.mean[c]);
@@ -189,6 +208,10 @@ std::pair<Tensor, Tensor> statistics(const Tensor& x, const Norm& norm) {
   auto inverse = moments.variance;
   for (auto& value : inverse) value = 1 / std::sqrt(value + norm.epsilon);
   return {of_channels(moments.mean), of_channels(inverse)};
+}
+
+std::pair<Tensor, Tensor> statistics(const Tensor& x, const Norm& norm) {
+  return statistics(norm, rows_of(x), [&] { return moments_of(x); });
 }
 
 /// What came out of the forward pass, and what the backward pass needs of it.
@@ -228,6 +251,28 @@ Passed pass(const Tensor& x, const Tensor& mean, const Tensor& inverse, const No
   });
   return passed;
 }
+
+/// What the gradients of a map are made of, from the sums over all of it.
+class Back {
+ public:
+  Back(bool of_batch, const Tensor& mean, const Tensor& inverse, const Tensor& weight, const std::vector<double>& sum,
+       const std::vector<double>& product, int64_t rows)
+      : mean(mean), scale(sum.size()), slope(sum.size()), shift(sum.size()) {
+    for (size_t c = 0; c < sum.size(); ++c) {
+      const double deviation = numbers<float>(inverse)[c], factor = numbers<float>(weight)[c] * deviation;
+      scale[c] = float(factor);
+      // In evaluation the statistics are constants.
+      slope[c] = of_batch ? float(-factor * product[c] * deviation * deviation / double(rows)) : 0;
+      shift[c] = of_batch ? float(-factor * sum[c] / double(rows)) : 0;
+    }
+  }
+
+  Gradient how() const { return {numbers<float>(mean), slope.data(), shift.data(), scale.data()}; }
+
+ private:
+  Tensor mean;
+  std::vector<float> scale, slope, shift;
+};
 
 struct NormFunction : torch::autograd::Function<NormFunction> {
   static variable_list forward(AutogradContext* context, const Variable& x, const Variable& weight,
@@ -282,16 +327,8 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
         product[i % channels] += products[i];
       }
 
-      std::vector<float> scale(channels), slope(channels), shift(channels);
-      const double count = double(rows_of(x));
-      for (int64_t c = 0; c < channels; ++c) {
-        const double deviation = numbers<float>(inverse)[c], factor = numbers<float>(weight)[c] * deviation;
-        scale[c] = float(factor);
-        // In evaluation the statistics are constants.
-        slope[c] = of_batch ? float(-factor * product[c] * deviation * deviation / count) : 0;
-        shift[c] = of_batch ? float(-factor * sum[c] / count) : 0;
-      }
-      const Gradient how{numbers<float>(mean), slope.data(), shift.data(), scale.data()};
+      const Back back(of_batch, mean, inverse, weight, sum, product, rows_of(x));
+      const Gradient how = back.how();
       if (pools) {
         const auto geometry = geometry_of(x);
         in_parts(x.size(0) * geometry.pooled_rows(), 16, [&](int64_t begin, int64_t end) {
@@ -362,10 +399,18 @@ struct FirstFunction : torch::autograd::Function<FirstFunction> {
     const auto start = bias.defined() ? bias.detach().contiguous() : at::zeros({f.channels}, at::kFloat);
     auto y = at::empty({x.size(0), f.channels, f.depth, f.height, f.width}, x.options(), at::MemoryFormat::ChannelsLast3d);
     in_parts(x.size(0) * f.depth * f.height, ROWS, [&](int64_t begin, int64_t end) {
-      convolve_first()(numbers<float>(x), numbers<float>(taps_of_all), numbers<float>(start), f, numbers<float>(y),
-                       begin, end);
+      convolve_first()(numbers<float>(x), numbers<float>(taps_of_all), numbers<float>(start), f,
+                       numbers<float>(y) + begin * f.width * f.channels, begin, end);
     });
     return y;
+  }
+
+  /// Gradients of weight and bias, from what all parts of the map gave to them.
+  static std::pair<Tensor, Tensor> added_up(const std::vector<double>& parts, const First& f, const Tensor& weight) {
+    std::vector<double> sums((TAPS + 1) * f.channels);
+    for (size_t i = 0; i < parts.size(); ++i) sums[i % sums.size()] += parts[i];
+    const auto all = of_channels(sums).reshape({TAPS + 1, f.channels});
+    return {all.narrow(0, 0, TAPS).t().reshape(weight.sizes()).contiguous(), all.select(0, TAPS).contiguous()};
   }
 
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
@@ -396,13 +441,116 @@ struct FirstFunction : torch::autograd::Function<FirstFunction> {
         double* own = &sums[begin / ROWS * each];
         back_first_weight()(numbers<float>(gradient), numbers<float>(x), f, own, own + TAPS * f.channels, begin, end);
       });
-      for (int64_t i = each; i < parts * each; ++i) sums[i % each] += sums[i];
-      sums.resize(each);
-      const auto all = of_channels(sums).reshape({TAPS + 1, f.channels});
-      of_weight = all.narrow(0, 0, TAPS).t().reshape(weight.sizes());
-      if (context->saved_data["has_bias"].toBool()) of_bias = all.select(0, TAPS).contiguous();
+      std::tie(of_weight, of_bias) = added_up(sums, f, weight);
+      if (!context->saved_data["has_bias"].toBool()) of_bias = Tensor();
     }
     return {of_x, of_weight, of_bias};
+  }
+};
+
+/// Rows of the map whose moments are added up by themselves; they are in memory together, and should be near.
+constexpr int64_t NEAR_ROWS = 32;
+
+/// The first convolution of a network with norm, ReLU and pooling, whose map is never in memory.
+struct FirstBlockFunction : torch::autograd::Function<FirstBlockFunction> {
+  struct Made {
+    Tensor y, chosen, places, mean, inverse;
+  };
+
+  static Tensor start(const Tensor& bias, const First& f) {
+    return bias.defined() ? bias.detach().contiguous() : at::zeros({f.channels}, at::kFloat);
+  }
+
+  static Made compute(const Tensor& x, const Tensor& weight, const Tensor& bias, const Norm& norm, bool is_recorded) {
+    const auto f = FirstFunction::geometry(x, weight);
+    const auto taps = FirstFunction::taps(weight), from = start(bias, f);
+    const float *image = numbers<float>(x), *w = numbers<float>(taps), *b = numbers<float>(from);
+    const int64_t rows = x.size(0) * f.depth * f.height;
+    const auto moments = [&] {
+      return moments_of_parts(rows * f.width, f.channels, NEAR_ROWS * f.width,
+                              [&](int64_t begin, int64_t end, double* mean, double* squares) {
+        std::vector<float> map((end - begin) * f.channels);
+        convolve_first()(image, w, b, f, map.data(), begin / f.width, end / f.width);
+        loops<float>().moments(map.data(), end - begin, f.channels, mean, squares);
+      });
+    };
+    Made made;
+    std::tie(made.mean, made.inverse) = statistics(norm, rows * f.width, moments);
+    const auto scale = norm.weight.detach() * made.inverse, shift = norm.bias.detach() - made.mean * scale;
+    const std::vector<int64_t> sizes{x.size(0), f.channels, (f.depth + 1) / 2, (f.height + 1) / 2, (f.width + 1) / 2};
+    const auto empty = [&](at::ScalarType kind) {
+      return at::empty(sizes, x.options().dtype(kind), at::MemoryFormat::ChannelsLast3d);
+    };
+    made.y = empty(at::kFloat), made.places = empty(at::kByte);
+    if (is_recorded) made.chosen = empty(at::kFloat);
+    in_parts(sizes[0] * sizes[2] * sizes[3], 16, [&](int64_t begin, int64_t end) {
+      pool_first()(image, w, b, f, numbers<float>(scale), numbers<float>(shift), numbers<float>(made.y),
+                   numbers<float>(made.chosen), numbers<uint8_t>(made.places), begin, end);
+    });
+    return made;
+  }
+
+  static variable_list forward(AutogradContext* context, const Variable& x, const Variable& weight,
+                               const std::optional<Tensor>& bias, const Variable& norm_weight,
+                               const Variable& norm_bias, const std::optional<Tensor>& running_mean,
+                               const std::optional<Tensor>& running_variance, bool of_batch, double momentum,
+                               double epsilon) {
+    const Norm norm{norm_weight, norm_bias, running_mean.value_or(Tensor()), running_variance.value_or(Tensor()),
+                    of_batch,    momentum,  epsilon};
+    const auto made = compute(x, weight, bias.value_or(Tensor()), norm, true);
+    context->save_for_backward(
+        {x, weight, bias.value_or(Tensor()), norm_weight, made.mean, made.inverse, made.chosen, made.places});
+    context->saved_data["of_batch"] = of_batch;
+    context->mark_non_differentiable({made.places});
+    return {made.y, made.places};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto x = saved[0].detach(), weight = saved[1].detach(), norm_weight = saved[3].detach();
+    const auto mean = saved[4], inverse = saved[5], chosen = saved[6], places = saved[7];
+    const auto f = FirstFunction::geometry(x, weight);
+    const auto taps = FirstFunction::taps(weight), from = start(saved[2], f);
+    const auto gradient = gradients[0].contiguous(at::MemoryFormat::ChannelsLast3d);
+    const bool of_image = context->needs_input_grad(0), of_weights = context->needs_input_grad(1);
+
+    const int64_t pooled = rows_of(gradient), sums_parts = (pooled + CHUNK - 1) / CHUNK;
+    std::vector<double> sums(sums_parts * f.channels), products(sums_parts * f.channels);
+    in_parts(pooled, CHUNK, [&](int64_t begin, int64_t end) {
+      const int64_t at = begin * f.channels, part = begin / CHUNK * f.channels;
+      loops<float>().sums_of_pooled(numbers<float>(gradient) + at, numbers<float>(chosen) + at,
+                                    numbers<uint8_t>(places) + at, numbers<float>(mean), end - begin, f.channels,
+                                    &sums[part], &products[part]);
+    });
+    std::vector<double> sum(f.channels), product(f.channels);
+    for (size_t i = 0; i < sums.size(); ++i) {
+      sum[i % f.channels] += sums[i];
+      product[i % f.channels] += products[i];
+    }
+    const Back back(context->saved_data["of_batch"].toBool(), mean, inverse, norm_weight, sum, product,
+                    x.numel());
+
+    Tensor of_map, of_x, of_weight, of_bias;
+    if (of_image) of_map = at::empty({x.size(0), f.channels, f.depth, f.height, f.width}, x.options(), at::MemoryFormat::ChannelsLast3d);
+    const int64_t pooled_rows = pooled / ((f.width + 1) / 2), each = (TAPS + 1) * f.channels;
+    const int64_t parts = (pooled_rows + ROWS - 1) / ROWS;
+    std::vector<double> of_weights_sums(of_weights ? parts * each : 0);
+    in_parts(pooled_rows, ROWS, [&](int64_t begin, int64_t end) {
+      double* own = of_weights ? &of_weights_sums[begin / ROWS * each] : nullptr;
+      back_pool_first()(numbers<float>(gradient), numbers<uint8_t>(places), numbers<float>(x), numbers<float>(taps),
+                        numbers<float>(from), f, back.how(), own, own ? own + TAPS * f.channels : nullptr,
+                        numbers<float>(of_map), begin, end);
+    });
+    if (of_weights) std::tie(of_weight, of_bias) = FirstFunction::added_up(of_weights_sums, f, weight);
+    if (of_image) {
+      of_x = at::empty(x.sizes(), x.options());
+      in_parts(x.size(0) * f.depth * f.height, ROWS, [&](int64_t begin, int64_t end) {
+        back_first_data()(numbers<float>(of_map), numbers<float>(taps), f, numbers<float>(of_x), begin, end);
+      });
+    }
+    for (int64_t c = 0; c < f.channels; ++c) product[c] *= numbers<float>(inverse)[c];
+    return {of_x,     of_weight, saved[2].defined() ? of_bias : Tensor(), of_channels(product), of_channels(sum), Tensor(),
+            Tensor(), Tensor(),  Tensor(), Tensor()};
   }
 };
 
@@ -470,6 +618,28 @@ bool kernels_first_convolution(const Tensor* x, const Tensor* weight, const Tens
                                                             (bias && bias->requires_grad()));
     *y = new Tensor(is_recorded ? FirstFunction::apply(*x, *weight, maybe(any(bias)))
                                 : FirstFunction::compute(*x, *weight, any(bias)));
+  });
+}
+
+/// The same with norm, ReLU and pooling.
+bool kernels_first_block(const Tensor* x, const Tensor* weight, const Tensor* bias, const Tensor* norm_weight,
+                         const Tensor* norm_bias, const Tensor* running_mean, const Tensor* running_variance,
+                         bool of_batch, double momentum, double epsilon, Tensor** y, Tensor** places) {
+  return tried([&] {
+    const Tensor* all[] = {x, weight, bias, norm_weight, norm_bias};
+    const bool is_recorded = at::GradMode::is_enabled() && std::any_of(std::begin(all), std::end(all), [](auto tensor) {
+                               return tensor && tensor->requires_grad();
+                             });
+    if (is_recorded) {
+      auto made = FirstBlockFunction::apply(*x, *weight, maybe(any(bias)), *norm_weight, *norm_bias,
+                                            maybe(any(running_mean)), maybe(any(running_variance)), of_batch, momentum,
+                                            epsilon);
+      *y = new Tensor(made[0]), *places = new Tensor(made[1]);
+      return;
+    }
+    const Norm norm{*norm_weight, *norm_bias, any(running_mean), any(running_variance), of_batch, momentum, epsilon};
+    const auto made = FirstBlockFunction::compute(*x, *weight, any(bias), norm, false);
+    *y = new Tensor(made.y), *places = new Tensor(made.places);
   });
 }
 

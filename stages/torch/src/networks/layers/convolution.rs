@@ -1,6 +1,7 @@
 //! Convolutions, also transposed ones.
 
 use engine::profile::operations;
+use kernels::FirstConvolution;
 use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Arithmetic, Builder, Layer, Make, Mode, Passing, on_each, tuple};
@@ -108,7 +109,7 @@ const LARGE: i64 = 1 << 15;
 fn prefers_channels_last(x: &Tensor, next: &[&dyn Layer]) -> bool {
     let is_normalised = matches!(
         next.first().and_then(|layer| layer.passing()),
-        Some(Passing::Norm)
+        Some(Passing::Norm(_))
     );
     let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
     let is_large = x.numel() > 0 && x.size().iter().skip(2).product::<i64>() >= LARGE;
@@ -135,14 +136,18 @@ impl Convolution {
     }
 
     /// The convolution of an image of one channel, which is quicker by itself; `None` if it is another one.
-    fn as_first(&self, x: &Tensor, arithmetic: Arithmetic) -> Option<Result<Tensor, TchError>> {
+    fn as_first<'t>(
+        &'t self,
+        x: &'t Tensor,
+        arithmetic: Arithmetic,
+    ) -> Option<FirstConvolution<'t>> {
         let conv = &self.conv;
         let is = |values: &[i64], one| values.iter().all(|&value| value == one);
         let is_plain = is(&conv.stride, 1) && is(&conv.padding, 1) && is(&conv.dilation, 1);
         if !is_plain || conv.output_padding.is_some() || !arithmetic.is_float32() {
             return None;
         }
-        kernels::first_convolution(x, &self.weight, self.bias.as_ref())
+        FirstConvolution::of(x, &self.weight, self.bias.as_ref())
     }
 }
 
@@ -164,10 +169,22 @@ impl Layer for Convolution {
         let arithmetic = self.arithmetic.of_convolution(&x);
         let x = arithmetic.round(&x)?;
         let is_large = prefers_channels_last(&x, next) && mode != Mode::TrainPlain;
-        if is_large && let Some(y) = self.as_first(&x, arithmetic) {
-            let y = y?;
-            operations(|| self.operations(&x, &y));
-            return Ok((y, 0));
+        if is_large && let Some(first) = self.as_first(&x, arithmetic) {
+            operations(|| self.operations(&x, &x));
+            let mut following = next.iter().map(|layer| layer.passing());
+            return match [following.next(), following.next(), following.next()].map(Option::flatten)
+            {
+                [
+                    Some(Passing::Norm(norm)),
+                    Some(Passing::Rectify),
+                    Some(Passing::Pool(pool)),
+                ] => {
+                    let mut sizes = x.size();
+                    sizes[1] = self.conv.channels.1;
+                    Ok((norm.behind_first(&first, (&sizes, pool), mode)?, 3))
+                }
+                _ => Ok((first.forward()?, 0)),
+            };
         }
         let x = match is_large {
             true => kernels::channels_last(&x)?,

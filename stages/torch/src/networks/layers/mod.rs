@@ -112,7 +112,7 @@ pub(crate) trait Layer: std::fmt::Debug {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Passing<'l> {
     /// A batch norm.
-    Norm,
+    Norm(&'l norm::BatchNorm),
     /// max(0, x).
     Rectify,
     /// Pooling by two.

@@ -1,9 +1,9 @@
 //! Normalisation of feature maps.
 
-use kernels::After;
+use kernels::{After, FirstConvolution};
 use tch::{Device, Kind, TchError, Tensor};
 
-use super::{Builder, Layer, Make, Mode, Passing, widen};
+use super::{Builder, Layer, Make, Mode, PadMaxPool, Passing, widen};
 
 const EPS: f64 = 1e-5;
 const MOMENTUM: f64 = 0.1;
@@ -54,8 +54,9 @@ impl Make for Norm {
     }
 }
 
+/// A batch norm with its tensors.
 #[derive(Debug)]
-struct BatchNorm {
+pub(crate) struct BatchNorm {
     weight: Tensor,
     bias: Tensor,
     running_mean: Tensor,
@@ -76,14 +77,39 @@ impl BatchNorm {
     }
 
     /// Counts the batch, which must have what can be normalised.
-    fn count(&self, x: &Tensor, mode: Mode) -> Result<(), TchError> {
+    fn count(&self, numbers: usize, mode: Mode) -> Result<(), TchError> {
         if matches!(mode, Mode::Train | Mode::TrainPlain | Mode::TrainFirst) {
-            if x.numel() as i64 == self.channels {
+            if numbers as i64 == self.channels {
                 return Err(TchError::Shape(ONE_NUMBER.to_owned()));
             }
             drop(self.batches.shallow_clone().f_add_scalar_(1)?);
         }
         Ok(())
+    }
+
+    /// As the kernels have it.
+    fn kernel(&self, mode: Mode) -> kernels::Norm<'_> {
+        kernels::Norm {
+            weight: &self.weight,
+            bias: &self.bias,
+            running: self.running(mode),
+            of_batch: mode.is_training(),
+            momentum: MOMENTUM,
+            epsilon: EPS,
+        }
+    }
+
+    /// With the convolution before it and the ReLU and pooling behind it.
+    pub(super) fn behind_first(
+        &self,
+        convolution: &FirstConvolution<'_>,
+        (sizes, pool): (&[i64], &PadMaxPool),
+        mode: Mode,
+    ) -> Result<Tensor, TchError> {
+        self.count(sizes.iter().product::<i64>() as usize, mode)?;
+        let [y, places] = convolution.forward_pooled(&self.kernel(mode))?;
+        pool.note(sizes, places);
+        Ok(y)
     }
 
     /// In one pass with what follows; `None` if libtorch has to do it.
@@ -100,14 +126,7 @@ impl BatchNorm {
         if mode == Mode::TrainPlain || x.device() != Device::Cpu || !is_known || !is_channels_last {
             return Ok(None);
         }
-        let norm = kernels::Norm {
-            weight: &self.weight,
-            bias: &self.bias,
-            running: self.running(mode),
-            of_batch: mode.is_training(),
-            momentum: MOMENTUM,
-            epsilon: EPS,
-        };
+        let norm = self.kernel(mode);
         let may_overwrite = is_free && mode.is_training();
         let mut following = next.iter().map(|layer| layer.passing());
         let rectify = matches!(following.next(), Some(Some(Passing::Rectify)));
@@ -119,7 +138,7 @@ impl BatchNorm {
             return Ok(Some((norm.forward(x, after)?, usize::from(rectify))));
         };
         let [y, places] = norm.forward_pooled(x, may_overwrite)?;
-        pool.note(x, places);
+        pool.note(&x.size(), places);
         Ok(Some((y, 2)))
     }
 }
@@ -137,7 +156,7 @@ impl Layer for BatchNorm {
         next: &[&dyn Layer],
         mode: Mode,
     ) -> Result<(Tensor, usize), TchError> {
-        self.count(&x, mode)?;
+        self.count(x.numel(), mode)?;
         if let Some(done) = self.in_one_pass(&x, is_free, next, mode)? {
             return Ok(done);
         }
@@ -159,7 +178,7 @@ impl Layer for BatchNorm {
     }
 
     fn passing(&self) -> Option<Passing<'_>> {
-        Some(Passing::Norm)
+        Some(Passing::Norm(self))
     }
 
     /// The backward pass needs the input, not the output.

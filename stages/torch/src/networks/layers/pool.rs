@@ -183,19 +183,19 @@ impl Make for PadMaxPool {
 
 impl PadMaxPool {
     /// Takes down what was pooled in the pass of another layer.
-    pub(super) fn note(&self, x: &Tensor, places: Tensor) {
-        let (_, padding) = paddings(x);
+    pub(super) fn note(&self, sizes: &[i64], places: Tensor) {
+        let (_, padding) = paddings(sizes);
         self.padding.replace(padding);
         if let Some(kept) = &self.kept {
-            kept.replace(Some(Places::InWindows(places, x.size())));
+            kept.replace(Some(Places::InWindows(places, sizes.to_vec())));
         }
     }
 }
 
 /// Axes of odd length, which get a zero before them; and that in libtorch's order: last axis first, before
 /// and after.
-fn paddings(x: &Tensor) -> (Vec<bool>, Vec<i64>) {
-    let is_padded: Vec<bool> = x.size()[2..].iter().map(|axis| axis % 2 == 1).collect();
+fn paddings(sizes: &[i64]) -> (Vec<bool>, Vec<i64>) {
+    let is_padded: Vec<bool> = sizes[2..].iter().map(|axis| axis % 2 == 1).collect();
     let padding = is_padded
         .iter()
         .rev()
@@ -206,7 +206,7 @@ fn paddings(x: &Tensor) -> (Vec<bool>, Vec<i64>) {
 
 impl Layer for PadMaxPool {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let (is_padded, padding) = paddings(x);
+        let (is_padded, padding) = paddings(&x.size());
         let padded = if is_padded.contains(&true) {
             &x.f_constant_pad_nd(&padding)?
         } else {

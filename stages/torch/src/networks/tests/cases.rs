@@ -107,8 +107,10 @@ fn a_network_to_be_filled_has_the_tensors_of_one_that_draws() {
     let mut seen = BTreeSet::new();
     let seen = RefCell::new(&mut seen);
     for_each_spec(|what, case, spec, session| {
-        // Its size does not matter here, and the deepest take long to draw.
-        if case["outputs"].is_null() || !seen.borrow_mut().insert(spec.declaration.name) {
+        // Size and options do not matter here, and the largest take long to draw.
+        let is_small = case["parameters"].as_u64().unwrap() < 5_000_000;
+        let is_known = !is_small || case["outputs"].is_null();
+        if is_known || !seen.borrow_mut().insert(spec.declaration.name) {
             return;
         }
         let drawn = build(spec, session).unwrap();
