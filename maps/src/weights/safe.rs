@@ -43,14 +43,14 @@ pub fn write_safetensors(weights: &Weights) -> Result<Vec<u8>, WeightsError> {
     safetensors::serialize(views, None).map_err(damaged)
 }
 
-/// A tensor whose elements are made when they are written, so that no memory is taken for all of them.
+/// A tensor whose bytes are made when they are written, so that no memory is taken for all of them.
 pub struct Late<'a> {
     /// Number of elements along each axis.
     pub shape: Vec<usize>,
     /// The type of the elements.
     pub dtype: Dtype,
-    /// Makes them, in C order.
-    pub make: Box<dyn Fn() -> ArrayData + 'a>,
+    /// Makes their bytes, little-endian, in C order.
+    pub bytes: Box<dyn Fn() -> Vec<u8> + 'a>,
 }
 
 /// Writes tensors to a file, one after the other.
@@ -88,7 +88,7 @@ impl View for Late<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned((self.make)().to_bytes())
+        Cow::Owned((self.bytes)())
     }
 
     fn data_len(&self) -> usize {

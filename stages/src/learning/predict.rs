@@ -18,7 +18,7 @@ engine::params! {
         semantic use_labels: bool = true,
         /// Models to apply, by the metric that selected them. Empty (default): every one in the model.
         semantic selection_metrics: Vec<String> = Vec::new(),
-        /// Images per forward pass, at least 1; large ones, of 2^20 numbers or more, pass by themselves. Default 8.
+        /// Images per forward pass, at least 1. Default 8.
         #[schemars(range(min = 1))]
         semantic batch_size: u32 = 8,
         /// How parts vote for the class of their image: `balanced_accuracy` or `accuracy`, weighted by theirs

@@ -96,8 +96,7 @@ impl Evaluator<'_> {
         let order = dataset.natural_order();
         let mut predictions = Vec::with_capacity(order.len());
         let mut total = 0.0;
-        let batches = dataset.evaluated_in(self.batches);
-        dataset.for_each_batch(&order, batches, None, |batch| {
+        dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
             let outputs = tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
             if let Some(criterion) = self.criterion {

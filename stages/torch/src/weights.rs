@@ -39,10 +39,9 @@ pub(crate) fn save<'t>(
     let late = tensors.into_iter().map(|(name, tensor)| {
         let failed = &failed;
         let make = move || {
-            let array = to_array(tensor).map(Array::into_data);
-            array.unwrap_or_else(|error| {
+            bytes_of(tensor).unwrap_or_else(|error| {
                 *failed.borrow_mut() = Some(error);
-                ArrayData::F32(Vec::new())
+                Vec::new()
             })
         };
         let late = Late {
@@ -51,7 +50,7 @@ pub(crate) fn save<'t>(
                 Kind::Int64 => Dtype::I64,
                 _ => Dtype::F32,
             },
-            make: Box::new(make),
+            bytes: Box::new(make),
         };
         (name, late)
     });
@@ -60,6 +59,28 @@ pub(crate) fn save<'t>(
         None => Ok(()),
         Some(error) => Err(io::Error::other(error)),
     }
+}
+
+/// The bytes of its numbers, little-endian, in C order.
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, StageError> {
+    let size = match tensor.kind() {
+        Kind::Float => 4,
+        Kind::Int64 => 8,
+        other => {
+            let message = format!("expected float32 or int64, got {other:?}");
+            return Err(StageError::internal(message));
+        }
+    };
+    let mut bytes = vec![0; tensor.numel() * size];
+    let plain = tensor
+        .f_detach()
+        .and_then(|t| t.f_to_device(Device::Cpu)?.f_contiguous());
+    let copied = plain.and_then(|plain| plain.f_copy_data_u8(&mut bytes, tensor.numel()));
+    copied.during("read weights")?;
+    if cfg!(target_endian = "big") {
+        bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    }
+    Ok(bytes)
 }
 
 /// The numbers of a tensor in C order.

@@ -22,9 +22,6 @@ use crate::error::During;
 /// Prepared images of a dataset are kept in memory up to this size.
 const KEPT_BYTES: usize = 512 << 20;
 
-/// Numbers of an image from which on it is large.
-const LARGE: usize = 1 << 20;
-
 /// A prepared image, once it is there; datasets that hold the same image can share it.
 type Kept = Arc<OnceLock<Arc<Image>>>;
 
@@ -126,17 +123,6 @@ impl<'a> Dataset<'a> {
         let kept = self.kept.get_mut(first..first + part.kept.len());
         if let Some(kept) = kept {
             kept.clone_from_slice(&part.kept);
-        }
-    }
-
-    /// How the dataset is read where no gradient is asked for: large images by themselves.
-    ///
-    /// Their maps are as large as all memory that is near, so that a batch of them only takes more of it;
-    /// and what a network says of an image is then the same in any batch.
-    pub(crate) fn evaluated_in(&self, batches: Batches) -> Batches {
-        match self.input_size.iter().product::<usize>() {
-            LARGE.. => Batches { size: 1, ..batches },
-            _ => batches,
         }
     }
 
