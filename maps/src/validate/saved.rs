@@ -72,13 +72,19 @@ fn check_folder(
         };
         let other = other.to_string();
         let other = other.rsplit('/').next().unwrap_or_default();
-        if names.binary_search_by(|name| name.as_str().cmp(other)).is_err() {
+        if names
+            .binary_search_by(|name| name.as_str().cmp(other))
+            .is_err()
+        {
             check.report(&file, format!("is there without `{other}`"));
         }
     }
     if !strangers.is_empty() {
         let list = some(strangers.iter().map(String::as_str));
-        check.report(path, format!("has files of whom its data group lacks: {list}"));
+        check.report(
+            path,
+            format!("has files of whom its data group lacks: {list}"),
+        );
     }
 }
 
@@ -98,7 +104,9 @@ fn check_file(check: &mut Check, path: &str) {
     });
     match start {
         Ok(GZIP) => {}
-        Ok(_) => check.issues.push(MapsIssue::new(path, "is not compressed by gzip")),
+        Ok(_) => check
+            .issues
+            .push(MapsIssue::new(path, "is not compressed by gzip")),
         Err(error) => check.report(path, format!("cannot be read: {error}")),
     }
 }

@@ -16,12 +16,30 @@ use crate::volume::Volume;
 /// # Errors
 /// Any I/O error, naming the file; an axis longer than the format can say.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
-    let header = header(volume)
-        .ok_or_else(|| StageError::new(format!("{:?} voxels do not fit NIfTI-1", volume.shape)))?;
+    let header = known_header(volume)?;
     let failed = |e: std::io::Error| StageError::io("write", path, &e);
     let file = std::fs::File::create(path).map_err(failed)?;
-    let mut encoder = GzBuilder::new().mtime(0).write(file, Compression::fast());
-    encoder.write_all(&header).map_err(failed)?;
+    encode(&header, volume, file).map_err(failed)?;
+    Ok(())
+}
+
+/// The bytes of such an image.
+///
+/// # Errors
+/// An axis longer than the format can say.
+pub fn to_bytes(volume: &Volume) -> Result<Vec<u8>, StageError> {
+    let header = known_header(volume)?;
+    encode(&header, volume, Vec::new()).map_err(StageError::internal)
+}
+
+fn known_header(volume: &Volume) -> Result<Vec<u8>, StageError> {
+    header(volume)
+        .ok_or_else(|| StageError::new(format!("{:?} voxels do not fit NIfTI-1", volume.shape)))
+}
+
+fn encode<W: Write>(header: &[u8], volume: &Volume, sink: W) -> std::io::Result<W> {
+    let mut encoder = GzBuilder::new().mtime(0).write(sink, Compression::fast());
+    encoder.write_all(header)?;
     let [nx, ny, nz] = volume.shape;
     let mut plane = Vec::with_capacity(nx * ny * 4);
     for z in 0..nz {
@@ -31,10 +49,9 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
                 plane.extend_from_slice(&volume.data[(x * ny + y) * nz + z].to_le_bytes());
             }
         }
-        encoder.write_all(&plane).map_err(failed)?;
+        encoder.write_all(&plane)?;
     }
-    encoder.finish().map_err(failed)?;
-    Ok(())
+    encoder.finish()
 }
 
 fn header(volume: &Volume) -> Option<Vec<u8>> {
