@@ -97,7 +97,7 @@ fn splits_of_a_folder_are_selected() {
     assert_eq!(names(&plan(", splits: [5, 0]").unwrap()), [all[0], all[2]]);
     assert_eq!(
         plan(", splits: [1, 2]").unwrap_err().to_string(),
-        "stage `joined`: `splits` asks for [1] of [0, 2, 5]"
+        "stage `joined`: `splits` asks for [1, 2] of [0, 2, 5]"
     );
 }
 

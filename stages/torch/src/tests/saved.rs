@@ -426,8 +426,14 @@ fn what_does_not_exist_is_not_saved() {
         refused(&whole, &model, "latent"),
         "`save: latent`: network `Layers` has no code, expected an autoencoder"
     );
-    let thinned = json!({ "mode": "patch", "patch_size": 5, "stride_size": 2 });
-    let thinned = world(thinned);
+    // A thinned grid needs larger images.
+    let thinned = World::new();
+    let extraction = json!({
+        "preprocessing": "t1-linear", "use_uncropped_image": false, "prepare_dl": false,
+        "extract_json": "extract.json", "mode": "patch", "patch_size": 12, "stride_size": 6,
+        "file_type": { "pattern": "*", "description": "", "needed_pipeline": "t1-linear" },
+    });
+    thinned.write("tensors/extraction.json", &extraction.to_string());
     let model = trained(
         &thinned,
         "reconstruction",
