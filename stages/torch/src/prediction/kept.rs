@@ -6,10 +6,11 @@
 //!           files/…            files of images, as they will be in the output
 //! ```
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use engine::store::write_atomically;
-use engine::{Output, StageError};
+use engine::{Digest, Output, StageError};
 use serde::{Deserialize, Serialize};
 
 use crate::exact::Exact;
@@ -28,8 +29,15 @@ pub(super) struct Kept {
     pub(super) losses: Vec<Vec<Exact>>,
     /// By model: images that were put together, by their number, with their measures.
     pub(super) images: Vec<Vec<(usize, Words)>>,
-    /// Files that were written.
-    pub(super) files: Vec<String>,
+    /// Files that were written: they are not synced, so that their content tells whether they are whole.
+    pub(super) files: Vec<Written>,
+}
+
+/// A file that was written, by its path in the output.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Written {
+    path: String,
+    digest: Digest,
 }
 
 /// What a network said, bit for bit.
@@ -98,12 +106,15 @@ impl Scratch {
         }
     }
 
-    /// What was found in a segment, if it was finished and all of its files are there.
+    /// What was found in a segment, if it was finished and all of its files are whole.
     pub(super) fn read(&self, segment: usize) -> Option<Kept> {
         let bytes = std::fs::read(self.segment(segment)).ok()?;
         let kept: Kept = serde_json::from_slice(&bytes).ok()?;
-        let is_there = |path: &String| self.file(path).is_file();
-        (kept.format == FORMAT && kept.files.iter().all(is_there)).then_some(kept)
+        let is_whole = |file: &Written| {
+            let bytes = std::fs::read(self.file(&file.path));
+            bytes.is_ok_and(|bytes| Digest::of(&bytes) == file.digest)
+        };
+        (kept.format == FORMAT && kept.files.iter().all(is_whole)).then_some(kept)
     }
 
     /// Keeps what was found in a segment, whose files are written.
@@ -112,15 +123,29 @@ impl Scratch {
     /// The file cannot be written.
     pub(super) fn keep(&self, segment: usize, kept: &Kept) -> Result<(), StageError> {
         let bytes = serde_json::to_vec(kept).map_err(StageError::internal)?;
-        write(&self.segment(segment), &bytes)
+        let path = self.segment(segment);
+        write_atomically(&path, &bytes).map_err(|e| StageError::io("write", &path, &e))
     }
 
     /// Writes a file of the output.
     ///
     /// # Errors
     /// Any I/O error, naming the file.
-    pub(super) fn write(&self, path: &str, bytes: &[u8]) -> Result<(), StageError> {
-        write(&self.file(path), bytes)
+    pub(super) fn write(&self, path: &str, bytes: &[u8]) -> Result<Written, StageError> {
+        let target = self.file(path);
+        let failed = |e: std::io::Error| StageError::io("write", &target, &e);
+        if let Some(folder) = target.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        // One that is there may be linked into the store.
+        match std::fs::remove_file(&target) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
+            _ => std::fs::write(&target, bytes).map_err(failed)?,
+        }
+        Ok(Written {
+            path: path.to_owned(),
+            digest: Digest::of(bytes),
+        })
     }
 
     /// Puts files of segments into the output. They stay here too until the result is stored, so that
@@ -128,8 +153,8 @@ impl Scratch {
     ///
     /// # Errors
     /// Any I/O error, naming the file.
-    pub(super) fn put(&self, files: &[String], output: &Output) -> Result<(), StageError> {
-        for path in files {
+    pub(super) fn put(&self, files: &[Written], output: &Output) -> Result<(), StageError> {
+        for Written { path, .. } in files {
             let (source, target) = (self.file(path), output.create_path(path)?);
             // A file system may have no links.
             if std::fs::hard_link(&source, &target).is_err() {
@@ -147,8 +172,4 @@ impl Scratch {
     fn file(&self, path: &str) -> PathBuf {
         self.folder.join("files").join(path)
     }
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StageError> {
-    write_atomically(path, bytes).map_err(|e| StageError::io("write", path, &e))
 }

@@ -22,7 +22,7 @@ use tch::{Kind, Tensor};
 
 use super::Work;
 use super::course::numbered;
-use super::kept::{Scratch, Words};
+use super::kept::{Scratch, Words, Written};
 use crate::data::{Batch, Dataset, Key, Sample};
 use crate::error::During;
 use crate::tasks::{Said, measures};
@@ -100,7 +100,7 @@ pub(super) struct Saving<'a> {
     has_warned: bool,
     /// Since it was taken last.
     images: Vec<Vec<(usize, Words)>>,
-    files: Vec<String>,
+    files: Vec<Written>,
 }
 
 impl<'a> Saving<'a> {
@@ -127,7 +127,7 @@ impl<'a> Saving<'a> {
     }
 
     /// Measures of images that were put together, and the files written, since they were taken last.
-    pub(super) fn take(&mut self) -> (Vec<Vec<(usize, Words)>>, Vec<String>) {
+    pub(super) fn take(&mut self) -> (Vec<Vec<(usize, Words)>>, Vec<Written>) {
         let models = self.images.len();
         let images = std::mem::replace(&mut self.images, vec![Vec::new(); models]);
         (images, std::mem::take(&mut self.files))
@@ -373,8 +373,7 @@ impl<'a> Saving<'a> {
             },
         };
         let path = path.in_artifact();
-        self.scratch.write(&path, bytes)?;
-        self.files.push(path);
+        self.files.push(self.scratch.write(&path, bytes)?);
         Ok(())
     }
 }

@@ -306,7 +306,7 @@ fn a_label_that_the_training_does_not_know_is_told_with_its_session() {
     assert_eq!(
         message,
         "`test.tsv`, line 3, column `rating`: label `MCI` is not one of the model's: `AD`, `CN`; \
-         2 of 6 rows have such labels: sub-21, ses-M000: `MCI`; sub-22, ses-M000: `MCI`"
+         2 of 5 rows have such labels: sub-21, ses-M000: `MCI`; sub-23, ses-M000: `MCI`"
     );
     let message = refused(&world, &model, json!({ "label": "nothing" }));
     assert!(message.contains("no column `nothing`"), "{message}");

@@ -1,6 +1,7 @@
 //! Predictions that are stopped or killed, and what they read.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use engine::context::StageEvent;
 use engine::{FailureKind, StageError};
@@ -14,10 +15,10 @@ const SESSIONS: usize = 1000;
 /// Whom the model is trained on, before those that are tested.
 const TRAINED: usize = 12;
 
-/// A thousand sessions of 4³ voxels to predict.
-fn thousand() -> World {
+/// So many sessions of 4³ voxels to predict.
+fn sessions(count: usize) -> World {
     let world = World::empty();
-    let rows: Vec<Row> = (0..TRAINED + SESSIONS)
+    let rows: Vec<Row> = (0..TRAINED + count)
         .map(|i| {
             let label = if i % 2 == 0 { "AD" } else { "CN" };
             (
@@ -32,6 +33,22 @@ fn thousand() -> World {
     world.write("splits/validation_baseline.tsv", &table(&rows[8..TRAINED]));
     world.write("test.tsv", &table(&rows[TRAINED..]));
     world
+}
+
+/// Two models of one layer.
+fn trained(world: &World) -> Done {
+    let layers = json!(["flatten", { "linear": "outputs" }]);
+    let params = json!({
+        "epochs": 2, "selection_metrics": ["loss", "balanced_accuracy"],
+        "network": { "name": "Layers", "layers": layers },
+    });
+    world.train("main", params).unwrap()
+}
+
+/// The scratch folder of the only prediction in a store.
+fn scratch(world: &World, store: &str) -> PathBuf {
+    let folders = std::fs::read_dir(world.path(&format!("stores/{store}/scratch"))).unwrap();
+    folders.map(|entry| entry.unwrap().path()).next().unwrap()
 }
 
 fn predict(
@@ -62,18 +79,9 @@ fn before(done: &Done) -> Option<usize> {
 
 #[test]
 fn a_prediction_of_a_thousand_sessions_reads_each_once_and_goes_on_to_the_same_bytes() {
-    let world = thousand();
-    let layers = json!(["flatten", { "linear": "outputs" }]);
-    let model = world
-        .train(
-            "main",
-            json!({
-                "epochs": 2, "selection_metrics": ["loss", "balanced_accuracy"],
-                "network": { "name": "Layers", "layers": layers },
-            }),
-        )
-        .unwrap();
-    let params = json!({ "bootstrap": 1, "save": ["tensors"] });
+    let world = sessions(SESSIONS);
+    let model = trained(&world);
+    let params = json!({ "bootstrap": 1 });
     let folder = world.path("tensors");
     reads::take(&folder);
     let whole = predict(&world, "whole", &model, &params, &|_| false).unwrap();
@@ -90,14 +98,10 @@ fn a_prediction_of_a_thousand_sessions_reads_each_once_and_goes_on_to_the_same_b
     assert_eq!(error.kind, FailureKind::Cancelled);
     let first = reads::take(&folder).len();
     assert!((500..SESSIONS).contains(&first), "{first}");
-    // A kill leaves a segment that is not whole, files of the next, and files that nobody finished.
-    let scratch = std::fs::read_dir(world.path("stores/stopped/scratch")).unwrap();
-    let scratch = scratch.map(|entry| entry.unwrap().path()).next().unwrap();
-    let segment = scratch.join("segment-3.json");
+    // A crash of the machine may leave a segment that is not whole.
+    let segment = scratch(&world, "stopped").join("segment-3.json");
     let text = std::fs::read_to_string(&segment).unwrap();
     std::fs::write(&segment, &text[..text.len() / 2]).unwrap();
-    let tensors = "files/best-loss/test/tensors";
-    std::fs::write(scratch.join(tensors).join(".write-12345"), "half").unwrap();
     let resumed = predict(&world, "stopped", &model, &params, &|_| false).unwrap();
     assert_eq!(resumed.input.digest, whole.input.digest);
     assert_eq!(before(&resumed), Some(96), "three segments of 32 images");
@@ -105,30 +109,23 @@ fn a_prediction_of_a_thousand_sessions_reads_each_once_and_goes_on_to_the_same_b
 }
 
 #[test]
-fn what_was_kept_is_not_predicted_again_also_of_the_last_segment() {
-    let world = thousand();
-    let layers = json!(["flatten", { "linear": "outputs" }]);
-    let network = json!({ "network": { "name": "Layers", "layers": layers }, "epochs": 1 });
-    let model = world.train("main", network).unwrap();
-    world.write("test.tsv", &{
-        let text = std::fs::read_to_string(world.path("test.tsv")).unwrap();
-        text.lines()
-            .take(41)
-            .map(|line| format!("{line}\n"))
-            .collect::<String>()
-    });
-    let params = json!({ "bootstrap": 1 });
+fn files_of_images_are_kept_and_looked_at() {
+    let world = sessions(40);
+    let model = trained(&world);
+    let params = json!({ "bootstrap": 1, "save": ["tensors"] });
     let folder = world.path("tensors");
     let whole = predict(&world, "whole", &model, &params, &|_| false).unwrap();
+    // Everything is kept until the engine has the result; nothing is read again.
     reads::take(&folder);
-    let stop = |event: &StageEvent| matches!(event, StageEvent::Progress { done: 40, .. });
-    // Whether the stop is seen before the end depends on threads.
-    match predict(&world, "stopped", &model, &params, &stop) {
-        Err(error) => assert_eq!(error.kind, FailureKind::Cancelled),
-        Ok(done) => assert_eq!(done.input.digest, whole.input.digest),
-    }
-    reads::take(&folder);
-    let resumed = predict(&world, "stopped", &model, &params, &|_| false).unwrap();
-    assert_eq!(resumed.input.digest, whole.input.digest);
+    let again = predict(&world, "whole", &model, &params, &|_| false).unwrap();
+    assert_eq!(again.input.digest, whole.input.digest);
     assert_eq!(reads::take(&folder), Vec::<usize>::new());
+    // A kill may leave a file that nobody finished, and files of a segment that was not kept.
+    let tensors = scratch(&world, "whole").join("files/best-loss/test/tensors");
+    std::fs::remove_file(tensors.join("sub-0047_ses-M000_image-0_output.pt")).unwrap();
+    let half = tensors.join("sub-0047_ses-M000_image-0_output.pt");
+    std::fs::write(half, "half").unwrap();
+    let resumed = predict(&world, "whole", &model, &params, &|_| false).unwrap();
+    assert_eq!(resumed.input.digest, whole.input.digest);
+    assert_eq!(reads::take(&folder), [1; 8], "the last segment");
 }
