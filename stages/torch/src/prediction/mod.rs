@@ -162,8 +162,7 @@ impl Work<'_> {
         batch: &Batch<'_>,
         wanted: &Wanted,
     ) -> Result<Vec<Seen>, StageError> {
-        let look = |network: &Box<dyn Network>| {
-            let network = network.as_ref();
+        let look = |network: &dyn Network| {
             let run = || -> Result<(Outputs, Option<Tensor>), TchError> {
                 let outputs = network.outputs(&batch.images, Mode::Evaluate)?;
                 let code = match wanted.latent {
@@ -195,7 +194,8 @@ impl Work<'_> {
                 code,
             })
         };
-        networks.iter().map(look).collect()
+        let networks = networks.iter();
+        networks.map(|network| look(network.as_ref())).collect()
     }
 
     /// What every model found, of what is kept of the segments; their files go to the output.
