@@ -430,7 +430,7 @@ fn what_does_not_exist_is_not_saved() {
     let thinned = World::new();
     let extraction = json!({
         "preprocessing": "t1-linear", "use_uncropped_image": false, "prepare_dl": false,
-        "extract_json": "extract.json", "mode": "patch", "patch_size": 12, "stride_size": 6,
+        "extract_json": "extract.json", "mode": "patch", "patch_size": 18, "stride_size": 18,
         "file_type": { "pattern": "*", "description": "", "needed_pipeline": "t1-linear" },
     });
     thinned.write("tensors/extraction.json", &extraction.to_string());
