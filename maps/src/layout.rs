@@ -113,6 +113,15 @@ pub enum SplitPath<'a> {
         /// Name of the data group.
         group: &'a str,
     },
+    /// What the network took or gave, or what that means for its image.
+    Saved {
+        /// The metric that selected the weights.
+        metric: &'a str,
+        /// Name of the data group.
+        group: &'a str,
+        /// Of whom and what.
+        of: Saved<'a>,
+    },
     /// A table about attribution maps.
     AttributionTable {
         /// The metric that selected the weights.
@@ -141,6 +150,134 @@ pub enum SplitPath<'a> {
         /// How it is stored.
         format: MapFormat,
     },
+}
+
+/// A file about an image, or a part of one, that a prediction writes beside its tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Saved<'a> {
+    /// The participant, `sub-…`.
+    pub participant: &'a str,
+    /// The session, `ses-…`.
+    pub session: &'a str,
+    /// What the file shows, one of [`LEVELS`].
+    pub level: &'a str,
+    /// Number of the part; 0 for a whole image.
+    pub part: usize,
+    /// What it is of that.
+    pub what: SavedAs,
+}
+
+/// What a file is of an image or a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedAs {
+    /// What the network took, a tensor.
+    Input,
+    /// What it gave, a tensor.
+    Output,
+    /// The code of an autoencoder, a tensor.
+    Latent,
+    /// What the network took, an image.
+    InputImage,
+    /// What it gave, an image.
+    OutputImage,
+    /// The probability of a class by its code where parts are, an image.
+    Probability(usize),
+    /// The number that was predicted where parts are, an image.
+    Value,
+}
+
+/// The folders of a data group with files about images.
+pub(crate) const SAVED_FOLDERS: [&str; 3] = ["tensors", "latent_tensors", "nifti_images"];
+
+impl SavedAs {
+    fn folder(self) -> &'static str {
+        let [tensors, latent, images] = SAVED_FOLDERS;
+        match self {
+            Self::Input | Self::Output => tensors,
+            Self::Latent => latent,
+            _ => images,
+        }
+    }
+
+    fn parse(ending: &str, folder: &str) -> Option<Self> {
+        let code = |text: &str| text.strip_prefix("proba")?.parse().ok();
+        let found = match ending {
+            "input.pt" => Self::Input,
+            "output.pt" => Self::Output,
+            "latent.pt" => Self::Latent,
+            "input.nii.gz" => Self::InputImage,
+            "output.nii.gz" => Self::OutputImage,
+            "value.nii.gz" => Self::Value,
+            _ => Self::Probability(code(ending.strip_suffix(".nii.gz")?)?),
+        };
+        Some(found).filter(|found| found.folder() == folder)
+    }
+}
+
+impl fmt::Display for SavedAs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input => f.write_str("input.pt"),
+            Self::Output => f.write_str("output.pt"),
+            Self::Latent => f.write_str("latent.pt"),
+            Self::InputImage => f.write_str("input.nii.gz"),
+            Self::OutputImage => f.write_str("output.nii.gz"),
+            Self::Probability(code) => write!(f, "proba{code}.nii.gz"),
+            Self::Value => f.write_str("value.nii.gz"),
+        }
+    }
+}
+
+impl<'a> Saved<'a> {
+    /// What a file of a folder of a data group is, by their names; `None` where it is none of these.
+    ///
+    /// ```
+    /// use maps::layout::{Saved, SavedAs};
+    ///
+    /// let saved = Saved::parse("tensors", "sub-1_ses-M000_patch-3_output.pt").unwrap();
+    /// assert_eq!((saved.participant, saved.session), ("sub-1", "ses-M000"));
+    /// assert_eq!((saved.level, saved.part, saved.what), ("patch", 3, SavedAs::Output));
+    /// assert_eq!(Saved::parse("tensors", "sub-1_ses-M000_patch-3_latent.pt"), None);
+    /// ```
+    pub fn parse(folder: &str, name: &'a str) -> Option<Self> {
+        let (rest, ending) = name.rsplit_once('_')?;
+        let what = SavedAs::parse(ending, folder)?;
+        let (rest, shown) = rest.rsplit_once('_')?;
+        let (participant, session) = rest.split_once('_')?;
+        let (level, part) = match shown.split_once('-') {
+            Some((level, part)) => (level, part.parse().ok()?),
+            None => (shown, 0),
+        };
+        let saved = Self {
+            participant,
+            session,
+            level,
+            part,
+            what,
+        };
+        let is_it = LEVELS.contains(&level) && saved.to_string() == format!("{folder}/{name}");
+        is_it.then_some(saved)
+    }
+}
+
+impl fmt::Display for Saved<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            participant,
+            session,
+            level,
+            part,
+            what,
+        } = self;
+        let folder = what.folder();
+        write!(f, "{folder}/{participant}_{session}_{level}")?;
+        // ClinicaDL calls the NIfTI file of an image so, of which there is one.
+        let is_image = folder == SAVED_FOLDERS[2] && *level == IMAGE_LEVEL;
+        if !is_image {
+            write!(f, "-{part}")?;
+        }
+        write!(f, "_{what}")
+    }
 }
 
 /// Whose attribution map a file is.
@@ -261,6 +398,9 @@ impl fmt::Display for SplitPath<'_> {
             }
             Self::Description { metric, group } => {
                 write!(f, "{}/{group}/description.log", model_folder(metric))
+            }
+            Self::Saved { metric, group, of } => {
+                write!(f, "{}/{group}/{of}", model_folder(metric))
             }
             Self::AttributionTable {
                 metric,

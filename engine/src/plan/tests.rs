@@ -73,6 +73,34 @@ fn asking_for_a_split_that_is_not_there_is_an_error() {
     );
 }
 
+#[test]
+fn splits_of_a_folder_are_selected() {
+    let folder = tempfile::tempdir().unwrap();
+    for split in [0, 2, 5] {
+        let folder = folder.path().join(format!("parts/split-{split}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("part.txt"), split.to_string()).unwrap();
+    }
+    let plan = |splits: &str| {
+        let text = format!(
+            "clinicadl: 1\nname: demo\ninputs: {{ parts: parts }}\nstages:\n  joined: {{ uses: join, inputs: {{ part: parts }}{splits} }}\n"
+        );
+        let path = folder.path().join("m.yaml");
+        let manifest = Manifest::parse(&path, text, REGISTRY).unwrap();
+        Plan::build(
+            &manifest,
+            &Store::open(&folder.path().join(".store")).unwrap(),
+        )
+    };
+    let all = ["joined (split 0)", "joined (split 2)", "joined (split 5)"];
+    assert_eq!(names(&plan("").unwrap()), all);
+    assert_eq!(names(&plan(", splits: [5, 0]").unwrap()), [all[0], all[2]]);
+    assert_eq!(
+        plan(", splits: [1, 2]").unwrap_err().to_string(),
+        "stage `joined`: `splits` asks for [1, 2] of [0, 2, 5]"
+    );
+}
+
 static LOOPS: crate::Registry = crate::Registry::new(&[&crate::registry::Declared::<Loop>::new()]);
 
 crate::params! {

@@ -289,3 +289,73 @@ fn a_group_description_that_is_wrong_is_reported() {
         "{issue}"
     );
 }
+
+#[test]
+fn files_of_images_are_those_that_predictions_write() {
+    let folder = copy_of_peer();
+    let group = folder.path().join("split-0/best-loss/test");
+    let data = fs::read_to_string(folder.path().join("groups/test/data.tsv")).unwrap();
+    let row: Vec<&str> = data.lines().nth(1).unwrap().split('\t').collect();
+    let who = format!("{}_{}", row[0], row[1]);
+    let tensor = crate::weights::write_pt(
+        &Array::try_new(vec![2], ArrayData::F32(vec![0.5, 0.25])).unwrap(),
+    );
+    let write = |path: &str, bytes: &[u8]| {
+        let path = group.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    for path in [
+        format!("tensors/{who}_image-0_input.pt"),
+        format!("tensors/{who}_image-0_output.pt"),
+        format!("latent_tensors/{who}_image-0_latent.pt"),
+    ] {
+        write(&path, &tensor);
+    }
+    // A NIfTI file of ClinicaDL 1.6.1 has this name too.
+    for what in ["input", "output", "proba1"] {
+        write(
+            &format!("nifti_images/{who}_image_{what}.nii.gz"),
+            &[0x1f, 0x8b, 8],
+        );
+    }
+    assert_eq!(validate(folder.path()), []);
+    write(&format!("tensors/{who}_image-1_output.pt"), &tensor);
+    write(&format!("tensors/{who}_image-2_latent.pt"), &tensor);
+    write(&format!("tensors/{who}_image-03_input.pt"), &tensor);
+    write(
+        "latent_tensors/sub-999_ses-M000_image-0_latent.pt",
+        b"no archive",
+    );
+    write(
+        &format!("nifti_images/{who}_image_proba2.nii.gz"),
+        b"no gzip",
+    );
+    let issues: Vec<String> = validate(folder.path())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let base = "split-0/best-loss/test";
+    assert_eq!(issues.len(), 7, "{issues:#?}");
+    let expected = [
+        format!(
+            "{base}/latent_tensors: has files of whom its data group lacks: `sub-999, ses-M000`"
+        ),
+        format!("{base}/latent_tensors/sub-999_ses-M000_image-0_latent.pt: "),
+        format!("{base}/nifti_images/{who}_image_proba2.nii.gz: is not compressed by gzip"),
+        format!(
+            "{base}/nifti_images/{who}_image_proba2.nii.gz: is of class 2, expected one below 2"
+        ),
+        format!("{base}/tensors/{who}_image-03_input.pt: is none of the files"),
+        format!(
+            "{base}/tensors/{who}_image-1_output.pt: is there without `{who}_image-1_input.pt`"
+        ),
+        format!("{base}/tensors/{who}_image-2_latent.pt: is none of the files"),
+    ];
+    for (issue, expected) in issues.iter().zip(&expected) {
+        assert!(
+            issue.starts_with(expected.as_str()),
+            "{issue}, expected {expected}"
+        );
+    }
+}

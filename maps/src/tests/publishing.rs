@@ -13,10 +13,12 @@ use crate::files::{
     PredictionTable, SINGLE_COHORT, Session, SessionsTable, TrainingParams, TrainingTable,
 };
 use crate::layout::{
-    ENVIRONMENT, INFORMATION_LOG, MAPS_JSON, MapFormat, MapOf, SplitPath, TRAIN, TRAIN_VALIDATION,
-    VALIDATION,
+    ENVIRONMENT, INFORMATION_LOG, MAPS_JSON, MapFormat, MapOf, Saved, SavedAs, SplitPath, TRAIN,
+    TRAIN_VALIDATION, VALIDATION,
 };
-use crate::weights::{Array, ArrayData, Checkpoint, Weights, write_pth, write_safetensors};
+use crate::weights::{
+    Array, ArrayData, Checkpoint, Weights, write_pt, write_pth, write_safetensors,
+};
 use crate::{Maps, MapsPublisher, validate};
 
 /// Artifacts with their bytes, as a store would hold them.
@@ -263,6 +265,24 @@ fn finished() -> Store {
         Some(0),
         &[(map.in_artifact(), b"map".to_vec())],
     );
+    let saved = |what| {
+        let of = Saved {
+            participant: "sub-8",
+            session: "ses-M000",
+            level: "image",
+            part: 0,
+            what,
+        };
+        SplitPath::Saved {
+            metric: "loss",
+            group: "test",
+            of,
+        }
+    };
+    let tensor = Array::try_new(vec![2], ArrayData::F32(vec![0.5, 0.25])).unwrap();
+    let files = [SavedAs::Input, SavedAs::Output, SavedAs::Latent];
+    let files = files.map(|what| (saved(what).in_artifact(), write_pt(&tensor)));
+    store.add("saved", "predictions", Some(1), &files);
     store.add(
         "extract",
         "tensors",
@@ -306,6 +326,9 @@ fn artifacts_are_published_in_the_tree_of_1_6_1() {
             "split-0/training_logs/training.tsv",
             "split-1/best-loss/model.pth.tar",
             "split-1/best-loss/model.safetensors",
+            "split-1/best-loss/test/latent_tensors/sub-8_ses-M000_image-0_latent.pt",
+            "split-1/best-loss/test/tensors/sub-8_ses-M000_image-0_input.pt",
+            "split-1/best-loss/test/tensors/sub-8_ses-M000_image-0_output.pt",
             "split-1/best-loss/test/test_image_level_metrics.tsv",
             "split-1/best-loss/test/test_image_level_prediction.tsv",
             "split-1/best-loss/train/train_image_level_metrics.tsv",

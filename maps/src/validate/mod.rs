@@ -10,6 +10,7 @@ mod groups;
 mod parameters;
 mod records;
 mod results;
+mod saved;
 
 use std::fmt;
 use std::fs;

@@ -13,7 +13,7 @@ use crate::layout::{
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
 use super::groups::{Group, Groups, Sessions};
-use super::{Check, Facts, MapsIssue, attributions};
+use super::{Check, Facts, MapsIssue, attributions, saved};
 
 /// How the files of weights are called, and how their names end where there are several.
 const MODEL: &str = "model.pth.tar";
@@ -162,6 +162,13 @@ fn same(left: &Weights, right: &Weights) -> bool {
 
 fn check_tables(check: &mut Check, folder: &str, split: &str, facts: &Facts, groups: &Groups) {
     for group in check.subfolders(folder) {
+        let data = match group.as_str() {
+            TRAIN | VALIDATION => format!("{GROUPS}/{group}/{split}"),
+            _ => format!("{GROUPS}/{group}"),
+        };
+        if let Some(known) = groups.get(&data) {
+            saved::check(check, &format!("{folder}/{group}"), &known.sessions, facts);
+        }
         for level in LEVELS {
             let name = format!("{folder}/{group}/{group}_{level}_level");
             check_metrics(check, &format!("{name}_metrics.tsv"));
@@ -176,10 +183,6 @@ fn check_tables(check: &mut Check, folder: &str, split: &str, facts: &Facts, gro
             };
             let Some(predicted) = predicted else {
                 continue;
-            };
-            let data = match group.as_str() {
-                TRAIN | VALIDATION => format!("{GROUPS}/{group}/{split}"),
-                _ => format!("{GROUPS}/{group}"),
             };
             let Some(expected) = groups.get(&data) else {
                 check.report(&path, format!("belongs to no data group `{data}`"));

@@ -1,5 +1,7 @@
 //! Where parts lie in their image, and images put together from their parts.
 
+use std::ops::Range;
+
 use ndarray::{ArrayViewD, Axis, Ix4};
 
 use super::Parts;
@@ -77,7 +79,7 @@ impl Parts {
     }
 }
 
-/// An image that is put together from maps of its parts: the mean where they overlap, 0 where none is.
+/// An image that is put together from maps of its parts: the mean where they overlap.
 #[derive(Debug, Clone)]
 pub struct Whole {
     /// `[C, X, Y, Z]`.
@@ -134,11 +136,29 @@ impl Whole {
         }
     }
 
-    /// The image.
-    pub fn finish(self) -> Vec<f32> {
+    /// The smallest box of voxels, on each axis from the first to behind the last, that has all voxels of
+    /// parts; empty where there is no part.
+    pub fn covered(&self) -> [Range<usize>; 3] {
+        let [_, _, ny, nz] = self.shape;
+        let mut bounds = [(usize::MAX, 0); 3];
+        let covered = self
+            .count
+            .iter()
+            .enumerate()
+            .filter(|(_, count)| **count > 0);
+        for (at, _) in covered {
+            for (bound, index) in bounds.iter_mut().zip([at / nz / ny, at / nz % ny, at % nz]) {
+                *bound = (bound.0.min(index), bound.1.max(index + 1));
+            }
+        }
+        bounds.map(|(first, end)| first.min(end)..end)
+    }
+
+    /// The image, which is `empty` where no part is.
+    pub fn finish(self, empty: f32) -> Vec<f32> {
         let voxels = self.count.len();
         let value = |(at, sum): (usize, f64)| match self.count[at % voxels] {
-            0 => 0.0,
+            0 => empty,
             count => (sum / f64::from(count)) as f32,
         };
         self.sum.iter().copied().enumerate().map(value).collect()
@@ -212,7 +232,11 @@ mod tests {
                     seen[at] |= parts.mask(index).is_none_or(|mask| mask[at]);
                 }
             }
-            let back = whole.finish();
+            assert_eq!(whole.covered(), bounds(&seen), "{parts:?}");
+            let holes = whole.clone().finish(f32::NAN);
+            let is_hole = holes.iter().map(|value| value.is_nan());
+            assert!(is_hole.eq(seen.iter().map(|seen| !seen)), "{parts:?}");
+            let back = whole.finish(0.0);
             for ((value, back), seen) in image.iter().zip(back).zip(seen) {
                 let expected = if seen { *value } else { 0.0 };
                 assert!(
@@ -221,6 +245,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// First and behind the last voxel that is seen, on each axis.
+    fn bounds(seen: &[bool]) -> [Range<usize>; 3] {
+        let seen = || (0..120).filter(|&at| seen[at]);
+        let on = |axis: fn(usize) -> usize| {
+            seen().map(axis).min().unwrap_or(0)..seen().map(axis).max().map_or(0, |last| last + 1)
+        };
+        [on(|at| at / 24), on(|at| at / 6 % 4), on(|at| at % 6)]
+    }
+
+    #[test]
+    fn an_image_without_parts_covers_nothing() {
+        assert_eq!(Whole::new(SHAPE).covered(), [0..0, 0..0, 0..0]);
     }
 
     fn voxels_of(kept: &[Vec<usize>; 3]) -> Vec<(usize, usize, usize)> {
@@ -245,7 +283,7 @@ mod tests {
         let map = ArrayD::from_shape_fn(vec![3, 5, 4], |at| [0.5, 0.25, 0.125][at[0]]);
         let mut whole = Whole::new(SHAPE);
         whole.add(map.view(), &parts, 4, &place);
-        let back = whole.finish();
+        let back = whole.finish(0.0);
         for (at, value) in back.into_iter().enumerate() {
             let expected = if at % 6 == 4 { 0.875 } else { 0.0 };
             assert!((value - expected).abs() < 1e-7);

@@ -101,6 +101,18 @@ names! {
     }
 }
 
+names! {
+    /// What a prediction writes beside its tables.
+    SavedName {
+        /// What the network takes and gives, as tensors.
+        Tensors = "tensors",
+        /// Images that it makes, and what it says of parts laid over their image, in the image's space.
+        Nifti = "nifti",
+        /// The code of an autoencoder; of a variational one, the mean of its distribution.
+        Latent = "latent",
+    }
+}
+
 impl LossName {
     /// The tasks that it is a loss of, its first use first.
     pub fn tasks(self) -> &'static [Task] {

@@ -2,7 +2,7 @@
 
 use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 
-use super::names::VotingName;
+use super::names::{SavedName, VotingName};
 use super::train::threshold_problem;
 use super::{
     check_data_group, check_selection_metrics, selects_model_file, selects_tensor_file,
@@ -16,6 +16,15 @@ engine::params! {
         semantic data_group: String = "test".to_owned(),
         /// Read the labels and compute metrics; false predicts unlabelled images. Default true.
         semantic use_labels: bool = true,
+        /// Column that predictions are compared with, whose labels mean what those of the training do;
+        /// null (default): the one that was learnt.
+        semantic(neutral = None) label: Option<String> = None,
+        /// Diagnoses of the rows to predict, of column `diagnosis`; an empty list takes every row, null
+        /// (default) those that the training took.
+        semantic(neutral = None) diagnoses: Option<Vec<String>> = None,
+        /// Files to write beside the tables, for each image and part: `tensors`, `nifti`, `latent`. Default
+        /// none.
+        semantic(neutral = Vec::new()) save: Vec<SavedName> = Vec::new(),
         /// Models to apply, by the metric that selected them. Empty (default): every one in the model.
         semantic selection_metrics: Vec<String> = Vec::new(),
         /// Images per forward pass, at least 1. Default 8.
@@ -44,7 +53,7 @@ pub struct Predict;
 
 impl Stage for Predict {
     const ID: &'static str = "predict";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     const SUMMARY: &'static str = "Predicts a class for each image of a data group.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = PredictParams;
@@ -73,6 +82,22 @@ impl Stage for Predict {
         ] {
             if value == 0 {
                 issues.push(ParamIssue::new(field, "expected at least 1, got 0"));
+            }
+        }
+        if let Some(label) = &params.label {
+            let message = match (label.is_empty(), params.use_labels) {
+                (true, _) => "expected the name of a column, got an empty text",
+                (_, false) => "labels are not used: leave it out, or set `use_labels: true`",
+                _ => "",
+            };
+            if !message.is_empty() {
+                issues.push(ParamIssue::new("label", message));
+            }
+        }
+        for (i, saved) in params.save.iter().enumerate() {
+            if params.save[..i].contains(saved) {
+                let message = format!("`{}` is listed twice", saved.name());
+                issues.push(ParamIssue::new(format!("save[{i}]"), message));
             }
         }
         if let Some(threshold) = params.selection_threshold {

@@ -1,5 +1,6 @@
 use engine::Stage;
 
+use super::names::SavedName;
 use super::networks::NetworkParams;
 use super::*;
 
@@ -68,6 +69,24 @@ fn only_the_tables_of_the_chosen_regime_are_inputs() {
         "split-3/train_baseline.tsv"
     ));
     assert!(!Train::selects(&params, "splits", "kfold.json"));
+}
+
+#[test]
+fn what_a_prediction_saves_is_listed_once_and_a_label_needs_labels() {
+    let params = PredictParams {
+        save: vec![SavedName::Latent, SavedName::Nifti, SavedName::Latent],
+        label: Some("rating".into()),
+        use_labels: false,
+        ..PredictParams::default()
+    };
+    let told = Predict::check(&params);
+    assert_eq!(fields(&told), ["label", "save[2]"]);
+    assert_eq!(told[1].message, "`latent` is listed twice");
+    let empty = PredictParams {
+        label: Some(String::new()),
+        ..PredictParams::default()
+    };
+    assert_eq!(fields(&Predict::check(&empty)), ["label"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use stages::learning::LOSS;
 use stages::metrics::{Column, Estimate};
 use tch::{TchError, Tensor};
 
-use crate::data::{Batches, Dataset};
+use crate::data::{Batch, Batches, Dataset, Sample};
 use crate::error::During;
 use crate::losses::Criterion;
 use crate::networks::{Mode, Network, Outputs};
@@ -99,31 +99,48 @@ impl Evaluator<'_> {
         dataset.for_each_batch(&order, self.batches, None, |batch| {
             proceed()?;
             let outputs = tch::no_grad(|| outputs(&batch.images)).during("evaluate the network")?;
-            if let Some(criterion) = self.criterion {
-                let target = self.objective.target(&batch)?;
-                let mean = tch::no_grad(|| criterion.mean(&outputs, &target)?.f_double_value(&[]))
-                    .during("evaluate the loss")?;
-                total += mean * batch.samples.len() as f64;
-            }
-            let said = tch::no_grad(|| self.objective.said(&outputs, &batch, self.thorough))?;
-            predictions.extend(
-                batch
-                    .samples
-                    .iter()
-                    .zip(said)
-                    .map(|(sample, said)| Prediction {
-                        cohort: sample.cohort.clone(),
-                        participant: sample.participant.clone(),
-                        session: sample.session.clone(),
-                        part: sample.part,
-                        target: sample.target,
-                        said,
-                    }),
-            );
+            let (said, loss) = self.of_batch(&batch, &outputs)?;
+            total += loss;
+            let rows = batch.samples.iter().zip(said);
+            predictions.extend(rows.map(|(sample, said)| Prediction::of(sample, said)));
             Ok(())
         })?;
         let loss = self.criterion.map(|_| total / predictions.len() as f64);
         Ok(Evaluation { predictions, loss })
+    }
+
+    /// What outputs say about each image of a batch, and the sum of their losses, 0 where labels are not used.
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub(crate) fn of_batch(
+        self,
+        batch: &Batch<'_>,
+        outputs: &Outputs,
+    ) -> Result<(Vec<Said>, f64), StageError> {
+        let mut total = 0.0;
+        if let Some(criterion) = self.criterion {
+            let target = self.objective.target(batch)?;
+            let mean = tch::no_grad(|| criterion.mean(outputs, &target)?.f_double_value(&[]))
+                .during("evaluate the loss")?;
+            total = mean * batch.samples.len() as f64;
+        }
+        let said = tch::no_grad(|| self.objective.said(outputs, batch, self.thorough))?;
+        Ok((said, total))
+    }
+}
+
+impl Prediction {
+    /// What was said about a sample.
+    pub(crate) fn of(sample: &Sample, said: Said) -> Self {
+        Self {
+            cohort: sample.cohort.clone(),
+            participant: sample.participant.clone(),
+            session: sample.session.clone(),
+            part: sample.part,
+            target: sample.target,
+            said,
+        }
     }
 }
 

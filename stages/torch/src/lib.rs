@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! train.rs ──▶ data/ ──▶ tasks/, networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
-//! predict.rs, interpret.rs ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
+//! predict.rs ──▶ prediction/, interpret/ ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
 //! quality_check/ ──▶ networks with published weights
 //! ```
 //!
@@ -15,6 +15,7 @@ mod data;
 mod domains;
 mod error;
 mod evaluation;
+mod exact;
 mod implemented;
 mod interpret;
 mod losses;
@@ -22,6 +23,7 @@ mod model;
 mod networks;
 mod optimizers;
 mod predict;
+mod prediction;
 mod quality_check;
 mod session;
 mod state;
@@ -35,6 +37,7 @@ mod trainer;
 mod transfer;
 mod voting;
 mod weights;
+mod whole;
 
 use engine::registry::{AnyStage, Native};
 use stages::learning::{Interpret, Predict, Train};

@@ -55,8 +55,10 @@ pub(crate) struct TrainedModel<'a> {
 pub(crate) struct Tested<'a> {
     /// Its name.
     pub(crate) name: &'a str,
-    /// Read the labels.
-    pub(crate) use_labels: bool,
+    /// The column of the labels; `None` where they are not read.
+    pub(crate) label: Option<&'a str>,
+    /// Diagnoses of its rows; `None`: those of the training, all where these are none.
+    pub(crate) diagnoses: Option<&'a [String]>,
     /// Why participants of the training are allowed; empty if they are not.
     pub(crate) allow_leakage: &'a str,
 }
@@ -277,7 +279,8 @@ impl<'a> TrainedModel<'a> {
 
     /// The sessions of a data group with their images.
     ///
-    /// Rows of diagnoses that the model was not trained on are left out, as ClinicaDL does.
+    /// Rows of diagnoses that the model was not trained on are left out, as ClinicaDL does, unless others are
+    /// asked for. Labels mean what those of the training do, also those of another column.
     ///
     /// # Errors
     /// A session has no image or no label, or participants were seen in training.
@@ -297,16 +300,19 @@ impl<'a> TrainedModel<'a> {
         }
         self.compare_extraction(&images, context);
         let mut table = Table::read(context.input("participants")?.only_file()?)?;
-        if table.column(DIAGNOSIS).is_ok() && !self.diagnoses.is_empty() {
-            let before = table.len();
-            table = keep_diagnoses(table, &self.diagnoses)?;
-            if table.len() < before {
-                let dropped = before - table.len();
-                context.info(format!("{dropped} rows have a diagnosis not trained on"));
-            }
+        let before = table.len();
+        let (diagnoses, what) = match group.diagnoses {
+            Some(asked) => (asked, "not asked for"),
+            // A table without diagnoses has none that could be others.
+            None if table.column(DIAGNOSIS).is_err() => (&[][..], ""),
+            None => (self.diagnoses.as_slice(), "not trained on"),
+        };
+        table = keep_diagnoses(table, diagnoses)?;
+        if table.len() < before {
+            let dropped = before - table.len();
+            context.info(format!("{dropped} rows have a diagnosis {what}"));
         }
-        let column = self.label.as_deref().filter(|_| group.use_labels);
-        let labels = column.map(|column| Labels {
+        let labels = group.label.map(|column| Labels {
             column,
             code: (self.objective.task() == Task::Classification).then_some(&self.code),
         });
@@ -315,6 +321,25 @@ impl<'a> TrainedModel<'a> {
         let cohort = Cohort::build(&table, &images, labels, of)?;
         let certificate = self.check_leakage(&cohort, group.allow_leakage, context)?;
         Ok((cohort, certificate))
+    }
+
+    /// The column that predictions are compared with: the one that was learnt, or another one.
+    ///
+    /// # Errors
+    /// Another one is given, and the model learnt none.
+    pub(crate) fn label_or<'l>(
+        &'l self,
+        other: Option<&'l str>,
+    ) -> Result<Option<&'l str>, StageError> {
+        match (self.label.as_deref(), other) {
+            (None, Some(other)) => {
+                let message = format!(
+                    "`label: {other}`: a reconstruction has no label, its images are compared with themselves"
+                );
+                Err(StageError::new(message).hint("leave `label` out"))
+            }
+            (learnt, other) => Ok(other.or(learnt)),
+        }
     }
 
     /// Whether every row of the participants table has a label that the model knows.
@@ -332,6 +357,11 @@ impl<'a> TrainedModel<'a> {
             _ => label.parse::<f64>().is_ok_and(f64::is_finite),
         };
         Ok(labels.is_ok_and(|all| all.iter().all(is_known)))
+    }
+
+    /// Whether the network sees every voxel of an image or part.
+    pub(crate) fn is_whole_grid(&self) -> bool {
+        self.transforms.size_reduction.is_none()
     }
 
     /// A cohort as the network takes it.

@@ -8,9 +8,10 @@ use stages::voting::Weights;
 
 use crate::artifact::{Place, write_data, write_evaluation};
 use crate::data::Batches;
-use crate::evaluation::{Evaluated, Evaluator, of_network};
+use crate::evaluation::{Evaluated, of_network};
 use crate::implemented::Implemented;
 use crate::model::{Tested, TrainedModel};
+use crate::prediction::Work;
 use crate::session::Session;
 use crate::voting::{ImageLevel, has_images};
 
@@ -20,25 +21,21 @@ impl Run for Implemented<Predict> {
         let model = TrainedModel::open(context.input("model")?)?;
         session.compute_in(model.precision);
         let metrics = model.metrics(&params.selection_metrics)?;
+        let label = match params.use_labels {
+            true => model.label_or(params.label.as_deref())?,
+            false => None,
+        };
         let (cohort, certificate) = model.cohort(
             Tested {
                 name: &params.data_group,
-                use_labels: params.use_labels,
+                label,
+                diagnoses: params.diagnoses.as_deref(),
                 allow_leakage: &params.allow_leakage,
             },
             context,
         )?;
-        let batches = Batches {
-            size: params.batch_size as usize,
-            threads: params.n_proc as usize,
-            device: session.device(),
-        };
         let output = context.output("predictions")?;
         let group = params.data_group.as_str();
-        let label = params
-            .use_labels
-            .then_some(model.label.as_deref())
-            .flatten();
         let objective = model.objective.as_ref();
         // An image is its own truth.
         let with_truth = params.use_labels || model.label.is_none();
@@ -46,59 +43,57 @@ impl Run for Implemented<Predict> {
         certificate.write(output, group)?;
         let leakage = certificate.watermark();
         let weights = weights_of_images(params, &model, cohort.mode(), &metrics, context)?;
+        let work = Work {
+            model: &model,
+            metrics: &metrics,
+            cohort: &cohort,
+            group,
+            batches: Batches {
+                size: params.batch_size as usize,
+                threads: params.n_proc as usize,
+                device: session.device(),
+            },
+            with_truth,
+            save: &params.save,
+            session: &session,
+            context,
+        };
+        let found = work.find()?;
         // The same resamples for every model, so that intervals compare.
         let stream = context.stream().child("bootstrap");
-        let networks = model.networks(&cohort)?;
-        let total = networks.len() * metrics.len();
-        let mut found: Vec<Vec<Evaluated>> = vec![Vec::new(); metrics.len()];
-        for (place, part) in networks.into_iter().enumerate() {
-            let of_part = part.map(|part| cohort.of_part(part));
-            let dataset = model.dataset_of(of_part.as_ref().unwrap_or(&cohort), part);
-            for (number, metric) in metrics.iter().enumerate() {
-                let told = match part {
-                    None => format!("model selected by {metric}"),
-                    Some(part) => format!("part {part}: model selected by {metric}"),
-                };
-                context.progress(place * metrics.len() + number, total, told);
-                let network = model.load_network(metric, part, &session)?;
-                let evaluator = Evaluator {
-                    network: network.as_ref(),
-                    objective,
-                    criterion: with_truth.then_some(&model.criterion),
-                    batches,
-                    thorough: true,
-                };
-                let proceed = || context.check_cancelled();
-                let evaluation = evaluator.evaluate(&dataset, &proceed)?;
-                let stream = of_network(stream, part);
-                let estimates =
-                    with_truth.then(|| evaluation.estimates(objective, params.bootstrap, &stream));
-                found[number].push(Evaluated {
-                    network: part,
-                    evaluation,
-                    estimates,
-                });
-            }
-        }
+        let resamples = with_truth.then_some(params.bootstrap);
         let images = ImageLevel {
             output,
             objective,
             context,
-            bootstrap: with_truth.then_some(params.bootstrap),
+            bootstrap: resamples,
         };
-        for ((metric, evaluated), weights) in metrics.iter().zip(&found).zip(&weights) {
+        for ((metric, found), weights) in metrics.iter().zip(found).zip(&weights) {
+            context.check_cancelled()?;
             let place = Place {
                 mode: cohort.mode(),
                 leakage: leakage.as_deref(),
                 metric,
                 group,
             };
-            write_evaluation(output, place, objective, evaluated)?;
+            let evaluated = found.networks.into_iter().map(|(network, evaluation)| {
+                let stream = of_network(stream, network);
+                let estimates = resamples.map(|n| evaluation.estimates(objective, n, &stream));
+                Evaluated {
+                    network,
+                    evaluation,
+                    estimates,
+                }
+            });
+            let evaluated: Vec<Evaluated> = evaluated.collect();
+            write_evaluation(output, place, objective, &evaluated)?;
             if let Some(weights) = weights {
-                images.write(place, evaluated, weights, &stream)?;
+                images.write(place, &evaluated, weights, &stream)?;
+            }
+            if !found.images.is_empty() {
+                images.write_joined(place, &found.images, &stream)?;
             }
         }
-        context.progress(total, total, "predicted");
         Ok(())
     }
 }

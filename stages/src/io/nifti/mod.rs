@@ -25,7 +25,7 @@ use stream::{Origin, Stream, unreadable};
 use crate::io::spare;
 use crate::volume::{Affine, Volume};
 
-pub use write::write;
+pub use write::{to_bytes, write};
 
 /// An image with any number of volumes on one grid.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,10 +15,17 @@ use crate::volume::Volume;
 /// # Errors
 /// Any I/O error, naming the file; an axis longer than the format can say.
 pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
-    let header = header(volume)
+    std::fs::write(path, to_bytes(volume)?).map_err(|e| StageError::io("write", path, &e))
+}
+
+/// The bytes of such an image.
+///
+/// # Errors
+/// An axis longer than the format can say.
+pub fn to_bytes(volume: &Volume) -> Result<Vec<u8>, StageError> {
+    let mut bytes = header(volume)
         .ok_or_else(|| StageError::new(format!("{:?} voxels do not fit NIfTI-1", volume.shape)))?;
     let [nx, ny, nz] = volume.shape;
-    let mut bytes = header;
     bytes.reserve_exact(4 * nx * ny * nz);
     for z in 0..nz {
         for y in 0..ny {
@@ -26,8 +33,7 @@ pub fn write(path: &Path, volume: &Volume) -> Result<(), StageError> {
             bytes.extend(row.flat_map(f32::to_le_bytes));
         }
     }
-    let bytes = one_member(&bytes).map_err(StageError::internal)?;
-    std::fs::write(path, bytes).map_err(|e| StageError::io("write", path, &e))
+    one_member(&bytes).map_err(StageError::internal)
 }
 
 fn header(volume: &Volume) -> Option<Vec<u8>> {

@@ -37,6 +37,16 @@ pub(crate) struct Sample {
     pub(crate) part: usize,
 }
 
+/// Whose an image is: cohort, participant and session.
+pub(crate) type Key<'a> = (&'a str, &'a str, &'a str);
+
+impl Sample {
+    /// Whose image it is, or is of.
+    pub(crate) fn key(&self) -> Key<'_> {
+        (&self.cohort, &self.participant, &self.session)
+    }
+}
+
 /// The images of a data group, in the order of its table.
 #[derive(Debug, Clone)]
 pub(crate) struct Cohort {
@@ -142,6 +152,24 @@ impl Cohort {
         .hint("extract their images, or remove their rows from the table"))
     }
 
+    /// Makes sure that files about single images have names of their own.
+    ///
+    /// # Errors
+    /// An image of the same name is in several cohorts.
+    pub(crate) fn check_names(&self) -> Result<(), StageError> {
+        let mut seen = BTreeSet::new();
+        for sample in &self.samples {
+            let (participant, session) = (&sample.participant, &sample.session);
+            if !seen.insert((participant, session, sample.part)) {
+                return Err(StageError::new(format!(
+                    "`{}`: {participant}, {session} is in several cohorts, whose files would have one name",
+                    self.shown
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// What is learnt or predicted: whole images, or parts of one kind.
     pub(crate) fn mode(&self) -> Mode {
         self.extraction.parts.mode()
@@ -197,26 +225,47 @@ impl Cohort {
 }
 
 /// The label of every row, and what it means.
+///
+/// # Errors
+/// There is no such column, a label is missing, or the network does not know what it means: all of these
+/// are told.
 fn targets(table: &Table, labels: Labels<'_>) -> Result<Vec<(String, Target)>, StageError> {
-    let column = table.column(labels.column)?;
-    let texts = table.complete_texts(labels.column)?.into_iter();
-    let target = |(row, text): (usize, &str)| {
-        let target = match labels.code {
-            Some(code) => code.code(text).map(Target::Class).ok_or_else(|| {
-                let known = code.iter().map(|(label, _)| format!("`{label}`"));
-                let known = known.collect::<Vec<_>>().join(", ");
-                format!("label `{text}` is not one of the model's: {known}")
-            }),
-            None => match text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(Target::Number(number)),
-                _ => Err(format!("label `{text}` is no number")),
-            },
-        };
-        let target = target
-            .map_err(|why| StageError::new(format!("{}: {why}", table.place(row, column))))?;
-        Ok((text.to_owned(), target))
+    let texts = table.complete_texts(labels.column)?;
+    let target = |text: &str| match labels.code {
+        Some(code) => code.code(text).map(Target::Class),
+        None => {
+            let number = text.parse::<f64>().ok();
+            number
+                .filter(|number| number.is_finite())
+                .map(Target::Number)
+        }
     };
-    texts.enumerate().map(target).collect()
+    let known: Vec<Option<Target>> = texts.iter().map(|text| target(text)).collect();
+    let Some(first) = known.iter().position(Option::is_none) else {
+        let known = known.into_iter().flatten();
+        let texts = texts.into_iter().map(str::to_owned);
+        return Ok(texts.zip(known).collect());
+    };
+    let text = texts[first];
+    let why = match labels.code {
+        Some(code) => {
+            let known = code.iter().map(|(label, _)| format!("`{label}`"));
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("label `{text}` is not one of the model's: {known}")
+        }
+        None => format!("label `{text}` is no number"),
+    };
+    let place = table.place(first, table.column(labels.column)?);
+    let sessions = table.sessions_of_parts()?;
+    let unknown = known.iter().enumerate();
+    let unknown = unknown.filter(|(_, target)| target.is_none());
+    let unknown: Vec<String> = unknown
+        .map(|(row, _)| format!("{}: `{}`", sessions[row], texts[row]))
+        .collect();
+    let (count, of) = (unknown.len(), texts.len());
+    let rows = listed(&unknown, LISTED, "; ");
+    let message = format!("{place}: {why}; {count} of {of} rows have such labels: {rows}");
+    Err(StageError::new(message).hint("change these labels, or leave their rows out"))
 }
 
 /// The part that each row of a table means, where it has the column `<mode>_id`.

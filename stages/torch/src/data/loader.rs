@@ -16,7 +16,7 @@ use stages::augmentation::Augmenter;
 use tch::{Device, Tensor};
 
 use super::transforms::Image;
-use super::{Cohort, Sample, Transforms};
+use super::{Cohort, Sample, Shared, Transforms};
 use crate::error::During;
 
 /// Prepared images of a dataset are kept in memory up to this size.
@@ -34,6 +34,8 @@ pub(crate) struct Dataset<'a> {
     pub(crate) input_size: Vec<usize>,
     /// One cell per image; empty if they are not kept.
     kept: Vec<Kept>,
+    /// The images that parts are cut from, where each is read once.
+    shared: Option<&'a Shared>,
 }
 
 /// How a dataset is read.
@@ -100,6 +102,17 @@ impl<'a> Dataset<'a> {
             } else {
                 Vec::new()
             },
+            shared: None,
+        }
+    }
+
+    /// The same for a single pass: no image is kept, and one that parts are cut from is read once.
+    #[must_use]
+    pub(crate) fn in_one_pass(self, shared: &'a Shared) -> Self {
+        Self {
+            kept: Vec::new(),
+            shared: Some(shared),
+            ..self
         }
     }
 
@@ -209,11 +222,11 @@ impl<'a> Dataset<'a> {
             return Ok(image.clone());
         }
         let sample = &self.cohort.samples[index];
-        let image = Arc::new(self.transforms.read(
-            &sample.file,
-            &self.cohort.extraction,
-            sample.part,
-        )?);
+        let (file, extraction, part) = (&sample.file, &self.cohort.extraction, sample.part);
+        let image = Arc::new(match self.shared {
+            Some(shared) => self.transforms.read_of(shared, file, extraction, part)?,
+            None => self.transforms.read(file, extraction, part)?,
+        });
         if image.shape != self.input_size {
             return Err(StageError::new(format!(
                 "image of {}, {} has shape {:?}, expected {:?}",

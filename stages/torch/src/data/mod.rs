@@ -9,8 +9,10 @@
 pub(crate) mod cohort;
 pub(crate) mod loader;
 pub(crate) mod sampler;
+pub(crate) mod shared;
 pub(crate) mod transforms;
 
-pub(crate) use cohort::{Cohort, Images, Sample};
+pub(crate) use cohort::{Cohort, Images, Key, Sample};
 pub(crate) use loader::{Batch, Batches, Changes, Dataset};
+pub(crate) use shared::Shared;
 pub(crate) use transforms::Transforms;

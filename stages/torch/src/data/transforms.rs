@@ -9,10 +9,13 @@
 
 use engine::StageError;
 use engine::seed::Stream;
+use ndarray::ArrayView4;
 use stages::augmentation::{Augmenter, Picture};
 use stages::extraction::{Extraction, Parts};
 use stages::tensor_file;
 use stages::volume::{Affine, spacing_mm, sub_grid};
+
+use super::Shared;
 
 /// Start, end and step on each axis, by factor; made for images of 169×208×179 voxels.
 const REDUCTIONS: [(u32, [(usize, usize); 3]); 4] = [
@@ -54,6 +57,33 @@ impl Transforms {
         part: usize,
     ) -> Result<Image, StageError> {
         let image = stored(file, extraction, part)?;
+        self.transform(image, file, extraction)
+    }
+
+    /// The same, of an image that other parts are cut from too.
+    ///
+    /// # Errors
+    /// As [`Transforms::read`].
+    pub(crate) fn read_of(
+        &self,
+        shared: &Shared,
+        file: &engine::InputFile,
+        extraction: &Extraction,
+        part: usize,
+    ) -> Result<Image, StageError> {
+        if !Shared::is_for(extraction) {
+            return self.read(file, extraction, part);
+        }
+        let image = shared.read(file, || whole(file))?;
+        self.transform(cut(&image, file, extraction, part)?, file, extraction)
+    }
+
+    fn transform(
+        &self,
+        image: Image,
+        file: &engine::InputFile,
+        extraction: &Extraction,
+    ) -> Result<Image, StageError> {
         self.apply(image, lacking(extraction))
             .map_err(|problem| StageError::new(format!("`{}`: {problem}", file.shown)))
     }
@@ -141,14 +171,45 @@ fn stored(
 ) -> Result<Image, StageError> {
     let (path, shown) = (&file.path, &file.shown);
     let (shape, voxels, affine) = match &extraction.parts {
-        _ if extraction.saved => tensor_file::read_part(path, part, shown),
-        Parts::Image => tensor_file::read(path, shown),
-        parts => tensor_file::cut_part(path, parts, part, shown),
-    }?;
+        _ if extraction.saved => tensor_file::read_part(path, part, shown)?,
+        Parts::Image => return whole(file),
+        parts => tensor_file::cut_part(path, parts, part, shown)?,
+    };
     Ok(Image {
         shape,
         voxels,
         affine,
+    })
+}
+
+/// A stored image that is whole.
+fn whole(file: &engine::InputFile) -> Result<Image, StageError> {
+    #[cfg(test)]
+    super::shared::reads::note(&file.path);
+    let (shape, voxels, affine) = tensor_file::read(&file.path, &file.shown)?;
+    Ok(Image {
+        shape,
+        voxels,
+        affine,
+    })
+}
+
+/// A part of an image.
+fn cut(
+    image: &Image,
+    file: &engine::InputFile,
+    extraction: &Extraction,
+    part: usize,
+) -> Result<Image, StageError> {
+    let sizes = <[usize; 4]>::try_from(image.shape.as_slice()).map_err(|_| {
+        StageError::internal(format!("`{}` has shape {:?}", file.shown, image.shape))
+    })?;
+    let whole = ArrayView4::from_shape(sizes, &image.voxels).map_err(StageError::internal)?;
+    let cut = extraction.parts.cut(whole, part);
+    Ok(Image {
+        shape: cut.shape().to_vec(),
+        voxels: cut.iter().copied().collect(),
+        affine: image.affine,
     })
 }
 

@@ -3,8 +3,8 @@
 use engine::StageError;
 use tch::{Kind, Tensor};
 
-use super::writer::Space;
 use crate::error::During;
+use crate::whole::Space;
 
 /// The mean of maps, summed in double precision.
 #[derive(Debug, Default)]

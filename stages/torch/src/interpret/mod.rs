@@ -4,7 +4,7 @@
 //! method ──▶ gradients, gradient_input, guided_backprop, grad_cam, integrated_gradients, smooth_grad,
 //!            occlusion                     maps of a batch
 //! turns                                    which network explains which images when
-//! results ─▶ mean, whole, regions, writer  what becomes of them: files and tables
+//! results ─▶ mean, regions, writer  what becomes of them: files and tables
 //! sanity                                   the same maps of networks with random weights
 //! ```
 //!
@@ -29,10 +29,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 mod turns;
-mod whole;
 mod writer;
-
-use std::collections::BTreeSet;
 
 use engine::profile::span;
 use engine::seed::Stream;
@@ -61,17 +58,25 @@ impl Run for Implemented<Interpret> {
         let method = method::make(&params.method)?;
         let regions = Regions::open(context)?;
         // Labels explain nothing, but a group has one table, the same as for its predictions.
-        let use_labels = model.knows_labels(context)?;
+        let label = match model.knows_labels(context)? {
+            true => model.label.as_deref(),
+            false => None,
+        };
         let (cohort, certificate) = model.cohort(
             Tested {
                 name: &params.data_group,
-                use_labels,
+                label,
+                diagnoses: None,
                 allow_leakage: &params.allow_leakage,
             },
             context,
         )?;
         if params.individual {
-            check_names(&cohort)?;
+            cohort.check_names().map_err(|error| {
+                error.hint(
+                    "set `individual: false`, or interpret the cohorts as data groups of their own",
+                )
+            })?;
         }
         let networks = model.networks(&cohort)?;
         if params.sanity_check && networks.iter().any(Option::is_some) {
@@ -93,7 +98,6 @@ impl Run for Implemented<Interpret> {
             device: session.device(),
         };
         let output = context.output("attributions")?;
-        let label = use_labels.then_some(model.label.as_deref()).flatten();
         write_data(output, &params.data_group, &cohort, label)?;
         certificate.write(output, &format!("{}-interpret", params.data_group))?;
         let total = metrics.len() * cohort.samples.len();
@@ -148,24 +152,6 @@ impl Run for Implemented<Interpret> {
         }
         Ok(())
     }
-}
-
-/// Makes sure that the maps of single images have names of their own.
-fn check_names(cohort: &Cohort) -> Result<(), StageError> {
-    let mut seen = BTreeSet::new();
-    for sample in &cohort.samples {
-        let (participant, session) = (&sample.participant, &sample.session);
-        if !seen.insert((participant, session, sample.part)) {
-            let message = format!(
-                "`{}`: {participant}, {session} is in several cohorts, whose maps would have one name",
-                cohort.shown
-            );
-            return Err(StageError::new(message).hint(
-                "set `individual: false`, or interpret the cohorts as data groups of their own",
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// A random stream for each image of a batch, which follows from whose it is.

@@ -12,11 +12,11 @@ use tch::{Kind, Tensor};
 use super::mean::Mean;
 use super::method::Explanation;
 use super::regions::Regions;
-use super::whole::{WholeMap, Wholes};
-use super::writer::{Shows, Space, Writer, map_of};
+use super::writer::{Shows, Writer, map_of};
 use crate::data::{Batch, Dataset, Sample};
 use crate::error::During;
 use crate::weights;
+use crate::whole::{Frames, Space, Wholes, to_array, view};
 
 /// A map that misses what it should add up to by more than this part of it is told.
 const INCOMPLETE: f64 = 0.05;
@@ -29,6 +29,7 @@ pub(super) struct Results<'a> {
     regions: Option<&'a Regions>,
     /// By number of the part; 0 for whole images.
     means: BTreeMap<usize, Mean>,
+    frames: Frames<'a>,
     /// Images that were cut into parts.
     wholes: Wholes<'a>,
     mean_whole: Mean,
@@ -49,7 +50,8 @@ impl<'a> Results<'a> {
             mode: dataset.cohort.mode(),
             regions,
             means: BTreeMap::new(),
-            wholes: Wholes::new(dataset),
+            frames: Frames::new(dataset),
+            wholes: Wholes::new(dataset.cohort),
             mean_whole: Mean::default(),
             of_images: RegionsTable::default(),
             completeness: Vec::new(),
@@ -90,7 +92,7 @@ impl<'a> Results<'a> {
 
     /// Takes the map `[1, C, …]` of a part.
     fn add_part(&mut self, sample: &'a Sample, map: &Tensor) -> Result<(), StageError> {
-        let placed = self.wholes.place(sample)?;
+        let placed = self.frames.place(sample)?;
         let array = weights::to_array(&map.f_squeeze_dim(0).during("write a map")?)?;
         if self.individual {
             let shows = Shows {
@@ -102,11 +104,18 @@ impl<'a> Results<'a> {
         }
         let mean = self.means.entry(sample.part).or_default();
         mean.add(map, &[placed.space])?;
-        let Some(WholeMap { array, affine }) = self.wholes.add(sample, &placed, &array)? else {
+        let Some((shape, place)) = &placed.place else {
             return Ok(());
         };
+        let [channels, x, y, z] = *shape;
+        let shape = [channels.min(array.shape()[0]), x, y, z];
+        let Some(whole) = self.wholes.add(sample, shape, place, view(&array)?) else {
+            return Ok(());
+        };
+        // No part shows anything of the rest.
+        let array = to_array(shape, whole.finish(0.0))?;
         let space = Space {
-            affine: Some(affine),
+            affine: Some(placed.affine),
             lacks: None,
         };
         self.add_image(sample, &array, space)?;

@@ -10,11 +10,11 @@ use tch::{Kind, Tensor};
 
 use super::method::{Explained, Explanation, METHODS, Subject, make, one_by_one};
 use super::smooth_grad::averaged;
-use super::whole::{Frame, located};
 use crate::data::Transforms;
 use crate::networks::{self, Mode, Network, NetworkSpec};
 use crate::session::Session;
 use crate::testing::{assert_close, floats, head, numbered_images, reference};
+use crate::whole::{Frame, located};
 
 /// From −1/2 to 1/2.
 fn numbers(count: usize, start: usize) -> impl Iterator<Item = f64> {

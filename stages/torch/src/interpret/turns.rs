@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::data::{Cohort, Dataset, Sample};
+use crate::data::{Cohort, Dataset};
 
 /// Images whose maps are open at once where networks take turns; two in tests, which have few.
 const OPEN: usize = if cfg!(test) { 2 } else { 16 };
@@ -34,14 +34,14 @@ pub(super) fn turns<'a>(
     let mut images = BTreeMap::new();
     for sample in &cohort.samples {
         let next = images.len();
-        images.entry(key(sample)).or_insert(next);
+        images.entry(sample.key()).or_insert(next);
     }
     let mut turns = Vec::new();
     for first in (0..images.len()).step_by(OPEN) {
         for (part, dataset) in datasets {
             let samples = dataset.cohort.samples.iter().enumerate();
             let order = samples.filter(|(_, sample)| {
-                let image = images.get(&key(sample)).copied();
+                let image = images.get(&sample.key()).copied();
                 image.is_some_and(|image| (first..first + OPEN).contains(&image))
             });
             let order: Vec<usize> = order.map(|(position, _)| position).collect();
@@ -55,11 +55,4 @@ pub(super) fn turns<'a>(
         }
     }
     turns
-}
-
-/// Whose an image is: cohort, participant and session.
-pub(super) type Key<'a> = (&'a str, &'a str, &'a str);
-
-pub(super) fn key(sample: &Sample) -> Key<'_> {
-    (&sample.cohort, &sample.participant, &sample.session)
 }

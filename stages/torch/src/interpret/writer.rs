@@ -5,18 +5,9 @@ use maps::files::{CompletenessTable, RegionsTable, SanityTable};
 use maps::layout::{MapFormat, MapOf, MapTable, SplitPath};
 use maps::weights::{Array, write_pt};
 use stages::io::nifti;
-use stages::volume::{Affine, Volume};
 
 use crate::data::Sample;
-
-/// Where the voxels of a map are.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Space {
-    /// Voxel indices to millimetres; none where the map is on no grid, or nobody knows where.
-    pub(super) affine: Option<Affine>,
-    /// The axis that the map of a slice lacks.
-    pub(super) lacks: Option<usize>,
-}
+use crate::whole::Space;
 
 /// What a map shows: whole images, or a part of them.
 #[derive(Debug, Clone, Copy)]
@@ -62,18 +53,7 @@ impl Writer<'_> {
         let tensor = write_pt(map);
         let path = self.path(of, shows, MapFormat::Tensor);
         self.output.write(&path, &tensor)?;
-        let mut shape = map.shape().to_vec();
-        if let Some(axis) = space.lacks {
-            shape.insert(1 + axis, 1);
-        }
-        if let ([1, x, y, z], Some(voxels), Some(affine)) =
-            (shape.as_slice(), map.as_f32(), space.affine)
-        {
-            let volume = Volume {
-                data: voxels.to_vec(),
-                shape: [*x, *y, *z],
-                affine,
-            };
+        if let Some(volume) = space.volume(map) {
             let path = self.path(of, shows, MapFormat::Nifti);
             nifti::write(&self.output.create_path(&path)?, &volume)?;
         }

@@ -10,7 +10,7 @@ use super::layers::{
     Activation, Builder, Conv, CropMaxUnpool, Dense, Flatten, Layer, Norm, Sequential, Shown,
     Unflatten,
 };
-use super::plain::Plain;
+use super::plain::Coder;
 use super::vae_layers::{Down, Up, fit, halved};
 use super::{NetworkKind, NetworkSpec};
 use crate::error::During;
@@ -40,10 +40,10 @@ pub(super) static CAE: NetworkKind = NetworkKind {
 /// # Source
 /// ClinicaDL 1.6.1 `autoencoder/cnn_transformer.py`. As there, in volumes each transposed convolution is
 /// followed by batch norm and ReLU, so that outputs are not negative; in slices it comes after them.
-fn mirrored(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Plain, StageError> {
+fn mirrored(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<Coder, StageError> {
     spec.needs_an_axis_of(17)?;
     let axes = spec.input_size.len() - 1;
-    let make = || -> Result<Plain, TchError> {
+    let make = || -> Result<Coder, TchError> {
         let mut builder = Builder::new(session);
         let mut unpools = Vec::new();
         let size = &spec.input_size;
@@ -87,7 +87,7 @@ fn mirrored(spec: &NetworkSpec, session: &Session, hidden: [i64; 2]) -> Result<P
                 .and_then(|rest| rest.split('.').next());
             number.and_then(|number| number.parse::<u32>().ok())
         });
-        Ok(Plain::chain(state, [encoder, decoder]))
+        Ok(Coder::new(state, encoder, decoder))
     };
     make().during("build the network")
 }
@@ -154,10 +154,10 @@ const DENSE: [i64; 3] = [32, 64, 128];
 /// # Source
 /// `CAE_half` of ClinicaDL 1.6.1 `autoencoder/models.py`, which cannot be built there. Deviations: it
 /// takes images of any size, of which it gives back the same.
-fn dense(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
+fn dense(spec: &NetworkSpec, session: &Session) -> Result<Coder, StageError> {
     let options: CaeOptions = spec.options()?;
     let latent = i64::from(options.latent_space_size);
-    let make = || -> Result<Plain, TchError> {
+    let make = || -> Result<Coder, TchError> {
         let mut builder = Builder::new(session);
         let channels = spec.input_size[0];
         let maps = halved(&spec.input_size[1..], DENSE.len(), 3);
@@ -185,7 +185,7 @@ fn dense(spec: &NetworkSpec, session: &Session) -> Result<Plain, StageError> {
             }
             Ok(())
         })?;
-        Ok(Plain::chain(builder.finish(), [encoder, decoder]))
+        Ok(Coder::new(builder.finish(), encoder, decoder))
     };
     make().during("build the network")
 }

@@ -11,7 +11,7 @@ use super::layers::{
     Builder, Conv, Dense, Dropout, Flatten, Layer, LayerNorm, Norm, PRelu, Pool, Sequential, Stack,
     Unflatten, UpsampleTo,
 };
-use super::plain::Plain;
+use super::plain::{Coder, Plain};
 use super::unit::{Act, Unit};
 use super::variational::Variational;
 use super::{NetworkKind, NetworkSpec};
@@ -55,14 +55,13 @@ pub(super) static AUTO_ENCODER_KIND: NetworkKind = NetworkKind {
         let options: CoderOptions = spec.options()?;
         let shapes = Shapes::of(spec, &options.conv_args)?;
         fits(spec, &options)?;
-        let make = || -> Result<Plain, TchError> {
+        let make = || -> Result<Coder, TchError> {
             let mut builder = Builder::new(session);
             let (conv, mlp) = (&options.conv_args, &options.mlp_args);
             let latent = Some(options.latent_size.into());
             let encoder = builder.within("encoder", |b| encoder(b, &shapes, conv, mlp, latent))?;
             let decoder = builder.within("decoder", |b| decoder(b, &shapes, &options))?;
-            let parts: [Box<dyn Layer>; 2] = [Box::new(encoder), Box::new(decoder)];
-            Ok(plain(builder, Sequential::of(parts.into_iter())))
+            Ok(Coder::new(builder.finish(), encoder, decoder))
         };
         Ok(Box::new(make().during("build the network")?))
     },

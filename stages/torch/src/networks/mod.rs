@@ -137,6 +137,13 @@ pub(crate) trait Network {
         Ok(self.outputs(images, mode)?.prediction)
     }
 
+    /// The code of each image of a batch, where it is an autoencoder: what its encoder gives, or the mean of
+    /// the latent distribution of a variational one. `outputs` are those of the batch.
+    fn code(&self, _: &Tensor, outputs: &Outputs) -> Result<Option<Tensor>, TchError> {
+        let latent = outputs.latent.as_ref();
+        Ok(latent.map(|latent| latent.mean.shallow_clone()))
+    }
+
     /// Its other heads, where it is a network for two domains.
     fn two_domains(&self) -> Option<&dyn TwoDomains> {
         None

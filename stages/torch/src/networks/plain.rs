@@ -1,8 +1,8 @@
-//! A network that is one layer.
+//! A network that is one layer, and one that is an encoder and a decoder.
 
 use tch::{TchError, Tensor};
 
-use super::layers::{Layer, Sequential};
+use super::layers::{Layer, Sequential, forward_all, widen};
 use super::{Mode, Network, Outputs};
 use crate::state::State;
 
@@ -43,5 +43,56 @@ impl Network for Plain {
 
     fn describe(&self) -> String {
         self.layer.describe().join("\n")
+    }
+}
+
+/// An autoencoder: what its encoder gives is the code.
+#[derive(Debug)]
+pub(super) struct Coder {
+    state: State,
+    layers: Sequential,
+}
+
+impl Coder {
+    /// Of an encoder and a decoder, the first and the second of these layers.
+    pub(super) fn new(state: State, encoder: Sequential, decoder: Sequential) -> Self {
+        let parts: [Box<dyn Layer>; 2] = [Box::new(encoder), Box::new(decoder)];
+        Self {
+            state,
+            layers: Sequential::of(parts.into_iter()),
+        }
+    }
+}
+
+impl Network for Coder {
+    fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
+        self.layers.forward(images, mode).map(Outputs::of)
+    }
+
+    fn code(&self, images: &Tensor, _: &Outputs) -> Result<Option<Tensor>, TchError> {
+        let encoder: Vec<&dyn Layer> = self
+            .layers
+            .layers()
+            .map(|(_, layer)| layer)
+            .take(1)
+            .collect();
+        let code = forward_all(&encoder, images, Mode::Evaluate)?;
+        widen(&code).map(Some)
+    }
+
+    fn chain(&self) -> Option<Vec<(String, &dyn Layer)>> {
+        self.layers.parts()
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    fn describe(&self) -> String {
+        self.layers.describe().join("\n")
     }
 }

@@ -17,7 +17,7 @@ use crate::evaluation::Prediction;
 use crate::networks::Outputs;
 
 pub(crate) use classification::Classification;
-pub(crate) use reconstruction::Reconstruction;
+pub(crate) use reconstruction::{Reconstruction, measures};
 pub(crate) use regression::Regression;
 pub(crate) use similarity::structural_similarity;
 

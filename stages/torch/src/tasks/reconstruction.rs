@@ -117,7 +117,11 @@ fn means(rows: &[Measures], images: &[usize]) -> Vec<f64> {
 /// ClinicaDL 1.6.1 `metric_module.py`; scikit-image `peak_signal_noise_ratio`. Deviations: the number of
 /// spatial axes decides between two and three dimensions, not the number of channels; intensities beyond
 /// −1 and 1 are no error: their range is then that of the image.
-fn measures(image: &Tensor, made: &Tensor, thorough: bool) -> Result<Measures, TchError> {
+pub(crate) fn measures(
+    image: &Tensor,
+    made: &Tensor,
+    thorough: bool,
+) -> Result<Measures, TchError> {
     let (image, made) = (image.f_to_kind(Kind::Float)?, made.f_to_kind(Kind::Float)?);
     let difference = image.f_sub(&made)?;
     let mae = difference

@@ -247,3 +247,93 @@ fn maps_of_opposite_classes_differ_and_only_the_mean_can_be_asked_for() {
     assert_eq!(mean("AD"), mean("0"));
     assert_ne!(mean("AD"), mean("CN"));
 }
+
+/// The test table with more columns: `other` has the classes the wrong way round.
+fn write_other_labels(world: &World) {
+    let mut text = "participant_id\tsession_id\tdiagnosis\tother\trating\n".to_owned();
+    for (number, (participant, session, label)) in rows(20, 4).into_iter().enumerate() {
+        let other = if label == "AD" { "CN" } else { "AD" };
+        let rating = ["CN", "MCI", "AD"][number % 3];
+        text.push_str(&format!(
+            "{participant}\t{session}\t{label}\t{other}\t{rating}\n"
+        ));
+    }
+    world.write("test.tsv", &text);
+}
+
+#[test]
+fn predictions_are_compared_with_another_column_by_the_code_of_the_training() {
+    let world = World::new();
+    let model = trained(&world);
+    write_other_labels(&world);
+    let predict = |label: Value| {
+        let params = json!({ "bootstrap": 5, "label": label });
+        world.apply("predict", &model, params).unwrap()
+    };
+    let accuracy = |done: &Done| {
+        let path = "best-loss/test/test_image_level_metrics.tsv";
+        let table = MetricsTable::read(&done.bytes(path), path).unwrap();
+        table.get("accuracy").unwrap().value
+    };
+    let predicted = |done: &Done| {
+        let path = "best-loss/test/test_image_level_prediction.tsv";
+        let table = PredictionTable::read(&done.bytes(path), path).unwrap();
+        let rows = table.rows().iter();
+        rows.map(|row| (row.true_label.unwrap(), row.probabilities.clone()))
+            .collect::<Vec<_>>()
+    };
+    let (learnt, other) = (predict(Value::Null), predict(json!("other")));
+    assert!((accuracy(&learnt) + accuracy(&other) - 1.0).abs() < 1e-12);
+    for ((truth, said), (opposite, same)) in predicted(&learnt).iter().zip(predicted(&other)) {
+        assert_eq!((*truth + opposite, said), (1, &same));
+    }
+    // The column that was learnt is there once, also when it is named: quirk Q18 of ClinicaDL 1.6.1.
+    let named = predict(json!("diagnosis"));
+    assert_eq!(named.input.digest, learnt.input.digest);
+    let groups = other.text("groups/test/data.tsv");
+    assert_eq!(
+        groups.lines().next(),
+        Some("participant_id\tsession_id\tcohort\tother")
+    );
+}
+
+#[test]
+fn a_label_that_the_training_does_not_know_is_told_with_its_session() {
+    let world = World::new();
+    let model = trained(&world);
+    write_other_labels(&world);
+    let message = refused(&world, &model, json!({ "label": "rating" }));
+    assert_eq!(
+        message,
+        "`test.tsv`, line 3, column `rating`: label `MCI` is not one of the model's: `AD`, `CN`; \
+         2 of 5 rows have such labels: sub-21, ses-M000: `MCI`; sub-23, ses-M000: `MCI`"
+    );
+    let message = refused(&world, &model, json!({ "label": "nothing" }));
+    assert!(message.contains("no column `nothing`"), "{message}");
+}
+
+#[test]
+fn rows_of_the_asked_for_diagnoses_are_predicted() {
+    let world = World::new();
+    let model = trained(&world);
+    let mut mixed = rows(20, 4);
+    mixed[1].2 = "MCI".to_owned();
+    world.write("test.tsv", &table(&mixed));
+    let sessions = |params: Value| {
+        let done = world.apply("predict", &model, params).unwrap();
+        done.text("groups/test/data.tsv").lines().count() - 1
+    };
+    let ad = mixed.iter().filter(|row| row.2 == "AD").count();
+    let of = json!({ "bootstrap": 5, "diagnoses": ["AD"] });
+    assert_eq!(sessions(of), ad);
+    // Also some that were not trained on, whose truth the model cannot say.
+    let all = json!({ "diagnoses": [], "use_labels": false });
+    assert_eq!(sessions(all), mixed.len());
+    let message = refused(&world, &model, json!({ "diagnoses": [] }));
+    assert!(message.contains("label `MCI`"), "{message}");
+    let message = refused(&world, &model, json!({ "diagnoses": ["FTD"] }));
+    assert!(message.contains("no row with diagnosis `FTD`"), "{message}");
+    world.write("test.tsv", "participant_id\tsession_id\nsub-20\tses-M000\n");
+    let params = json!({ "diagnoses": ["AD"], "use_labels": false });
+    assert!(refused(&world, &model, params).contains("no column `diagnosis`"));
+}

@@ -622,7 +622,7 @@ fn people_with_one_name_in_two_cohorts_have_no_maps_of_their_own() {
     world.write("test.tsv", &both);
     let message = refused(world.apply("interpret", &model, json!({})));
     assert!(
-        message.contains("whose maps would have one name"),
+        message.contains("whose files would have one name"),
         "{message}"
     );
     let params = json!({ "individual": false });

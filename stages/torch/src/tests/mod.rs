@@ -9,6 +9,8 @@ mod interpret;
 mod leakage;
 mod multi;
 mod quality;
+mod saved;
+mod stopped;
 mod tasks;
 mod torchscript;
 mod train;

@@ -95,11 +95,15 @@ impl World {
     }
 
     pub(super) fn write_images(&self, rows: &[Row]) {
+        self.write_sized_images(rows, [SIZE; 3]);
+    }
+
+    pub(super) fn write_sized_images(&self, rows: &[Row], shape: [usize; 3]) {
         let mut index = "participant_id\tsession_id\tfile\n".to_owned();
         for (i, (participant, session, label)) in rows.iter().enumerate() {
             let file = format!("images/{participant}_{session}.safetensors");
             index.push_str(&format!("{participant}\t{session}\t{file}\n"));
-            self.write_image(&file, i, label, [SIZE; 3]);
+            self.write_image(&file, i, label, shape);
         }
         self.write("tensors/images.tsv", &index);
         let extraction = json!({

@@ -3,8 +3,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::exact::Exact;
 use crate::evaluation::Values;
+use crate::exact::Exact;
 
 /// The best epoch of one selection metric.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

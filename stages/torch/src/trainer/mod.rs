@@ -14,7 +14,6 @@
 
 mod best;
 mod domains;
-mod exact;
 mod progress;
 mod scale;
 mod schedule;

@@ -5,12 +5,12 @@ use engine::{Digest, StageError};
 use serde::{Deserialize, Serialize};
 
 use super::best::BestEpochs;
-use super::exact::Exact;
 use super::scale::LossScale;
 use super::schedule::Plateau;
 use super::{EarlyStopping, Trainer};
 use crate::checkpoint::{Checkpoints, Mark, Part};
 use crate::evaluation::Values;
+use crate::exact::Exact;
 use crate::optimizers::{Memory, Optimizer};
 use crate::weights;
 

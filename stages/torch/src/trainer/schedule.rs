@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use stages::learning::schedulers as options;
 use stages::learning::schedulers::SchedulerParams;
 
-use super::exact::Exact;
+use crate::exact::Exact;
 
 /// The learning rates of a training.
 #[derive(Debug, Clone)]

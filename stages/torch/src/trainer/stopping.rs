@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::exact::Exact;
+use crate::exact::Exact;
 
 /// Ends a training whose validation loss no longer improves.
 ///

@@ -1,7 +1,7 @@
 //! From what networks say about parts to what that means for their images.
 //!
-//! Classes are voted for (see [`stages::voting`]), numbers are averaged, as in ClinicaDL 1.6.1. A
-//! reconstruction has nothing to say about an image that its parts do not say.
+//! Classes are voted for (see [`stages::voting`]), numbers are averaged, as in ClinicaDL 1.6.1.
+//! Reconstructions of parts are put together where they are predicted (see [`crate::prediction`]).
 
 mod voters;
 
@@ -31,7 +31,7 @@ pub(crate) struct Rule {
     pub(crate) threshold: f64,
 }
 
-/// Whether images have predictions of their own beside those of their parts.
+/// Whether parts say something about their images together.
 pub(crate) fn has_images(task: Task, mode: Mode) -> bool {
     mode != Mode::Image && task != Task::Reconstruction
 }
@@ -138,14 +138,27 @@ impl ImageLevel<'_> {
                 images.len()
             ));
         }
+        self.write_joined(place, &images, stream)
+    }
+
+    /// The same of images that say something themselves: reconstructions that were put together.
+    ///
+    /// # Errors
+    /// A file cannot be written.
+    pub(crate) fn write_joined(
+        &self,
+        place: Place<'_>,
+        images: &[Prediction],
+        stream: &Stream,
+    ) -> Result<(), StageError> {
         let estimates = self
             .bootstrap
-            .map(|resamples| self.objective.estimates(&images, resamples, stream));
+            .map(|resamples| self.objective.estimates(images, resamples, stream));
         write_images(
             self.output,
             place,
             self.objective,
-            &images,
+            images,
             estimates.as_deref(),
         )
     }

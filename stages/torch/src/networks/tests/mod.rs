@@ -1,4 +1,5 @@
 pub(crate) mod cases;
+mod codes;
 mod domains;
 pub(crate) mod sketch;
 
