@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::Identity;
-use maps::layout::{BASELINE, split_of};
+use maps::layout::{BASELINE, ensemble_of, in_ensemble, split_of};
 
 use super::CompareParams;
 use crate::listed::some;
@@ -40,6 +40,8 @@ pub(super) struct Run {
     pub(super) model: String,
     /// The input, and which of its models.
     pub(super) name: String,
+    /// Whether it is an ensemble, which is beside each split of others.
+    is_of_all_splits: bool,
     pub(super) splits: BTreeMap<usize, Predictions>,
 }
 
@@ -64,6 +66,17 @@ pub(super) fn read(params: &CompareParams, context: &Context) -> Result<Vec<Run>
             runs.push(run);
         }
     }
+    let of_splits = runs.iter().find(|run| !run.is_of_all_splits);
+    let numbers: Vec<usize> =
+        of_splits.map_or_else(Vec::new, |run| run.splits.keys().copied().collect());
+    for run in runs
+        .iter_mut()
+        .filter(|run| run.is_of_all_splits && !numbers.is_empty())
+    {
+        if let Some((_, said)) = run.splits.pop_first() {
+            run.splits = numbers.iter().map(|&split| (split, said.clone())).collect();
+        }
+    }
     let Some((first, others)) = runs.split_first_mut() else {
         return Ok(runs);
     };
@@ -83,10 +96,16 @@ fn run(
     let shown = &input.shown;
     let firsts = input.files.keys().filter_map(|path| path.split('/').next());
     let folders: BTreeSet<&str> = firsts.filter(|first| split_of(first).is_some()).collect();
+    let ensembles = input
+        .files
+        .keys()
+        .filter_map(|path| Some(ensemble_of(path)?.0));
+    let ensemble = ensembles.min().filter(|_| folders.is_empty());
     // What is no folder of splits is one split.
-    let prefixes: Vec<(usize, String)> = match folders.is_empty() {
-        true => vec![(0, String::new())],
-        false => {
+    let prefixes: Vec<(usize, String)> = match (folders.is_empty(), ensemble) {
+        (true, None) => vec![(0, String::new())],
+        (true, Some(name)) => vec![(0, in_ensemble(name, ""))],
+        (false, _) => {
             let numbered = folders
                 .iter()
                 .filter_map(|f| Some((split_of(f)?, format!("{f}/"))));
@@ -127,6 +146,7 @@ fn run(
     Ok(Run {
         model: model.to_owned(),
         name: format!("{name}/{folder}"),
+        is_of_all_splits: ensemble.is_some(),
         splits,
     })
 }

@@ -1,10 +1,11 @@
 //! Metrics tables against the predictions that they are of.
 
 use std::fs;
+use std::path::PathBuf;
 
-use maps::files::{MeasuredTable, MetricsTable, PredictionTable};
+use maps::files::{MeasuredTable, MetricsTable, NetworkMetrics, PredictionTable};
 use maps::files::{RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS};
-use maps::layout::SplitPath;
+use maps::layout::{LEVELS, SplitPath};
 use maps::{Maps, MapsIssue};
 
 use super::relative;
@@ -16,6 +17,9 @@ const TOLERANCE: f64 = 1e-9;
 /// The same for reconstructions, whose measures ClinicaDL adds up in 32 bits.
 const SINGLE: f64 = 1e-6;
 
+/// The line of values, in the layout with intervals and in the one without.
+const VALUES: u64 = 2;
+
 /// What every version of ClinicaDL writes for a task. A metric that came later may be missing.
 const fn always(task: Task) -> &'static [&'static str] {
     match task {
@@ -26,45 +30,97 @@ const fn always(task: Task) -> &'static [&'static str] {
 
 /// Checks every table of a model on a data group.
 pub(super) fn check(maps: &Maps, split: usize, metric: &str, group: &str) -> Vec<MapsIssue> {
-    let parameters = maps.parameters();
-    // Predictions of several networks are in one table, and metrics of each in blocks of another.
-    if parameters.switch("multi_network").unwrap_or(false) {
-        return Vec::new();
-    }
-    let name = parameters.network_task().unwrap_or_default();
+    tables(maps, metric, group, |path| maps.path(split, path))
+}
+
+/// Checks every table of an ensemble on a data group.
+pub(super) fn check_ensemble(maps: &Maps, name: &str, metric: &str, group: &str) -> Vec<MapsIssue> {
+    tables(maps, metric, group, |path| maps.ensemble_path(name, path))
+}
+
+fn tables<'a>(
+    maps: &Maps,
+    metric: &'a str,
+    group: &'a str,
+    place: impl Fn(SplitPath<'a>) -> PathBuf,
+) -> Vec<MapsIssue> {
+    let name = maps.parameters().network_task().unwrap_or_default();
     let Some(&task) = Task::ALL.iter().find(|task| task.name() == name) else {
         return Vec::new();
     };
     let mut issues = Vec::new();
-    for level in maps.levels(split, metric, group) {
-        let path = maps.path(
-            split,
-            SplitPath::Metrics {
-                metric,
-                group,
-                level,
-            },
-        );
-        let predictions = maps.path(
-            split,
-            SplitPath::Prediction {
-                metric,
-                group,
-                level,
-            },
-        );
+    for level in LEVELS {
+        let path = place(SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        });
+        let predictions = place(SplitPath::Prediction {
+            metric,
+            group,
+            level,
+        });
         let (Ok(table), Ok(predictions)) = (fs::read(&path), fs::read(&predictions)) else {
             continue;
         };
         let file = relative(maps, &path);
-        let Ok(table) = MetricsTable::read(&table, &file) else {
-            continue;
-        };
-        if let Some(expected) = values(task, &predictions) {
-            issues.extend(compare(task, &file, &table, &expected));
-        }
+        issues.extend(check_table(task, &file, &table, &predictions));
     }
     issues
+}
+
+/// Compares a table of metrics with a table of predictions: as a whole, or the table of each network with the
+/// predictions of its parts.
+fn check_table(task: Task, file: &str, table: &[u8], predictions: &[u8]) -> Vec<MapsIssue> {
+    let several = NetworkMetrics::read(table, file).unwrap_or_default();
+    if several.networks.is_empty() {
+        let Ok(table) = MetricsTable::read(table, file) else {
+            return Vec::new();
+        };
+        let expected = values(task, predictions).unwrap_or_default();
+        return match expected.is_empty() {
+            true => Vec::new(),
+            false => compare(task, (file, VALUES), &table, &expected),
+        };
+    }
+    let mut issues = Vec::new();
+    let mut line = VALUES;
+    for (network, table) in &several.networks {
+        // Its predictions are those of the part of its number.
+        if let Some(expected) = of_part(predictions, *network).and_then(|part| values(task, &part))
+        {
+            issues.extend(compare(task, (file, line), table, &expected));
+        }
+        line += lines_of(table);
+    }
+    issues
+}
+
+/// The lines of the table of a network, with that of its number.
+fn lines_of(table: &MetricsTable) -> u64 {
+    let bytes = table.to_bytes();
+    1 + bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+/// The rows of a table of predictions that are of this part; none where the table has no parts.
+fn of_part(predictions: &[u8], part: usize) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(predictions).ok()?;
+    let mut lines = text.lines();
+    let header = lines.next()?;
+    let names = LEVELS.map(|level| format!("{level}_id"));
+    let column = header
+        .split('\t')
+        .position(|name| names.iter().any(|known| known == name))?;
+    let is_of_part = |line: &&str| {
+        line.split('\t')
+            .nth(column)
+            .and_then(|cell| cell.parse().ok())
+            == Some(part)
+    };
+    let rows: Vec<&str> = std::iter::once(header)
+        .chain(lines.filter(is_of_part))
+        .collect();
+    Some((rows.join("\n") + "\n").into_bytes())
 }
 
 /// The metrics that follow from a table of predictions, by column; none without labels.
@@ -141,7 +197,7 @@ fn of_classes(table: &PredictionTable) -> Option<Vec<(String, f64)>> {
 
 fn compare(
     task: Task,
-    file: &str,
+    (file, line): (&str, u64),
     table: &MetricsTable,
     expected: &[(String, f64)],
 ) -> Vec<MapsIssue> {
@@ -162,8 +218,7 @@ fn compare(
                 "is {}, but {value} follows from the predictions",
                 column.value
             );
-            // The line of values, in the layout with intervals and in the one without.
-            issues.push(MapsIssue::new(file, message).at(Some(2)).in_column(name));
+            issues.push(MapsIssue::new(file, message).at(Some(line)).in_column(name));
         }
     }
     for name in always(task) {
@@ -177,7 +232,7 @@ fn compare(
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::*;
 
@@ -195,7 +250,7 @@ mod tests {
             }
         }
         let expected = values(Task::Classification, &read("prediction")).unwrap();
-        let issues = compare(Task::Classification, "m.tsv", &table, &expected);
+        let issues = compare(Task::Classification, ("m.tsv", VALUES), &table, &expected);
         issues.iter().map(ToString::to_string).collect()
     }
 
@@ -230,7 +285,12 @@ mod tests {
 
     #[test]
     fn a_metric_that_is_missing_is_told() {
-        let issues = compare(Task::Regression, "m.tsv", &MetricsTable::default(), &[]);
+        let issues = compare(
+            Task::Regression,
+            ("m.tsv", VALUES),
+            &MetricsTable::default(),
+            &[],
+        );
         let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
         assert_eq!(
             issues,

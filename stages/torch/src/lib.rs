@@ -3,6 +3,7 @@
 //! ```text
 //! train.rs ──▶ data/ ──▶ tasks/, networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
 //! predict.rs, interpret.rs ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
+//! export/ ──▶ a module of TorchScript, which predict.rs takes for a model
 //! quality_check/ ──▶ networks with published weights
 //! ```
 //!
@@ -15,6 +16,7 @@ mod data;
 mod domains;
 mod error;
 mod evaluation;
+mod export;
 mod implemented;
 mod interpret;
 mod losses;
@@ -37,7 +39,7 @@ mod voting;
 mod weights;
 
 use engine::registry::{AnyStage, Native};
-use stages::learning::{Interpret, Predict, Train};
+use stages::learning::{Export, Interpret, Predict, Train};
 use stages::quality_check::QualityCheckT1Linear;
 
 use implemented::Implemented;
@@ -47,6 +49,7 @@ pub use session::numerics;
 
 /// The stages that run in the worker, sorted by ID.
 pub static WORKER_STAGES: &[&dyn AnyStage] = &[
+    &Native::<Implemented<Export>>::new(),
     &Native::<Implemented<Interpret>>::new(),
     &Native::<Implemented<Predict>>::new(),
     &Native::<Implemented<QualityCheckT1Linear>>::new(),

@@ -160,7 +160,8 @@ impl Layer for Embedding {
             .f_flatten(2, -1)?
             .f_transpose(1, 2)?;
         let placed = self.dropout.forward(&patches.f_add(&self.places)?, mode)?;
-        let token = self.token.f_expand([x.size()[0], -1, -1], false)?;
+        // As many as images, of whatever number a pass was taken down.
+        let token = self.token.f_expand_as(&placed.f_narrow(1, 0, 1)?)?;
         Tensor::f_cat(&[token, placed], 1)
     }
 
@@ -282,14 +283,14 @@ struct Attention {
 
 impl Layer for Attention {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let [batch, length, hidden] = x.size()[..] else {
+        let [_, length, hidden] = x.size()[..] else {
             return Err(TchError::Shape("expected a sequence".to_owned()));
         };
         let (heads, each) = (self.heads, hidden / self.heads);
         let qkv = self
             .qkv
             .forward(x, mode)?
-            .f_view([batch, length, 3, heads, each])?;
+            .f_view([-1, length, 3, heads, each])?;
         // [3, B, heads, N, each]
         let qkv = qkv.f_permute([2, 0, 3, 1, 4])?;
         let (q, k, v) = (
@@ -302,7 +303,7 @@ impl Layer for Attention {
         let weights = weights.f_softmax(-1, None::<Kind>)?;
         let weights = self.weights_dropout.forward(&weights, mode)?;
         let found = weights.f_matmul(&v)?.f_transpose(1, 2)?;
-        let found = found.f_reshape([batch, length, hidden])?;
+        let found = found.f_reshape([-1, length, hidden])?;
         self.dropout.forward(&self.out.forward(&found, mode)?, mode)
     }
 

@@ -139,7 +139,7 @@ impl Layer for Convolution {
         let none = on_each(0, conv.kernel.len());
         let arithmetic = self.arithmetic.of_convolution(&x);
         let x = arithmetic.round(&x)?;
-        let x = match prefers_channels_last(&x, next) && mode != Mode::TrainPlain {
+        let x = match prefers_channels_last(&x, next) && !mode.is_plain() {
             true => kernels::channels_last(&x)?,
             false => x,
         };
