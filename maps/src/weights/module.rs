@@ -289,4 +289,33 @@ mod tests {
         let harmless = "ops.prim.RaiseException(torch.format(\"save( from_file(\\\"\", eps), \"b\")\nsave = self.save\n";
         assert!(check("a/code/b.py", harmless).is_ok());
     }
+
+    #[test]
+    fn files_beside_the_code_read_back_and_equal_modules_are_equal_bytes() {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/reference/learning/torchscript"
+        );
+        let read = |name: &str| std::fs::read(format!("{folder}/{name}.pt")).unwrap();
+        let module = read("classifier");
+        let packed = pack_module(&module, "net", &[("a.json", b"{}")]).unwrap();
+        assert_eq!(read_extra(&packed, "a.json").unwrap().unwrap(), b"{}");
+        assert_eq!(read_extra(&packed, "b.json").unwrap(), None);
+        assert_eq!(read_extra(&module, "a.json").unwrap(), None);
+        // Neither what it was called nor what was beside it before is left.
+        let again = pack_module(&packed, "else", &[("b.json", b"[]")]).unwrap();
+        assert_eq!(read_extra(&again, "a.json").unwrap(), None);
+        assert_eq!(
+            again,
+            pack_module(&module, "else", &[("b.json", b"[]")]).unwrap()
+        );
+        assert!(expose_buffers(&packed).is_ok());
+        let refused = |name: &str| pack_module(&read(name), "net", &[]).unwrap_err();
+        assert!(matches!(refused("files"), WeightsError::Code { .. }));
+        assert!(matches!(refused("weights"), WeightsError::NotAModule));
+        assert!(matches!(
+            read_extra(b"none", "a"),
+            Err(WeightsError::NotAnArchive)
+        ));
+    }
 }

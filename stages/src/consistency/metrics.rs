@@ -1,5 +1,6 @@
 //! Metrics tables against the predictions that they are of.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -83,12 +84,18 @@ fn check_table(task: Task, file: &str, table: &[u8], predictions: &[u8]) -> Vec<
             false => compare(task, (file, VALUES), &table, &expected),
         };
     }
+    let Some(parts) = Parts::of(predictions) else {
+        return Vec::new();
+    };
+    let networks: Vec<usize> = several
+        .networks
+        .iter()
+        .map(|(network, _)| *network)
+        .collect();
     let mut issues = Vec::new();
     let mut line = VALUES;
-    for (network, table) in &several.networks {
-        // Its predictions are those of the part of its number.
-        if let Some(expected) = of_part(predictions, *network).and_then(|part| values(task, &part))
-        {
+    for ((_, table), part) in several.networks.iter().zip(parts.of_networks(&networks)) {
+        if let Some(expected) = part.and_then(|part| values(task, parts.table(part).as_bytes())) {
             issues.extend(compare(task, (file, line), table, &expected));
         }
         line += lines_of(table);
@@ -102,25 +109,48 @@ fn lines_of(table: &MetricsTable) -> u64 {
     1 + bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
 }
 
-/// The rows of a table of predictions that are of this part; none where the table has no parts.
-fn of_part(predictions: &[u8], part: usize) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(predictions).ok()?;
-    let mut lines = text.lines();
-    let header = lines.next()?;
-    let names = LEVELS.map(|level| format!("{level}_id"));
-    let column = header
-        .split('\t')
-        .position(|name| names.iter().any(|known| known == name))?;
-    let is_of_part = |line: &&str| {
-        line.split('\t')
-            .nth(column)
-            .and_then(|cell| cell.parse().ok())
-            == Some(part)
-    };
-    let rows: Vec<&str> = std::iter::once(header)
-        .chain(lines.filter(is_of_part))
-        .collect();
-    Some((rows.join("\n") + "\n").into_bytes())
+/// The rows of a table of predictions by the number of their part.
+struct Parts<'a> {
+    header: &'a str,
+    rows: BTreeMap<usize, Vec<&'a str>>,
+}
+
+impl<'a> Parts<'a> {
+    /// `None` where the table has no column of parts.
+    fn of(predictions: &'a [u8]) -> Option<Self> {
+        let mut lines = std::str::from_utf8(predictions).ok()?.lines();
+        let header = lines.next()?;
+        let names = LEVELS.map(|level| format!("{level}_id"));
+        let is_part = |name: &str| names.iter().any(|known| known == name);
+        let column = header.split('\t').position(is_part)?;
+        let mut rows: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for line in lines {
+            let part = line.split('\t').nth(column)?.parse().ok()?;
+            rows.entry(part).or_default().push(line);
+        }
+        Some(Self { header, rows })
+    }
+
+    /// The part of each network: that of its number, or, as ClinicaDL 1.6.1 numbers slices from the first of the
+    /// image and networks from the first that is kept, that of its rank.
+    fn of_networks(&self, networks: &[usize]) -> Vec<Option<usize>> {
+        let are_numbers = networks
+            .iter()
+            .all(|network| self.rows.contains_key(network));
+        let are_ranks = networks.len() == self.rows.len() && networks.is_sorted();
+        let ranks = self.rows.keys().copied();
+        match (are_numbers, are_ranks) {
+            (true, _) => networks.iter().copied().map(Some).collect(),
+            (false, true) => ranks.map(Some).collect(),
+            (false, false) => vec![None; networks.len()],
+        }
+    }
+
+    fn table(&self, part: usize) -> String {
+        let rows = self.rows.get(&part).into_iter().flatten().copied();
+        let lines: Vec<&str> = std::iter::once(self.header).chain(rows).collect();
+        lines.join("\n") + "\n"
+    }
 }
 
 /// The metrics that follow from a table of predictions, by column; none without labels.
@@ -281,6 +311,38 @@ mod tests {
             Vec::<String>::new(),
             "the loss is not in predictions"
         );
+    }
+
+    #[test]
+    fn metrics_of_networks_of_parts_follow_from_the_predictions_of_their_parts() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = folder.join("../tests/reference/learning/multi_maps");
+        let maps = Maps::open(&folder).unwrap();
+        assert_eq!(check(&maps, 0, "loss", "validation"), []);
+        let path = "split-0/best-loss/validation/validation_slice_level";
+        let read =
+            |end: &str| fs::read_to_string(folder.join(format!("{path}_{end}.tsv"))).unwrap();
+        let (metrics, predictions) = (read("metrics"), read("prediction"));
+        // The specificity of the second network, whose slice has the number 9.
+        let (before, after) = metrics.split_once("Values\t0.5\t0.5\t0\t0.0\t1.0").unwrap();
+        let changed = format!("{before}Values\t0.5\t0.5\t0\t0.0\t0.75{after}");
+        let told = |metrics: &str, predictions: &str| -> Vec<String> {
+            let (metrics, predictions) = (metrics.as_bytes(), predictions.as_bytes());
+            let issues = check_table(Task::Classification, "m.tsv", metrics, predictions);
+            issues.iter().map(ToString::to_string).collect()
+        };
+        let expected =
+            "m.tsv, line 8, column `specificity`: is 0.75, but 1 follows from the predictions";
+        assert_eq!(told(&changed, &predictions), [expected]);
+        // Ours count parts from 0.
+        let ours = predictions
+            .replace("\t8\t", "\t0\t")
+            .replace("\t9\t", "\t1\t");
+        assert_eq!(told(&changed, &ours), [expected]);
+        assert_eq!(told(&metrics, &ours), Vec::<String>::new());
+        // Nothing tells which is whose.
+        let strange = predictions.replacen("\t8\t", "\t5\t", 1);
+        assert_eq!(told(&changed, &strange), Vec::<String>::new());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod trace;
 
 use engine::{Context, Run, StageError};
 use maps::weights::pack_module;
+use stages::learning::networks::torchscript::TORCH_SCRIPT;
 use stages::learning::{Export, ExportParams};
 
 pub(crate) use open::{Exported, opened};
@@ -40,6 +41,12 @@ impl Run for Implemented<Export> {
             );
             return Err(StageError::new(message)
                 .hint("train without `multi_network`: what is exported is one network"));
+        }
+        if model.network_name() == TORCH_SCRIPT.name {
+            let message =
+                format!("`{shown}` is a training of a module of TorchScript, expected a network");
+            return Err(StageError::new(message)
+                .hint("load its state dict into the module that it was trained as, in Python"));
         }
         let output = context.output("modules")?;
         let steps = Steps::of(&model)?;
