@@ -124,10 +124,8 @@ impl Stage for Compare {
     }
 
     fn selects(params: &CompareParams, _: &str, path: &str) -> bool {
-        let inside = match ensemble_of(path) {
-            Some((_, inside)) => inside,
-            None => inside_split(path),
-        };
+        let path = inside_split(path);
+        let inside = ensemble_of(path).map_or(path, |(_, inside)| inside);
         is_prediction_of(&params.data_group, inside)
     }
 }

@@ -7,6 +7,7 @@ use maps::files::Identity;
 use maps::layout::{BASELINE, ensemble_of, in_ensemble, split_of};
 
 use super::CompareParams;
+use crate::learning::inside_split;
 use crate::listed::some;
 use crate::predictions::{Answers, Predictions, groups_of};
 use crate::table::canonical_session;
@@ -96,16 +97,17 @@ fn run(
     let shown = &input.shown;
     let firsts = input.files.keys().filter_map(|path| path.split('/').next());
     let folders: BTreeSet<&str> = firsts.filter(|first| split_of(first).is_some()).collect();
-    let ensembles = input
-        .files
-        .keys()
-        .filter_map(|path| Some(ensemble_of(path)?.0));
-    let ensemble = ensembles.min().filter(|_| folders.is_empty());
+    let is_empty = |folder: &&str| groups_of(input, &format!("{folder}/"), group).is_empty();
+    // That of an earlier stage is in a folder of a split too, that of a MAPS beside them.
+    let ensemble = match folders.iter().all(is_empty) {
+        true => input.files.keys().find_map(|path| ensemble_folder(path)),
+        false => None,
+    };
     // What is no folder of splits is one split.
-    let prefixes: Vec<(usize, String)> = match (folders.is_empty(), ensemble) {
+    let prefixes: Vec<(usize, String)> = match (folders.is_empty(), &ensemble) {
+        (_, Some(prefix)) => vec![(0, prefix.clone())],
         (true, None) => vec![(0, String::new())],
-        (true, Some(name)) => vec![(0, in_ensemble(name, ""))],
-        (false, _) => {
+        (false, None) => {
             let numbered = folders
                 .iter()
                 .filter_map(|f| Some((split_of(f)?, format!("{f}/"))));
@@ -149,6 +151,14 @@ fn run(
         is_of_all_splits: ensemble.is_some(),
         splits,
     })
+}
+
+/// The folder of the ensemble that a file belongs to, with a slash at its end.
+fn ensemble_folder(path: &str) -> Option<String> {
+    let inside = inside_split(path);
+    let (name, _) = ensemble_of(inside)?;
+    let before = path.strip_suffix(inside)?;
+    Some(format!("{before}{}", in_ensemble(name, "")))
 }
 
 /// Makes sure that two runs are of the same images, and brings those of the second into the order of the

@@ -70,7 +70,13 @@ fn assert_same(one: &Done, other: &Done, level: &str) {
 fn a_file_predicts_what_the_maps_does_and_knows_whom_it_has_seen() {
     let world = World::new();
     // The images are made smaller too: of 18 voxels 7, 5 and 5 are left.
-    let params = json!({ "epochs": 1, "size_reduction": true, "size_reduction_factor": 2 });
+    let layers = json!([
+        { "conv": { "channels": 4, "kernel": 3 } }, "batch_norm", "relu", "flatten", { "linear": "outputs" },
+    ]);
+    let params = json!({
+        "epochs": 1, "size_reduction": true, "size_reduction_factor": 2,
+        "network": { "name": "Layers", "layers": layers },
+    });
     let model = world.train("main", params).unwrap();
     let modules = export(&world, "main", &model).unwrap();
     assert_eq!(modules.paths(), ["loss.pt"]);
@@ -196,7 +202,7 @@ fn files_that_are_no_exported_models_are_refused() {
             but("is_variational", json!(true)),
             "is of a variational autoencoder",
         ),
-        (with(&whole), "preprocessing_dict"),
+        (with(&whole), "`net.pt/maps.json` has no key `network_task`"),
     ] {
         let error = refused(&bytes);
         assert!(error.message.contains(told), "{told}: {}", error.message);
