@@ -130,9 +130,10 @@ fn a_network_is_published_beside_what_it_has_to_beat() {
     project.write(metrics, &text.replacen("Values\t", "Values\t9", 1));
     let said = clinicadl(&["maps", "validate", &maps]);
     assert!(
-        said.stdout.contains("follows from the predictions"),
-        "{}",
-        said.stdout
+        said.stderr.contains("follows from the predictions"),
+        "{}{}",
+        said.stdout,
+        said.stderr
     );
     project.write(metrics, &text);
 
