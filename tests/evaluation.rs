@@ -33,10 +33,21 @@ stages:
     uses: calibrate
     inputs: { model: train, predictions: test }
     with: { threshold: youden, bootstrap: 10 }
+  both:
+    uses: ensemble
+    inputs: { model: train, predictions: test }
+    with: { bootstrap: 10 }
+  both-calibrated:
+    uses: ensemble
+    inputs: { model: train, predictions: calibrated }
+    with: { data_group: test-calibrated, rule: vote, bootstrap: 10 }
   beside:
     uses: compare
-    inputs: { simple: simple, cnn: test }
-    with: { models: [simple/voxels, simple/majority, cnn], bootstrap: 50 }
+    inputs: { simple: simple, cnn: test, both: both }
+    with: { models: [simple/voxels, simple/majority, cnn, both], bootstrap: 50 }
+expect:
+  - { metric: both.balanced_accuracy, min: 0, max: 1 }
+  - { metric: test.balanced_accuracy, min: 0, max: 1 }
 maps: maps
 ";
 
@@ -83,11 +94,48 @@ fn a_network_is_published_beside_what_it_has_to_beat() {
     assert_eq!(fitted["fitted_to"], "validation");
     assert_eq!(fitted["images"], "4");
     assert_eq!(fitted["aim"], "youden");
+    // Both models together, where they are of no split.
+    for file in [
+        "ensemble/mean/best-loss/test/test_image_level_metrics.tsv",
+        "ensemble/mean/leakage/test.json",
+        "ensemble/vote/best-loss/test-calibrated/test-calibrated_image_level_prediction.tsv",
+    ] {
+        assert!(
+            published.contains(&file.to_owned()),
+            "{file} in {published:#?}"
+        );
+    }
+    let said = |folder: &str| -> Vec<f64> {
+        let path = format!("maps/{folder}/best-loss/test/test_image_level_prediction.tsv");
+        let rows = rows(&project.read(&path));
+        rows.iter()
+            .map(|row| row["proba0"].parse().unwrap())
+            .collect()
+    };
+    let members = said("split-0").into_iter().zip(said("split-1"));
+    for (both, (a, b)) in said("ensemble/mean").into_iter().zip(members) {
+        assert!((both - (a + b) / 2.0).abs() < 1e-15);
+    }
     // What the publisher wrote is a MAPS still.
     let maps = project.path("maps").display().to_string();
     clinicadl(&["maps", "validate", &maps]).success();
     let shown = clinicadl(&["maps", "show", &maps]).success().stdout;
     assert!(shown.contains("test-calibrated, best-loss"), "{shown}");
+    assert!(
+        shown.contains("test, ensemble `mean` of best-loss"),
+        "{shown}"
+    );
+    let metrics = "maps/ensemble/mean/best-loss/test/test_image_level_metrics.tsv";
+    let text = project.read(metrics);
+    project.write(metrics, &text.replacen("Values\t", "Values\t9", 1));
+    let said = clinicadl(&["maps", "validate", &maps]);
+    assert!(
+        said.stderr.contains("follows from the predictions"),
+        "{}{}",
+        said.stdout,
+        said.stderr
+    );
+    project.write(metrics, &text);
 
     // The same tables from the MAPS, by a command.
     let compare = |models: &str, output: &str, more: &[&str]| {

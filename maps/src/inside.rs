@@ -8,13 +8,66 @@ use crate::files::{
 };
 use crate::folder::{read, subfolders};
 use crate::layout::{
-    ENVIRONMENT, GROUPS, INFORMATION_LOG, INTERPRET, LEVELS, MAPS_JSON, SplitPath, TRAIN,
-    VALIDATION, interpretation_of,
+    ENSEMBLE, ENVIRONMENT, GROUPS, INFORMATION_LOG, INTERPRET, LEVELS, MAPS_JSON, SplitPath, TRAIN,
+    VALIDATION, in_ensemble, interpretation_of, selection_metric_of,
 };
 use crate::weights::{Weights, WeightsError, read_safetensors};
 use crate::{Maps, MapsError};
 
 impl Maps {
+    /// The ensembles, sorted: what the models of all splits say together.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn ensembles(&self) -> Result<Vec<String>, MapsError> {
+        let folder = self.folder().join(ENSEMBLE);
+        match folder.is_dir() {
+            true => subfolders(&folder),
+            false => Ok(Vec::new()),
+        }
+    }
+
+    /// What selected the models of an ensemble, sorted.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn ensemble_selections(&self, name: &str) -> Result<Vec<String>, MapsError> {
+        let folders = subfolders(&self.folder().join(ENSEMBLE).join(name))?;
+        let metrics = folders.iter().filter_map(|name| selection_metric_of(name));
+        Ok(metrics.map(str::to_owned).collect())
+    }
+
+    /// Where a file of an ensemble is.
+    pub fn ensemble_path(&self, name: &str, path: SplitPath<'_>) -> PathBuf {
+        self.folder().join(in_ensemble(name, &path.in_artifact()))
+    }
+
+    /// The metrics of an ensemble on a data group, at every level that has any.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn ensemble_metrics(
+        &self,
+        name: &str,
+        metric: &str,
+        group: &str,
+    ) -> Result<Vec<(&'static str, MetricsTable)>, MapsError> {
+        let mut tables = Vec::new();
+        for level in LEVELS {
+            let path = SplitPath::Metrics {
+                metric,
+                group,
+                level,
+            };
+            let path = self.ensemble_path(name, path);
+            if path.is_file() {
+                let table = MetricsTable::read(&read(&path)?, &path.display().to_string())?;
+                tables.push((level, table));
+            }
+        }
+        Ok(tables)
+    }
+
     /// The metric that selected the model of a split, where there is only one.
     ///
     /// ```

@@ -8,6 +8,10 @@
 //! groups/{train,validation}/data.tsv    groups/{train,validation}/split-<i>/data.tsv
 //! groups/<group>/data.tsv               the same
 //! best-<metric>/…, training_logs/…      split-<i>/best-<metric>/…, split-<i>/training_logs/…
+//!
+//! artifact of an ensemble               MAPS
+//! ensemble/<name>/best-<metric>/…       the same
+//! groups/<group>/data.tsv               the same
 //! ```
 //!
 //! Paths are text with `/` and relative, as in the store; no other module spells one.
@@ -47,6 +51,9 @@ pub const LEVELS: [&str; 4] = [IMAGE_LEVEL, "patch", "roi", "slice"];
 pub const LEAKAGE_JSON: &str = "leakage.json";
 /// The folder of what is known of leakage, in an artifact of one split.
 pub const LEAKAGE: &str = "leakage";
+
+/// The folder of what the models of all splits say together, in both: `ensemble/<name>/best-<metric>/…`.
+pub const ENSEMBLE: &str = "ensemble";
 
 /// What names of folders with attribution maps begin with.
 pub(crate) const INTERPRET: &str = "interpret-";
@@ -464,6 +471,33 @@ pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
         path.to_string() == rest
     });
     is_it.then_some((split, metric, group))
+}
+
+/// The ensemble, what selected its models, and the data group of a metrics table, from its path in a MAPS.
+pub fn ensemble_metrics_of(path: &str) -> Option<(&str, &str, &str)> {
+    let (name, inside) = ensemble_of(path)?;
+    let mut parts = inside.split('/');
+    let (metric, group) = (selection_metric_of(parts.next()?)?, parts.next()?);
+    let is_it = LEVELS.iter().any(|level| {
+        let path = SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        };
+        path.to_string() == inside
+    });
+    is_it.then_some((name, metric, group))
+}
+
+/// The ensemble that a file belongs to, and its path in the folder of this ensemble.
+pub fn ensemble_of(path: &str) -> Option<(&str, &str)> {
+    let inside = path.strip_prefix(ENSEMBLE)?.strip_prefix('/')?;
+    inside.split_once('/')
+}
+
+/// Where a file of an ensemble is, from its path in the folder of this ensemble; in an artifact and in a MAPS.
+pub fn in_ensemble(name: &str, path: &str) -> String {
+    format!("{ENSEMBLE}/{name}/{path}")
 }
 
 /// Whether a metrics table is of whole images, from its path.

@@ -1,6 +1,6 @@
 //! Assembling a MAPS from the artifacts of a run.
 //!
-//! Every file of a model, of predictions and of attributions has one place, given by
+//! Every file of a model, of predictions, of attributions and of an ensemble has one place, given by
 //! [`crate::layout`]; the files that belong to the MAPS as a whole are made from those of the splits.
 //! Nothing is written here: the engine gets a list of paths and contents.
 //!
@@ -17,18 +17,19 @@ use serde_json::{Map, Value};
 use crate::MapsError;
 use crate::files::{GroupJson, LeakageJson, MapsJson, SessionsTable};
 use crate::layout::{
-    ENVIRONMENT, GROUPS, INFORMATION_LOG, LEAKAGE, LEAKAGE_JSON, MAPS_JSON, TRAIN,
-    TRAIN_VALIDATION, VALIDATION, metrics_table_of, published_path,
+    ENSEMBLE, ENVIRONMENT, GROUPS, INFORMATION_LOG, LEAKAGE, LEAKAGE_JSON, MAPS_JSON, TRAIN,
+    TRAIN_VALIDATION, VALIDATION, ensemble_metrics_of, ensemble_of, metrics_table_of,
+    published_path,
 };
 
 /// The artifact kinds that a MAPS is made of.
-const KINDS: [&str; 3] = ["model", "predictions", "attributions"];
+const KINDS: [&str; 4] = ["model", "predictions", "attributions", ENSEMBLE];
 const MODEL: &str = "model";
 
 /// Keys of `maps.json` that may differ from split to split.
 const OF_A_SPLIT: [&str; 1] = ["split"];
 
-/// Puts models, predictions and attributions in the tree of a MAPS.
+/// Puts models, predictions, attributions and ensembles in the tree of a MAPS.
 #[derive(Debug, Clone, Copy)]
 pub struct MapsPublisher;
 
@@ -93,7 +94,10 @@ impl Assembly {
             if artifact.kind == MODEL && is_of_whole.contains(&path.as_str()) {
                 continue;
             }
-            let path = published_path(path, split(artifact));
+            let path = match artifact.kind.as_str() {
+                ENSEMBLE => path.clone(),
+                _ => published_path(path, split(artifact)),
+            };
             let placed = Placed {
                 content: Content::Object(file.digest),
                 digest: file.digest,
@@ -152,6 +156,7 @@ impl Assembly {
         let mut models: BTreeMap<String, u64> = BTreeMap::new();
         // A model has a table of parts and one of images.
         let mut counted = BTreeSet::new();
+        let mut joined = BTreeSet::new();
         for (path, placed) in &self.files {
             if let Some((split, metric, group)) = metrics_table_of(path)
                 && ![TRAIN, VALIDATION].contains(&group)
@@ -159,7 +164,15 @@ impl Assembly {
             {
                 *models.entry(group.to_owned()).or_default() += 1;
             }
-            let is_certificate = path.split('/').nth(1) == Some(LEAKAGE) && path.ends_with(".json");
+            if let Some((name, metric, group)) = ensemble_metrics_of(path)
+                && joined.insert((name, metric, group))
+            {
+                *models.entry(group.to_owned()).or_default() += 1;
+            }
+            let inside = ensemble_of(path).or_else(|| path.split_once('/'));
+            let folder = inside.and_then(|(_, inside)| inside.split_once('/'));
+            let is_certificate =
+                folder.is_some_and(|(folder, _)| folder == LEAKAGE) && path.ends_with(".json");
             let Content::Object(digest) = &placed.content else {
                 continue;
             };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use engine::Stage;
 use engine::exec::RunReport;
 use engine::lock::{Lock, LockedFiles};
 use engine::manifest::{Manifest, Publication};
@@ -10,8 +11,9 @@ use engine::plan::Plan;
 use engine::publish::{PublishedList, list};
 use engine::store::Store;
 use engine::verify::{MetricNames, published_by_cell};
+use stages::ensemble::{Ensemble, name_of};
 
-use super::results::Results;
+use super::results::{Results, ensemble_group};
 use crate::failure::Failure;
 
 /// What a run did for one cell.
@@ -117,8 +119,13 @@ pub(super) fn groups(manifest: &Manifest, cell: &Publication) -> BTreeMap<String
     let stages = cell.stages.iter();
     stages
         .filter_map(|(plain, name)| {
-            let group = manifest.stages.get(name)?.params.get("data_group")?;
-            Some((plain.clone(), group.as_str()?.to_owned()))
+            let stage = manifest.stages.get(name)?;
+            let group = stage.params.get("data_group")?.as_str()?;
+            let group = match stage.stage.id() == Ensemble::ID {
+                true => ensemble_group(group, name_of(&stage.params)?),
+                false => group.to_owned(),
+            };
+            Some((plain.clone(), group))
         })
         .collect()
 }

@@ -13,7 +13,7 @@ use engine::publish::{Content, PublishedFile, Publisher, read_object};
 use engine::store::{Store, write_atomically};
 use engine::verify::check_inputs;
 use maps::files::{MetricsTable, NetworkMetrics};
-use maps::layout::{is_of_images, metrics_table_of, model_folder};
+use maps::layout::{ensemble_metrics_of, is_of_images, metrics_table_of, model_folder};
 
 use crate::failure::{Code, Failure, warn};
 
@@ -23,7 +23,7 @@ use crate::failure::{Code, Failure, warn};
 pub(super) struct Results {
     /// The files of the folder.
     pub(super) files: Vec<PublishedFile>,
-    /// Metrics by `group/split-0/best-<metric>/metric`.
+    /// Metrics by `group/split-0/best-<metric>/metric`, of an ensemble by `group-ensemble-name/best-<metric>/metric`.
     pub(super) metrics: BTreeMap<String, f64>,
 }
 
@@ -59,8 +59,10 @@ pub(super) fn add_metrics(
     path: &str,
     read: impl FnOnce() -> Result<Vec<u8>, StageError>,
 ) -> Result<(), StageError> {
-    let Some((split, selected_by, group)) = metrics_table_of(path) else {
-        return Ok(());
+    let (place, selected_by) = match (metrics_table_of(path), ensemble_metrics_of(path)) {
+        (Some((split, selected_by, group)), _) => (format!("{group}/split-{split}"), selected_by),
+        (None, Some((name, selected_by, group))) => (ensemble_group(group, name), selected_by),
+        (None, None) => return Ok(()),
     };
     let bytes = read()?;
     let mut tables = vec![MetricsTable::read(&bytes, path).map_err(StageError::new)?];
@@ -77,7 +79,7 @@ pub(super) fn add_metrics(
     for column in &tables[0].columns {
         let (selected_by, name) = (id_of(selected_by), id_of(&column.name));
         let folder = model_folder(selected_by);
-        let metric = metrics.entry(format!("{group}/split-{split}/{folder}/{name}"));
+        let metric = metrics.entry(format!("{place}/{folder}/{name}"));
         let values = tables.iter().filter_map(|table| table.get(&column.name));
         let mean = values.map(|column| column.value).sum::<f64>() / tables.len() as f64;
         // A metric of images goes before the same one of their parts.
@@ -87,6 +89,11 @@ pub(super) fn add_metrics(
         }
     }
     Ok(())
+}
+
+/// What the metrics of an ensemble are the metrics of: a data group has those of each split besides.
+pub(super) fn ensemble_group(group: &str, name: &str) -> String {
+    format!("{group}-ensemble-{name}")
 }
 
 /// The name in manifests of a column of metrics tables.

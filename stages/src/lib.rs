@@ -11,6 +11,7 @@ pub mod clinical;
 pub mod command;
 pub mod compare;
 pub mod consistency;
+pub mod ensemble;
 pub mod extraction;
 pub mod generate;
 mod grid;
@@ -42,6 +43,8 @@ pub static STAGES: &[&dyn AnyStage] = &[
     &Native::<calibrate::Calibrate>::new(),
     &Native::<command::Command>::new(),
     &Native::<compare::Compare>::new(),
+    &Native::<ensemble::Ensemble>::new(),
+    &Declared::<learning::Export>::new(),
     &Native::<generate::Generate>::new(),
     &Native::<generate::GenerateArtifacts>::new(),
     &Native::<generate::GenerateHypometabolic>::new(),

@@ -5,6 +5,7 @@ usage: compare.py PROGRAM WORK          WORK is made anew; it holds everything t
 Prints one line per claim with what was measured, and fails if one does not hold.
 """
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -95,6 +96,7 @@ class Comparison:
         self.losses()
         self.events()
         self.our_predictions_of_their_model(caps, folds)
+        self.exported_models()
         self.their_predictions_of_our_model(caps)
 
     def tensors(self, caps):
@@ -176,6 +178,30 @@ class Comparison:
             ours = predictions(self.work / f"predictions-{group}", f"our-{group}")
             text = f"probabilities of their model on `{group}` agree"
             self.claim(text, difference(theirs, ours), PROBABILITY_TOLERANCE)
+
+    def exported_models(self):
+        """PyTorch alone loads what we export of either model, and says what the program said that trained it."""
+        for maps in ("peer-maps", "maps"):
+            self.ours("exec", "export", "--input", f"model={maps}", "--output", f"exported-{maps}")
+            said = predictions(self.work / maps, "test")
+            files = [f"{participant}_{session}.safetensors" for participant, session in said.index]
+            images = numpy.stack([read_image(self.work / "tensors" / "images" / file) for file in files])
+            about = {"clinicadl.json": ""}
+            file = self.work / f"exported-{maps}" / f"split-{peer.SPLIT}" / "loss.pt"
+            module = torch.jit.load(file, _extra_files=about)
+            with torch.no_grad():
+                logits = module(torch.from_numpy(images))
+                alone = torch.cat([module(torch.from_numpy(images[i : i + 1])) for i in range(len(images))])
+            columns = [f"proba{code}" for code in range(logits.shape[1])]
+            measured = numpy.abs(torch.softmax(logits, 1).numpy() - said[columns].to_numpy()).max()
+            text = f"probabilities of {len(images)} images by `torch.jit.load` of the exported `{maps}` agree"
+            self.claim(text, measured, PROBABILITY_TOLERANCE)
+            text = f"one by one the exported `{maps}` says the same"
+            self.claim(text, (logits - alone).abs().max().item(), PROBABILITY_TOLERANCE)
+            seen = json.loads(about["clinicadl.json"])
+            tables = [seen["seen"] or "", seen["train_validation"] or ""]
+            lacking = sum(f"{participant}\t" in table for participant, _ in said.index for table in tables)
+            self.claim(f"the exported `{maps}` has seen nobody who is tested", lacking)
 
     def their_predictions_of_our_model(self, caps):
         """They read our MAPS and predict what we predicted."""

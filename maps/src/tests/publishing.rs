@@ -9,12 +9,12 @@ use indexmap::IndexMap;
 use serde_json::json;
 
 use crate::files::{
-    DataRow, DataTable, Interval, MapsJson, MetricColumn, MetricsTable, PredictionRow,
+    DataRow, DataTable, Interval, LeakageJson, MapsJson, MetricColumn, MetricsTable, PredictionRow,
     PredictionTable, SINGLE_COHORT, Session, SessionsTable, TrainingParams, TrainingTable,
 };
 use crate::layout::{
     ENVIRONMENT, INFORMATION_LOG, MAPS_JSON, MapFormat, MapOf, Saved, SavedAs, SplitPath, TRAIN,
-    TRAIN_VALIDATION, VALIDATION,
+    TRAIN_VALIDATION, VALIDATION, in_ensemble,
 };
 use crate::weights::{
     Array, ArrayData, Checkpoint, Weights, write_pt, write_pth, write_safetensors,
@@ -345,6 +345,43 @@ fn artifacts_are_published_in_the_tree_of_1_6_1() {
         MapsJson::of_training(&params()).to_bytes()
     );
     assert!(published[ENVIRONMENT].starts_with("clinicadl=="));
+}
+
+#[test]
+fn an_ensemble_belongs_to_no_split_and_its_tables_are_checked() {
+    let mut store = finished();
+    let files = results("test", &["sub-8"]).into_iter();
+    let mut files: Vec<(String, Vec<u8>)> = files
+        .map(|(path, bytes)| match path.starts_with("groups/") {
+            true => (path, bytes),
+            false => (in_ensemble("mean", &path), bytes),
+        })
+        .collect();
+    let certificate = json!({ "format": 1, "checks": [], "allowed": [], "digest": "" });
+    let path = in_ensemble("mean", "leakage/test.json");
+    files.push((path.clone(), certificate.to_string().into_bytes()));
+    store.add("together", "ensemble", None, &files);
+    let published = store.published();
+    assert!(published.contains_key("groups/test/data.tsv"));
+    let leakage = LeakageJson::read(published["leakage.json"].as_bytes(), "l").unwrap();
+    assert!(leakage.checked.contains_key(&path));
+    // Of two splits and of the ensemble.
+    assert_eq!(leakage.models_tested_on["test"], 3);
+
+    let folder = tempfile::tempdir().unwrap();
+    store.write(folder.path());
+    assert_eq!(validate(folder.path()), []);
+    let maps = Maps::open(folder.path()).unwrap();
+    assert_eq!(maps.ensembles().unwrap(), ["mean"]);
+    assert_eq!(maps.ensemble_selections("mean").unwrap(), ["loss"]);
+    let tables = maps.ensemble_metrics("mean", "loss", "test").unwrap();
+    assert_eq!(tables[0].0, "image");
+    assert_eq!(tables[0].1.get("BA").map(|column| column.value), Some(0.5));
+    let table = "ensemble/mean/best-loss/test/test_image_level_prediction.tsv";
+    fs::write(folder.path().join(table), predictions(&["sub-9"])).unwrap();
+    let issues = validate(folder.path());
+    let told: Vec<&str> = issues.iter().map(|issue| issue.path.as_str()).collect();
+    assert_eq!(told, [table, table], "{issues:?}");
 }
 
 #[test]

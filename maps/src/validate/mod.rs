@@ -143,6 +143,7 @@ fn content(folder: &Path) -> Check {
             }
             let groups = groups::check(&mut check, &splits, &facts);
             results::check(&mut check, &splits, &facts, &groups);
+            results::check_ensembles(&mut check, &facts, &groups);
         }
         Err(error) => check.report("", error.full_message()),
     }

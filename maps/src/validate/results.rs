@@ -8,7 +8,8 @@ use crate::files::{
     VotingTable,
 };
 use crate::layout::{
-    GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of, split_of,
+    ENSEMBLE, GROUPS, IMAGE_LEVEL, LEVELS, SplitPath, TRAIN, VALIDATION, selection_metric_of,
+    split_of,
 };
 use crate::weights::{ArrayData, Weights, WeightsError, read_pth, read_safetensors};
 
@@ -55,6 +56,27 @@ pub(super) fn check(
             }
             check_tables(check, &folder, split, facts, groups);
             attributions::check(check, split, metric);
+        }
+    }
+}
+
+/// Checks what the models of all splits say together.
+pub(super) fn check_ensembles(check: &mut Check, facts: &Facts, groups: &Groups) {
+    if !check.exists(ENSEMBLE) {
+        return;
+    }
+    for name in check.subfolders(ENSEMBLE) {
+        let ensemble = format!("{ENSEMBLE}/{name}");
+        let folders = check.subfolders(&ensemble);
+        let mut found = folders
+            .iter()
+            .filter(|folder| selection_metric_of(folder).is_some())
+            .peekable();
+        if found.peek().is_none() {
+            check.report(&ensemble, "has no folder `best-<metric>`");
+        }
+        for folder in found {
+            check_tables(check, &format!("{ensemble}/{folder}"), "", facts, groups);
         }
     }
 }

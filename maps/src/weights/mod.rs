@@ -24,7 +24,7 @@ use indexmap::IndexMap;
 
 pub use array::{Array, ArrayData, Dtype};
 pub use error::WeightsError;
-pub use module::expose_buffers;
+pub use module::{expose_buffers, pack_module, read_extra};
 pub use read::{read_pt, read_pth};
 pub use safe::{Late, read_safetensors, save_safetensors, write_safetensors};
 pub use write::{write_pt, write_pth};

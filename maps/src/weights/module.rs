@@ -19,6 +19,8 @@ use super::archive::Archive;
 
 /// The most text that the code of a module has; that of the largest known networks has 1 MiB.
 const MAX_CODE_BYTES: usize = 32 << 20;
+/// The folder of files that are no part of a module.
+const EXTRA: &str = "extra/";
 /// Functions of TorchScript that read or write files.
 const OF_FILES: [&str; 4] = ["from_file", "save", "load", "load_tensor"];
 /// Families of operators that are part of every libtorch and compute.
@@ -29,12 +31,69 @@ const FAMILIES: [&str; 2] = ["prim", "aten"];
 /// # Errors
 /// The bytes are no module, or its code does more than to compute: see [`WeightsError`].
 pub fn expose_buffers(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
+    let mut writer = Writer::of(bytes.len());
+    for (name, content) in entries(bytes, rewrite)? {
+        writer.add(&name, &content)?;
+    }
+    writer.finish()
+}
+
+/// The module with other files beside its code, whose names and contents `torch.jit.load` gives by
+/// `_extra_files`.
+///
+/// Equal modules are equal bytes: folders have the name `root`, no entry has a time, and where the code came
+/// from is left out.
+///
+/// # Errors
+/// The bytes are no module, or its code does more than to compute.
+///
+/// # Source
+/// `torch/csrc/jit/serialization/export_module.cpp` of PyTorch 2.13: `<root>/extra/<name>`.
+pub fn pack_module(
+    bytes: &[u8],
+    root: &str,
+    extra: &[(&str, &[u8])],
+) -> Result<Vec<u8>, WeightsError> {
+    let of_extra: usize = extra.iter().map(|(_, content)| content.len()).sum();
+    let mut writer = Writer::of(bytes.len() + of_extra);
+    for (name, content) in entries(bytes, str::to_owned)? {
+        let (_, inside) = name.split_once('/').unwrap_or(("", &name));
+        if !inside.starts_with(EXTRA) {
+            writer.add(&format!("{root}/{inside}"), &content)?;
+        }
+    }
+    for (name, content) in extra {
+        writer.add(&format!("{root}/{EXTRA}{name}"), content)?;
+    }
+    writer.finish()
+}
+
+/// A file beside the code of a module; `None` where there is none of this name.
+///
+/// # Errors
+/// The bytes are no archive of PyTorch, or the file is damaged.
+pub fn read_extra(bytes: &[u8], name: &str) -> Result<Option<Vec<u8>>, WeightsError> {
+    let mut archive = Archive::open(bytes)?;
+    let end = format!("/{EXTRA}{name}");
+    let names = archive.names();
+    let found = names.iter().find(|entry| {
+        let root = entry.strip_suffix(&end);
+        root.is_some_and(|root| !root.contains('/'))
+    });
+    found.map(|entry| archive.entry(entry)).transpose()
+}
+
+/// The entries of a module with its code, which was looked at, as `change` makes it.
+fn entries(
+    bytes: &[u8],
+    change: impl Fn(&str) -> String,
+) -> Result<Vec<(String, Vec<u8>)>, WeightsError> {
     let mut archive = Archive::open(bytes)?;
     let names = archive.names();
     if !names.iter().any(|name| is_code(name)) {
         return Err(WeightsError::NotAModule);
     }
-    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(bytes.len() + (64 << 10))));
+    let mut entries = Vec::with_capacity(names.len());
     let mut budget = MAX_CODE_BYTES;
     for name in names {
         // Where the code came from in Python; places in it would be wrong now.
@@ -45,24 +104,43 @@ pub fn expose_buffers(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
             let text = read_code(&mut archive, &name, budget)?;
             budget -= text.len();
             check(&name, &text)?;
-            rewrite(&text).into_bytes()
+            change(&text).into_bytes()
         } else {
             archive.entry(&name)?
         };
+        entries.push((name, content));
+    }
+    Ok(entries)
+}
+
+/// An archive that is written in one way only.
+struct Writer(ZipWriter<Cursor<Vec<u8>>>);
+
+impl Writer {
+    /// `size_bytes` is about how large it will be.
+    fn of(size_bytes: usize) -> Self {
+        let bytes = Vec::with_capacity(size_bytes + (64 << 10));
+        Self(ZipWriter::new(Cursor::new(bytes)))
+    }
+
+    fn add(&mut self, name: &str, content: &[u8]) -> Result<(), WeightsError> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .last_modified_time(DateTime::default())
             .with_alignment(64)
             .large_file(u32::try_from(content.len()).is_err());
         let failed = |reason: String| WeightsError::Archive(reason);
-        zip.start_file(name, options)
-            .map_err(|error| failed(error.to_string()))?;
-        zip.write_all(&content)
-            .map_err(|error| failed(error.to_string()))?;
+        let started = self.0.start_file(name, options);
+        started.map_err(|error| failed(error.to_string()))?;
+        let written = self.0.write_all(content);
+        written.map_err(|error| failed(error.to_string()))
     }
-    let written = zip.finish();
-    let written = written.map_err(|error| WeightsError::Archive(error.to_string()))?;
-    Ok(written.into_inner())
+
+    fn finish(self) -> Result<Vec<u8>, WeightsError> {
+        let written = self.0.finish();
+        let written = written.map_err(|error| WeightsError::Archive(error.to_string()))?;
+        Ok(written.into_inner())
+    }
 }
 
 fn is_code(name: &str) -> bool {
@@ -210,5 +288,34 @@ mod tests {
         );
         let harmless = "ops.prim.RaiseException(torch.format(\"save( from_file(\\\"\", eps), \"b\")\nsave = self.save\n";
         assert!(check("a/code/b.py", harmless).is_ok());
+    }
+
+    #[test]
+    fn files_beside_the_code_read_back_and_equal_modules_are_equal_bytes() {
+        let folder = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../tests/reference/learning/torchscript"
+        );
+        let read = |name: &str| std::fs::read(format!("{folder}/{name}.pt")).unwrap();
+        let module = read("classifier");
+        let packed = pack_module(&module, "net", &[("a.json", b"{}")]).unwrap();
+        assert_eq!(read_extra(&packed, "a.json").unwrap().unwrap(), b"{}");
+        assert_eq!(read_extra(&packed, "b.json").unwrap(), None);
+        assert_eq!(read_extra(&module, "a.json").unwrap(), None);
+        // Neither what it was called nor what was beside it before is left.
+        let again = pack_module(&packed, "else", &[("b.json", b"[]")]).unwrap();
+        assert_eq!(read_extra(&again, "a.json").unwrap(), None);
+        assert_eq!(
+            again,
+            pack_module(&module, "else", &[("b.json", b"[]")]).unwrap()
+        );
+        assert!(expose_buffers(&packed).is_ok());
+        let refused = |name: &str| pack_module(&read(name), "net", &[]).unwrap_err();
+        assert!(matches!(refused("files"), WeightsError::Code { .. }));
+        assert!(matches!(refused("weights"), WeightsError::NotAModule));
+        assert!(matches!(
+            read_extra(b"none", "a"),
+            Err(WeightsError::NotAnArchive)
+        ));
     }
 }

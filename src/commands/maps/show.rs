@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use maps::Maps;
+use maps::files::Interval;
 use stages::metrics::find;
 
-use super::summary::{self, Filter, Group, Model, Row};
+use super::summary::{self, Filter, Group, Joined, Model, Row};
 use super::{Session, unreadable};
 use crate::cli::MapsShowArgs;
 use crate::failure::{Code, Failure};
@@ -31,7 +32,8 @@ pub(super) fn show_maps(session: &Session, args: &MapsShowArgs) -> Result<(), Fa
     let groups = summary::groups(&maps, &filter)?;
     let models = summary::models(&maps, &filter)?;
     let rows = summary::rows(&maps, &filter)?;
-    if rows.is_empty() && !args.metric.is_empty() {
+    let joined = summary::joined(&maps, &filter)?;
+    if rows.is_empty() && joined.is_empty() && !args.metric.is_empty() {
         let all = Filter {
             metrics: Vec::new(),
             ..filter
@@ -44,13 +46,41 @@ pub(super) fn show_maps(session: &Session, args: &MapsShowArgs) -> Result<(), Fa
         }
         must_be_known("metric", &args.metric[0], &known)?;
     }
-    let json = summary::json(&maps, &groups, &models, &rows);
+    let json = summary::json(&maps, &groups, &models, &rows, &joined);
     let mut text = heading(&maps);
     text.push_str(&group_table(&groups));
     text.push_str(&model_table(&models));
     text.push_str(&metric_tables(&maps, &filter, &rows));
+    text.push_str(&ensemble_tables(&joined));
     session.print(text, &json);
     Ok(())
+}
+
+/// A table for each ensemble, data group and level.
+fn ensemble_tables(rows: &[Joined]) -> String {
+    let place = |row: &Joined| {
+        (
+            row.ensemble.clone(),
+            row.selected_by.clone(),
+            row.group.clone(),
+            row.level,
+        )
+    };
+    let mut text = String::new();
+    for rows in rows.chunk_by(|a, b| place(a) == place(b)) {
+        let mut table = Table::new(["metric", "all splits"]);
+        for row in rows {
+            let value = value_cell(row.column.value, row.column.interval);
+            table.row([row.column.name.clone(), value]);
+        }
+        let (ensemble, selected_by, group, level) = place(&rows[0]);
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\n{group}, ensemble `{ensemble}` of best-{selected_by}, {level} level\n{table}"
+        );
+    }
+    text
 }
 
 fn must_be_known(what: &str, name: &str, known: &[String]) -> Result<(), Failure> {
@@ -184,10 +214,16 @@ fn metric_tables(maps: &Maps, filter: &Filter<'_>, rows: &[Row]) -> String {
 fn cell(row: &Row, split: usize) -> String {
     match row.values.get(&split) {
         None => "-".to_owned(),
-        Some((value, None)) => short(*value),
-        Some((value, Some(interval))) => format!(
+        Some((value, interval)) => value_cell(*value, *interval),
+    }
+}
+
+fn value_cell(value: f64, interval: Option<Interval>) -> String {
+    match interval {
+        None => short(value),
+        Some(interval) => format!(
             "{} [{}, {}]",
-            short(*value),
+            short(value),
             short(interval.lower),
             short(interval.upper)
         ),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maps::Maps;
-use maps::files::Interval;
+use maps::files::{Interval, MetricColumn};
 use maps::layout::{TRAIN, VALIDATION};
 use serde_json::{Value, json};
 
@@ -52,10 +52,7 @@ impl Row {
     fn json(&self) -> Value {
         let (mean, deviation) = self.mean();
         let splits = self.values.iter().map(|(split, (value, interval))| {
-            let interval = interval.map(|interval| {
-                json!({ "lower": interval.lower, "upper": interval.upper,
-                        "standard_error": interval.standard_error })
-            });
+            let interval = interval.map(interval_json);
             json!({ "split": split, "value": value, "interval": interval })
         });
         json!({
@@ -64,6 +61,11 @@ impl Row {
             "mean": mean, "standard_deviation": deviation,
         })
     }
+}
+
+fn interval_json(interval: Interval) -> Value {
+    json!({ "lower": interval.lower, "upper": interval.upper,
+            "standard_error": interval.standard_error })
 }
 
 /// What to show.
@@ -216,8 +218,61 @@ pub(super) fn rows(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Row>, Failure
     Ok(rows)
 }
 
+/// A metric of an ensemble of the models of all splits.
+pub(super) struct Joined {
+    pub(super) ensemble: String,
+    pub(super) group: String,
+    pub(super) selected_by: String,
+    pub(super) level: &'static str,
+    pub(super) column: MetricColumn,
+}
+
+impl Joined {
+    fn json(&self) -> Value {
+        json!({
+            "ensemble": self.ensemble, "group": self.group, "selected_by": self.selected_by,
+            "level": self.level, "metric": self.column.name, "value": self.column.value,
+            "interval": self.column.interval.map(interval_json),
+        })
+    }
+}
+
+/// Every metric of the ensembles, in the order of their tables.
+pub(super) fn joined(maps: &Maps, filter: &Filter<'_>) -> Result<Vec<Joined>, Failure> {
+    let mut rows = Vec::new();
+    for ensemble in maps.ensembles().map_err(unreadable)? {
+        for selected_by in maps.ensemble_selections(&ensemble).map_err(unreadable)? {
+            let groups = maps.groups().map_err(unreadable)?.into_iter();
+            for group in groups.filter(|name| filter.has_group(name)) {
+                let tables = maps.ensemble_metrics(&ensemble, &selected_by, &group);
+                for (level, table) in tables.map_err(unreadable)? {
+                    let columns = table.columns.into_iter();
+                    rows.extend(
+                        columns
+                            .filter(|c| filter.has_metric(&c.name))
+                            .map(|column| Joined {
+                                ensemble: ensemble.clone(),
+                                group: group.clone(),
+                                selected_by: selected_by.clone(),
+                                level,
+                                column,
+                            }),
+                    );
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
 /// Everything for programs.
-pub(super) fn json(maps: &Maps, groups: &[Group], models: &[Model], rows: &[Row]) -> Value {
+pub(super) fn json(
+    maps: &Maps,
+    groups: &[Group],
+    models: &[Model],
+    rows: &[Row],
+    joined: &[Joined],
+) -> Value {
     let parameters = maps.parameters();
     let groups = groups.iter().map(|group| {
         json!({ "name": group.name, "split": group.split, "participants": group.participants,
@@ -239,6 +294,7 @@ pub(super) fn json(maps: &Maps, groups: &[Group], models: &[Model], rows: &[Row]
         "groups": groups.collect::<Vec<_>>(),
         "models": models.collect::<Vec<_>>(),
         "metrics": rows.iter().map(Row::json).collect::<Vec<_>>(),
+        "ensembles": joined.iter().map(Joined::json).collect::<Vec<_>>(),
         "parameters": parameters.fields(),
     })
 }

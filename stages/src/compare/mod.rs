@@ -15,6 +15,8 @@ use engine::{
     Context, InputPort, OutputPort, ParamIssue, Ports, Run as RunStage, Stage, StageError,
 };
 
+use maps::layout::ensemble_of;
+
 use crate::learning::{inside_split, is_folder_name};
 use crate::metrics::{Interval, estimates_of};
 use crate::predictions::{Answers, Predictions, is_prediction_of};
@@ -63,7 +65,8 @@ impl Stage for Compare {
     fn ports(params: &CompareParams) -> Ports {
         let input = |name: &str| {
             let summary = "predictions of a model";
-            InputPort::new(name.to_owned(), &["predictions", "model", "maps"], summary).all_splits()
+            let kinds = &["predictions", "model", "ensemble", "maps"];
+            InputPort::new(name.to_owned(), kinds, summary).all_splits()
         };
         Ports {
             inputs: params.inputs().into_iter().map(input).collect(),
@@ -121,7 +124,9 @@ impl Stage for Compare {
     }
 
     fn selects(params: &CompareParams, _: &str, path: &str) -> bool {
-        is_prediction_of(&params.data_group, inside_split(path))
+        let path = inside_split(path);
+        let inside = ensemble_of(path).map_or(path, |(_, inside)| inside);
+        is_prediction_of(&params.data_group, inside)
     }
 }
 

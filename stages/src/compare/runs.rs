@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{Context, Input, StageError};
 use maps::files::Identity;
-use maps::layout::{BASELINE, split_of};
+use maps::layout::{BASELINE, ensemble_of, in_ensemble, split_of};
 
 use super::CompareParams;
+use crate::learning::inside_split;
 use crate::listed::some;
 use crate::predictions::{Answers, Predictions, groups_of};
 use crate::table::canonical_session;
@@ -40,6 +41,8 @@ pub(super) struct Run {
     pub(super) model: String,
     /// The input, and which of its models.
     pub(super) name: String,
+    /// Whether it is an ensemble, which is beside each split of others.
+    is_of_all_splits: bool,
     pub(super) splits: BTreeMap<usize, Predictions>,
 }
 
@@ -64,6 +67,17 @@ pub(super) fn read(params: &CompareParams, context: &Context) -> Result<Vec<Run>
             runs.push(run);
         }
     }
+    let of_splits = runs.iter().find(|run| !run.is_of_all_splits);
+    let numbers: Vec<usize> =
+        of_splits.map_or_else(Vec::new, |run| run.splits.keys().copied().collect());
+    for run in runs
+        .iter_mut()
+        .filter(|run| run.is_of_all_splits && !numbers.is_empty())
+    {
+        if let Some((_, said)) = run.splits.pop_first() {
+            run.splits = numbers.iter().map(|&split| (split, said.clone())).collect();
+        }
+    }
     let Some((first, others)) = runs.split_first_mut() else {
         return Ok(runs);
     };
@@ -83,10 +97,17 @@ fn run(
     let shown = &input.shown;
     let firsts = input.files.keys().filter_map(|path| path.split('/').next());
     let folders: BTreeSet<&str> = firsts.filter(|first| split_of(first).is_some()).collect();
+    let is_empty = |folder: &&str| groups_of(input, &format!("{folder}/"), group).is_empty();
+    // That of an earlier stage is in a folder of a split too, that of a MAPS beside them.
+    let ensemble = match folders.iter().all(is_empty) {
+        true => input.files.keys().find_map(|path| ensemble_folder(path)),
+        false => None,
+    };
     // What is no folder of splits is one split.
-    let prefixes: Vec<(usize, String)> = match folders.is_empty() {
-        true => vec![(0, String::new())],
-        false => {
+    let prefixes: Vec<(usize, String)> = match (folders.is_empty(), &ensemble) {
+        (_, Some(prefix)) => vec![(0, prefix.clone())],
+        (true, None) => vec![(0, String::new())],
+        (false, None) => {
             let numbered = folders
                 .iter()
                 .filter_map(|f| Some((split_of(f)?, format!("{f}/"))));
@@ -127,8 +148,17 @@ fn run(
     Ok(Run {
         model: model.to_owned(),
         name: format!("{name}/{folder}"),
+        is_of_all_splits: ensemble.is_some(),
         splits,
     })
+}
+
+/// The folder of the ensemble that a file belongs to, with a slash at its end.
+fn ensemble_folder(path: &str) -> Option<String> {
+    let inside = inside_split(path);
+    let (name, _) = ensemble_of(inside)?;
+    let before = path.strip_suffix(inside)?;
+    Some(format!("{before}{}", in_ensemble(name, "")))
 }
 
 /// Makes sure that two runs are of the same images, and brings those of the second into the order of the

@@ -1,10 +1,12 @@
 //! Metrics tables against the predictions that they are of.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 
-use maps::files::{MeasuredTable, MetricsTable, PredictionTable};
+use maps::files::{MeasuredTable, MetricsTable, NetworkMetrics, PredictionTable};
 use maps::files::{RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS};
-use maps::layout::SplitPath;
+use maps::layout::{LEVELS, SplitPath};
 use maps::{Maps, MapsIssue};
 
 use super::relative;
@@ -16,6 +18,9 @@ const TOLERANCE: f64 = 1e-9;
 /// The same for reconstructions, whose measures ClinicaDL adds up in 32 bits.
 const SINGLE: f64 = 1e-6;
 
+/// The line of values, in the layout with intervals and in the one without.
+const VALUES: u64 = 2;
+
 /// What every version of ClinicaDL writes for a task. A metric that came later may be missing.
 const fn always(task: Task) -> &'static [&'static str] {
     match task {
@@ -26,45 +31,126 @@ const fn always(task: Task) -> &'static [&'static str] {
 
 /// Checks every table of a model on a data group.
 pub(super) fn check(maps: &Maps, split: usize, metric: &str, group: &str) -> Vec<MapsIssue> {
-    let parameters = maps.parameters();
-    // Predictions of several networks are in one table, and metrics of each in blocks of another.
-    if parameters.switch("multi_network").unwrap_or(false) {
-        return Vec::new();
-    }
-    let name = parameters.network_task().unwrap_or_default();
+    tables(maps, metric, group, |path| maps.path(split, path))
+}
+
+/// Checks every table of an ensemble on a data group.
+pub(super) fn check_ensemble(maps: &Maps, name: &str, metric: &str, group: &str) -> Vec<MapsIssue> {
+    tables(maps, metric, group, |path| maps.ensemble_path(name, path))
+}
+
+fn tables<'a>(
+    maps: &Maps,
+    metric: &'a str,
+    group: &'a str,
+    place: impl Fn(SplitPath<'a>) -> PathBuf,
+) -> Vec<MapsIssue> {
+    let name = maps.parameters().network_task().unwrap_or_default();
     let Some(&task) = Task::ALL.iter().find(|task| task.name() == name) else {
         return Vec::new();
     };
     let mut issues = Vec::new();
-    for level in maps.levels(split, metric, group) {
-        let path = maps.path(
-            split,
-            SplitPath::Metrics {
-                metric,
-                group,
-                level,
-            },
-        );
-        let predictions = maps.path(
-            split,
-            SplitPath::Prediction {
-                metric,
-                group,
-                level,
-            },
-        );
+    for level in LEVELS {
+        let path = place(SplitPath::Metrics {
+            metric,
+            group,
+            level,
+        });
+        let predictions = place(SplitPath::Prediction {
+            metric,
+            group,
+            level,
+        });
         let (Ok(table), Ok(predictions)) = (fs::read(&path), fs::read(&predictions)) else {
             continue;
         };
         let file = relative(maps, &path);
-        let Ok(table) = MetricsTable::read(&table, &file) else {
-            continue;
-        };
-        if let Some(expected) = values(task, &predictions) {
-            issues.extend(compare(task, &file, &table, &expected));
-        }
+        issues.extend(check_table(task, &file, &table, &predictions));
     }
     issues
+}
+
+/// Compares a table of metrics with a table of predictions: as a whole, or the table of each network with the
+/// predictions of its parts.
+fn check_table(task: Task, file: &str, table: &[u8], predictions: &[u8]) -> Vec<MapsIssue> {
+    let several = NetworkMetrics::read(table, file).unwrap_or_default();
+    if several.networks.is_empty() {
+        let Ok(table) = MetricsTable::read(table, file) else {
+            return Vec::new();
+        };
+        let expected = values(task, predictions).unwrap_or_default();
+        return match expected.is_empty() {
+            true => Vec::new(),
+            false => compare(task, (file, VALUES), &table, &expected),
+        };
+    }
+    let Some(parts) = Parts::of(predictions) else {
+        return Vec::new();
+    };
+    let networks: Vec<usize> = several
+        .networks
+        .iter()
+        .map(|(network, _)| *network)
+        .collect();
+    let mut issues = Vec::new();
+    let mut line = VALUES;
+    for ((_, table), part) in several.networks.iter().zip(parts.of_networks(&networks)) {
+        if let Some(expected) = part.and_then(|part| values(task, parts.table(part).as_bytes())) {
+            issues.extend(compare(task, (file, line), table, &expected));
+        }
+        line += lines_of(table);
+    }
+    issues
+}
+
+/// The lines of the table of a network, with that of its number.
+fn lines_of(table: &MetricsTable) -> u64 {
+    let bytes = table.to_bytes();
+    1 + bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+/// The rows of a table of predictions by the number of their part.
+struct Parts<'a> {
+    header: &'a str,
+    rows: BTreeMap<usize, Vec<&'a str>>,
+}
+
+impl<'a> Parts<'a> {
+    /// `None` where the table has no column of parts.
+    fn of(predictions: &'a [u8]) -> Option<Self> {
+        let mut lines = std::str::from_utf8(predictions).ok()?.lines();
+        let header = lines.next()?;
+        let names = LEVELS.map(|level| format!("{level}_id"));
+        let is_part = |name: &str| names.iter().any(|known| known == name);
+        let column = header.split('\t').position(is_part)?;
+        let mut rows: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
+        for line in lines {
+            let part = line.split('\t').nth(column)?.parse().ok()?;
+            rows.entry(part).or_default().push(line);
+        }
+        Some(Self { header, rows })
+    }
+
+    /// The part of each network: that of its number, or, as ClinicaDL 1.6.1 numbers slices from the first of the
+    /// image and networks from the first that is kept, that of its rank.
+    fn of_networks(&self, networks: &[usize]) -> Vec<Option<usize>> {
+        let are_numbers = networks
+            .iter()
+            .all(|network| self.rows.contains_key(network));
+        let are_ranks = networks.len() == self.rows.len() && networks.is_sorted();
+        let ranks = self.rows.keys().copied();
+        match (are_numbers, are_ranks) {
+            (true, _) => networks.iter().copied().map(Some).collect(),
+            (false, true) => ranks.map(Some).collect(),
+            (false, false) => vec![None; networks.len()],
+        }
+    }
+
+    fn table(&self, part: usize) -> String {
+        let rows = self.rows.get(&part).into_iter().flatten().copied();
+        let lines: Vec<&str> = std::iter::once(self.header).chain(rows).collect();
+        lines.join("\n") + "\n"
+    }
 }
 
 /// The metrics that follow from a table of predictions, by column; none without labels.
@@ -141,7 +227,7 @@ fn of_classes(table: &PredictionTable) -> Option<Vec<(String, f64)>> {
 
 fn compare(
     task: Task,
-    file: &str,
+    (file, line): (&str, u64),
     table: &MetricsTable,
     expected: &[(String, f64)],
 ) -> Vec<MapsIssue> {
@@ -162,8 +248,7 @@ fn compare(
                 "is {}, but {value} follows from the predictions",
                 column.value
             );
-            // The line of values, in the layout with intervals and in the one without.
-            issues.push(MapsIssue::new(file, message).at(Some(2)).in_column(name));
+            issues.push(MapsIssue::new(file, message).at(Some(line)).in_column(name));
         }
     }
     for name in always(task) {
@@ -177,7 +262,7 @@ fn compare(
 
 #[cfg(test)]
 mod tests {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use super::*;
 
@@ -195,7 +280,7 @@ mod tests {
             }
         }
         let expected = values(Task::Classification, &read("prediction")).unwrap();
-        let issues = compare(Task::Classification, "m.tsv", &table, &expected);
+        let issues = compare(Task::Classification, ("m.tsv", VALUES), &table, &expected);
         issues.iter().map(ToString::to_string).collect()
     }
 
@@ -229,8 +314,45 @@ mod tests {
     }
 
     #[test]
+    fn metrics_of_networks_of_parts_follow_from_the_predictions_of_their_parts() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = folder.join("../tests/reference/learning/multi_maps");
+        let maps = Maps::open(&folder).unwrap();
+        assert_eq!(check(&maps, 0, "loss", "validation"), []);
+        let path = "split-0/best-loss/validation/validation_slice_level";
+        let read =
+            |end: &str| fs::read_to_string(folder.join(format!("{path}_{end}.tsv"))).unwrap();
+        let (metrics, predictions) = (read("metrics"), read("prediction"));
+        // The specificity of the second network, whose slice has the number 9.
+        let (before, after) = metrics.split_once("Values\t0.5\t0.5\t0\t0.0\t1.0").unwrap();
+        let changed = format!("{before}Values\t0.5\t0.5\t0\t0.0\t0.75{after}");
+        let told = |metrics: &str, predictions: &str| -> Vec<String> {
+            let (metrics, predictions) = (metrics.as_bytes(), predictions.as_bytes());
+            let issues = check_table(Task::Classification, "m.tsv", metrics, predictions);
+            issues.iter().map(ToString::to_string).collect()
+        };
+        let expected =
+            "m.tsv, line 8, column `specificity`: is 0.75, but 1 follows from the predictions";
+        assert_eq!(told(&changed, &predictions), [expected]);
+        // Ours count parts from 0.
+        let ours = predictions
+            .replace("\t8\t", "\t0\t")
+            .replace("\t9\t", "\t1\t");
+        assert_eq!(told(&changed, &ours), [expected]);
+        assert_eq!(told(&metrics, &ours), Vec::<String>::new());
+        // Nothing tells which is whose.
+        let strange = predictions.replacen("\t8\t", "\t5\t", 1);
+        assert_eq!(told(&changed, &strange), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_metric_that_is_missing_is_told() {
-        let issues = compare(Task::Regression, "m.tsv", &MetricsTable::default(), &[]);
+        let issues = compare(
+            Task::Regression,
+            ("m.tsv", VALUES),
+            &MetricsTable::default(),
+            &[],
+        );
         let issues: Vec<String> = issues.iter().map(ToString::to_string).collect();
         assert_eq!(
             issues,

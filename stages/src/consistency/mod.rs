@@ -25,6 +25,13 @@ pub fn check(folder: &Path) -> Vec<MapsIssue> {
             }
         }
     }
+    for name in maps.ensembles().unwrap_or_default() {
+        for metric in maps.ensemble_selections(&name).unwrap_or_default() {
+            for group in maps.groups().unwrap_or_default() {
+                issues.extend(metrics::check_ensemble(&maps, &name, &metric, &group));
+            }
+        }
+    }
     issues.sort();
     issues
 }

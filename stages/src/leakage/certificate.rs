@@ -91,13 +91,29 @@ impl Certificate {
         self.allowed.extend(model.allowed.iter().cloned());
     }
 
+    /// The same of one of several models that may say the same.
+    pub fn inherit_once(&mut self, model: &Self) {
+        for allowance in &model.allowed {
+            if !self.allowed.contains(allowance) {
+                self.allowed.push(allowance.clone());
+            }
+        }
+    }
+
     /// Writes it among an action's outputs: `training` for a model, else the data group.
     ///
     /// # Errors
     /// Any I/O error, naming the file.
     pub fn write(&self, output: &Output, name: &str) -> Result<(), StageError> {
-        let path = Self::path(name);
+        self.write_to(output, &Self::path(name))
+    }
+
+    /// The same to a path.
+    ///
+    /// # Errors
+    /// Any I/O error, naming the file.
+    pub fn write_to(&self, output: &Output, path: &str) -> Result<(), StageError> {
         let text = serde_json::to_string_pretty(&self.document()?).map_err(StageError::internal)?;
-        output.write(&path, (text + "\n").as_bytes())
+        output.write(path, (text + "\n").as_bytes())
     }
 }

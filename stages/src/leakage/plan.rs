@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use super::Scenario;
 use crate::baselines::Baselines;
+use crate::calibrate::Calibrate;
 use crate::clinical::{GetMetadata, GetProgression};
 use crate::command::Command;
+use crate::ensemble::Ensemble;
 use crate::learning::{Interpret, Predict, Train};
 use crate::listed::listed;
 use crate::split::{KFold, PrepareExperiment, Split};
@@ -42,6 +44,7 @@ pub fn check(manifest: &Manifest) -> Vec<Issue> {
             id if id == Predict::ID || id == Interpret::ID => {
                 issues.extend(checker.tested_on_training());
             }
+            id if id == Ensemble::ID => issues.extend(checker.biased_ensemble()),
             _ => {}
         }
     }
@@ -148,37 +151,66 @@ impl<'a> Checker<'a> {
         if self.is_allowed() {
             return None;
         }
+        let what = self.seen_and_tested(self.name)?;
+        Some(self.issue("inputs.participants", Scenario::NoIndependentTest, &what))
+    }
+
+    /// What a prediction was allowed to do, an ensemble of its models may not do for that.
+    fn biased_ensemble(&self) -> Option<Issue> {
+        if self.is_allowed() {
+            return None;
+        }
+        let mut predictions = self.stage.inputs.get("predictions")?;
+        let (name, stage) = loop {
+            let (name, stage) = self.source_stage(predictions)?;
+            match stage.stage.id() {
+                id if id == Calibrate::ID => predictions = stage.inputs.get("predictions")?,
+                id if id == Predict::ID => break (name, stage),
+                _ => return None,
+            }
+        };
+        let of_members = Checker {
+            manifest: self.manifest,
+            name,
+            stage,
+        };
+        // What is refused there needs not be refused twice.
+        let what = of_members
+            .is_allowed()
+            .then(|| of_members.seen_and_tested(name))??;
+        let what = format!("`{}` joins what {what}", self.name);
+        Some(self.issue("inputs.predictions", Scenario::BiasedEnsembling, &what))
+    }
+
+    /// What tells that a model is applied to whom it has seen.
+    fn seen_and_tested(&self, name: &str) -> Option<String> {
         let participants = self.stage.inputs.get("participants")?;
         if let Some((model, tables)) = self.training_tables()
             && let rows = self.rows_of(participants)
             && tables.iter().any(|table| self.rows_of(table) == rows)
         {
-            let what = format!(
-                "`{}` applies `{model}` to `{}`, which that model was trained on",
-                self.name,
+            return Some(format!(
+                "`{name}` applies `{model}` to `{}`, which that model was trained on",
                 shown(participants)
-            );
-            let field = "inputs.participants";
-            return Some(self.issue(field, Scenario::NoIndependentTest, &what));
+            ));
         }
         self.tables_overlap(participants)
     }
 
     /// Compares tables that are files of the manifest.
-    fn tables_overlap(&self, participants: &Source) -> Option<Issue> {
+    fn tables_overlap(&self, participants: &Source) -> Option<String> {
         let tested = self.people(&self.external(participants)?)?;
         let (seen, where_) = self.seen_by_model()?;
         let shared: Vec<&String> = tested.intersection(&seen).collect();
         if shared.is_empty() {
             return None;
         }
-        let what = format!(
+        Some(format!(
             "{} participants of `{}` were seen in training (`{where_}`): {}",
             shared.len(),
             shown(participants),
             listed(&shared, LISTED, ", ")
-        );
-        Some(self.issue("inputs.participants", Scenario::NoIndependentTest, &what))
+        ))
     }
 
     /// Participants of a given MAPS, or of given splits, where no diagnosis is left out.

@@ -173,6 +173,31 @@ fn a_model_is_not_tested_on_a_table_it_was_trained_on() {
 }
 
 #[test]
+fn an_ensemble_needs_a_reason_of_its_own() {
+    let refused = |test: &str, ensemble: &str| {
+        let inputs = "model: train, images: extract, participants: labels";
+        let test = format!("  test:\n    uses: predict\n    inputs: {{ {inputs} }}\n    {test}\n");
+        let inputs = "model: train, predictions: test";
+        let ensemble =
+            format!("  all:\n    uses: ensemble\n    inputs: {{ {inputs} }}\n    {ensemble}\n");
+        refused(&format!("{TRAIN}{test}{ensemble}"))
+    };
+    let allowed = "with: { allow_leakage: known }";
+    let told = refused("", "");
+    assert_eq!(told.len(), 1, "only the prediction: {told:?}");
+    let told = refused(allowed, "");
+    assert_eq!(told.len(), 1, "{told:?}");
+    for part in [
+        "stages.all.inputs.predictions",
+        "data leakage (biased ensembling): `all` joins what `test` applies `train` to `labels`",
+        "spoils the vote of all",
+    ] {
+        assert!(told[0].contains(part), "{told:?}");
+    }
+    assert_eq!(refused(allowed, allowed), [] as [String; 0]);
+}
+
+#[test]
 fn given_splits_that_share_participants_are_refused_before_anything_runs() {
     let train = "  train: { uses: train, inputs: { images: extract, splits: given } }\n";
     let test = "  test: { uses: predict, inputs: { model: train, images: extract, participants: others } }\n";

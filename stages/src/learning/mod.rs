@@ -5,6 +5,7 @@
 
 pub mod attribution;
 mod config;
+pub mod export;
 pub mod images;
 pub mod interpret;
 pub mod labels;
@@ -18,6 +19,7 @@ mod recorded;
 pub mod schedulers;
 pub mod train;
 
+pub use export::{Export, ExportParams};
 pub use interpret::{Interpret, InterpretParams};
 pub use predict::{Predict, PredictParams};
 pub use recorded::record;
@@ -127,6 +129,12 @@ fn selects_model_file(metrics: &[String], path: &str) -> bool {
         return true;
     }
     model_of(path).is_some_and(|(metric, _)| is_chosen(metrics, metric))
+}
+
+/// Whether a file can be a model that `export` wrote.
+fn selects_exported_file(metrics: &[String], path: &str) -> bool {
+    let name = inside_split(path).strip_suffix(".pt");
+    name.is_some_and(|metric| !metric.contains('/') && is_chosen(metrics, metric))
 }
 
 /// Which files of a trained model tell how good parts are: their weights, or what they are made of.

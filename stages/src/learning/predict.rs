@@ -5,8 +5,8 @@ use engine::{InputPort, OutputPort, ParamIssue, Ports, RunsIn, Stage};
 use super::names::{SavedName, VotingName};
 use super::train::threshold_problem;
 use super::{
-    check_data_group, check_selection_metrics, selects_model_file, selects_tensor_file,
-    selects_voting_file,
+    check_data_group, check_selection_metrics, selects_exported_file, selects_model_file,
+    selects_tensor_file, selects_voting_file,
 };
 
 engine::params! {
@@ -64,7 +64,7 @@ impl Stage for Predict {
 
     fn ports(_: &PredictParams) -> Ports {
         Ports {
-            inputs: model_inputs(),
+            inputs: inputs(),
             outputs: vec![OutputPort::new(
                 "predictions",
                 "predictions",
@@ -112,12 +112,23 @@ impl Stage for Predict {
         match port {
             "model" => {
                 let metrics = &params.selection_metrics;
-                selects_model_file(metrics, path) || selects_voting_file(metrics, path)
+                selects_model_file(metrics, path)
+                    || selects_voting_file(metrics, path)
+                    || selects_exported_file(metrics, path)
             }
             "images" => selects_tensor_file(path),
             _ => true,
         }
     }
+}
+
+/// A model may be a file of its own too.
+fn inputs() -> Vec<InputPort> {
+    let mut inputs = model_inputs();
+    let model =
+        "a trained model, a MAPS of this program or of ClinicaDL 1.6, or what `export` wrote";
+    inputs[0] = InputPort::new("model", &["model", "module", "maps"], model).per_split();
+    inputs
 }
 
 /// The inputs of every stage that applies a trained model.

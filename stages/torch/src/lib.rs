@@ -3,6 +3,7 @@
 //! ```text
 //! train.rs ──▶ data/ ──▶ tasks/, networks/, losses/, optimizers/ ──▶ trainer/ ──▶ checkpoint, artifact
 //! predict.rs ──▶ prediction/, interpret/ ──▶ model (a MAPS of ours or of ClinicaDL) ──▶ evaluation, artifact
+//! export/ ──▶ a module of TorchScript, which predict.rs takes for a model
 //! quality_check/ ──▶ networks with published weights
 //! ```
 //!
@@ -16,6 +17,7 @@ mod domains;
 mod error;
 mod evaluation;
 mod exact;
+mod export;
 mod implemented;
 mod interpret;
 mod losses;
@@ -40,7 +42,7 @@ mod weights;
 mod whole;
 
 use engine::registry::{AnyStage, Native};
-use stages::learning::{Interpret, Predict, Train};
+use stages::learning::{Export, Interpret, Predict, Train};
 use stages::quality_check::QualityCheckT1Linear;
 
 use implemented::Implemented;
@@ -50,6 +52,7 @@ pub use session::numerics;
 
 /// The stages that run in the worker, sorted by ID.
 pub static WORKER_STAGES: &[&dyn AnyStage] = &[
+    &Native::<Implemented<Export>>::new(),
     &Native::<Implemented<Interpret>>::new(),
     &Native::<Implemented<Predict>>::new(),
     &Native::<Implemented<QualityCheckT1Linear>>::new(),

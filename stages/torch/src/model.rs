@@ -8,6 +8,7 @@ use maps::files::MapsJson;
 use maps::layout::{LEVELS, MAPS_JSON, NETWORK_FILE, SplitPath, TRAIN_VALIDATION, model_of};
 use maps::weights::read_pth;
 use serde_json::Value;
+use stages::extraction::Mode;
 use stages::leakage::{Allowed, Certificate, Group, Origin, SEEN, separate};
 use stages::learning::names::{LossName, Precision, Task};
 use stages::learning::networks::Declaration;
@@ -18,6 +19,7 @@ use stages::table::Table;
 
 use crate::data::cohort::{DIAGNOSIS, Labels, keep_diagnoses};
 use crate::data::{Cohort, Dataset, Images, Transforms};
+use crate::export::{DOCUMENT, Exported};
 use crate::losses::{self, Criterion, Weighting};
 use crate::networks::{self, ModuleFile, Network, NetworkSpec};
 use crate::session::Session;
@@ -36,7 +38,10 @@ pub(crate) struct TrainedModel<'a> {
     /// What each of these networks takes, where they differ.
     input_sizes: Vec<Vec<usize>>,
     definition: MapsJson,
+    /// What is done with images before the network, or the module, takes them.
     transforms: Transforms,
+    /// What an exported module does with them itself; `None` for a network of this program.
+    inside: Option<Transforms>,
     /// What its layers compute with.
     pub(crate) precision: Precision,
     diagnoses: Vec<String>,
@@ -122,6 +127,15 @@ impl<'a> TrainedModel<'a> {
                     .unwrap_or(0)
             }),
         };
+        // A module takes images as they are.
+        let inside = input.file(DOCUMENT).map(|_| transforms);
+        let transforms = match inside {
+            Some(_) => Transforms {
+                normalize: false,
+                size_reduction: None,
+            },
+            None => transforms,
+        };
         let axis = |axis: usize| i64::try_from(axis).unwrap_or(i64::MAX);
         let declaration = networks::find(definition.architecture()?).map_err(named)?;
         let options = options_of(declaration, &definition);
@@ -146,12 +160,13 @@ impl<'a> TrainedModel<'a> {
                 input_size: definition.input_size()?.into_iter().map(axis).collect(),
                 output_size: axis(outputs),
                 options,
-                module: match declaration.name == TORCH_SCRIPT.name {
+                module: match declaration.name == TORCH_SCRIPT.name && inside.is_none() {
                     true => Some(ModuleFile::read(input.require(NETWORK_FILE)?)?),
                     false => None,
                 },
             },
             transforms,
+            inside,
             precision: precision_of(&definition).map_err(named)?,
             diagnoses: definition.diagnoses()?,
             preprocessing: match definition.preprocessing_target() {
@@ -253,6 +268,12 @@ impl<'a> TrainedModel<'a> {
         let file = self.input.require(&path)?;
         let bytes =
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
+        if let Some(inside) = self.inside {
+            let thinned = inside.size_reduction.is_some();
+            let thinned = thinned.then(|| (inside, self.cut_axis(), self.input_size(None)));
+            let module = Exported::load(&bytes, &file.shown, thinned, session)?;
+            return Ok(Box::new(module));
+        }
         let checkpoint =
             read_pth(&bytes).map_err(|e| StageError::new(format!("`{}`: {e}", file.shown)))?;
         let spec = NetworkSpec {
@@ -371,18 +392,65 @@ impl<'a> TrainedModel<'a> {
 
     /// A cohort as the network of a part takes it.
     pub(crate) fn dataset_of<'c>(&self, cohort: &'c Cohort, network: Option<usize>) -> Dataset<'c> {
+        let is_thinned = self
+            .inside
+            .is_some_and(|inside| inside.size_reduction.is_some());
+        // What cannot be read is told when it is loaded.
+        if is_thinned && let Ok(dataset) = Dataset::measure(cohort, self.transforms) {
+            return dataset;
+        }
         let sizes = self.input_size(network).into_iter();
         let sizes = sizes.map(|axis| usize::try_from(axis).unwrap_or(0));
         Dataset::new(cohort, self.transforms, sizes.collect())
     }
 
     /// `[C, X, Y, Z]` of what a network takes.
-    fn input_size(&self, network: Option<usize>) -> Vec<i64> {
+    pub(crate) fn input_size(&self, network: Option<usize>) -> Vec<i64> {
         let own = network.and_then(|network| self.input_sizes.get(network));
         match own {
             Some(own) => own.iter().map(|&axis| axis as i64).collect(),
             None => self.spec.input_size.clone(),
         }
+    }
+
+    /// Whether each part of images has a network of its own.
+    pub(crate) fn has_several_networks(&self) -> bool {
+        self.networks.is_some()
+    }
+
+    /// What is done with images before the network.
+    pub(crate) fn transforms(&self) -> Transforms {
+        self.transforms
+    }
+
+    /// Its `maps.json`.
+    pub(crate) fn definition(&self) -> &MapsJson {
+        &self.definition
+    }
+
+    /// The names of the network's options.
+    pub(crate) fn option_names(&self) -> Vec<String> {
+        let names = (self.spec.declaration.options.names)().into_iter();
+        names.map(str::to_owned).collect()
+    }
+
+    /// What images are cut into.
+    pub(crate) fn parts(&self) -> Mode {
+        let all = [Mode::Image, Mode::Patch, Mode::Roi, Mode::Slice];
+        let found = all.into_iter().find(|mode| mode.name() == self.mode);
+        found.unwrap_or(Mode::Image)
+    }
+
+    /// The axis that slices lack; none of other images.
+    pub(crate) fn cut_axis(&self) -> Option<usize> {
+        let direction = self.preprocessing.get("slice_direction")?;
+        let is_slice = self.mode == Mode::Slice.name();
+        let number = direction
+            .as_u64()
+            .or_else(|| direction.as_str()?.parse().ok());
+        number
+            .filter(|_| is_slice)
+            .and_then(|axis| usize::try_from(axis).ok())
     }
 
     /// Makes sure that the model has not seen the group.

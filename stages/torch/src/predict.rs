@@ -9,6 +9,7 @@ use stages::voting::Weights;
 use crate::artifact::{Place, write_data, write_evaluation};
 use crate::data::Batches;
 use crate::evaluation::{Evaluated, of_network};
+use crate::export::opened;
 use crate::implemented::Implemented;
 use crate::model::{Tested, TrainedModel};
 use crate::prediction::Work;
@@ -18,7 +19,8 @@ use crate::voting::{ImageLevel, has_images};
 impl Run for Implemented<Predict> {
     fn run(params: &PredictParams, context: &Context) -> Result<(), StageError> {
         let mut session = Session::open(context.slots())?;
-        let model = TrainedModel::open(context.input("model")?)?;
+        let input = opened(context.input("model")?, context)?;
+        let model = TrainedModel::open(&input)?;
         session.compute_in(model.precision);
         let metrics = model.metrics(&params.selection_metrics)?;
         let label = match params.use_labels {

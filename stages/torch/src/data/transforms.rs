@@ -46,6 +46,14 @@ pub(crate) struct Image {
 }
 
 impl Transforms {
+    /// Start and end on each axis of the part of an image of which every `factor`-th voxel is taken; `None` for
+    /// another factor.
+    pub(crate) fn grid(factor: u32) -> Option<[(usize, usize); 3]> {
+        let mut all = REDUCTIONS.iter();
+        let found = all.find(|(known, _)| *known == factor);
+        found.map(|(_, bounds)| *bounds)
+    }
+
     /// Reads an extracted image and transforms it.
     ///
     /// # Errors
@@ -105,7 +113,7 @@ impl Transforms {
     }
 
     /// `cut` is the axis that a slice lacks.
-    fn apply(&self, mut image: Image, cut: Option<usize>) -> Result<Image, String> {
+    pub(crate) fn apply(&self, mut image: Image, cut: Option<usize>) -> Result<Image, String> {
         let range = clean(&mut image.voxels);
         if let Some(factor) = self.size_reduction {
             if let Some(axis) = cut {
@@ -279,9 +287,7 @@ fn thinned(
     factor: u32,
     cut: Option<usize>,
 ) -> Result<([Vec<usize>; 3], [usize; 3]), String> {
-    let (_, bounds) = REDUCTIONS
-        .iter()
-        .find(|(known, _)| *known == factor)
+    let bounds = Transforms::grid(factor)
         .ok_or_else(|| format!("`size_reduction_factor` is {factor}, expected 2, 3, 4 or 5"))?;
     let mut kept: [Vec<usize>; 3] = [vec![], vec![], vec![]];
     for (axis, ((kept, size), (start, end))) in kept.iter_mut().zip(sizes).zip(bounds).enumerate() {
@@ -289,9 +295,7 @@ fn thinned(
             kept.push(0);
             continue;
         }
-        *kept = (*start..(*end).min(size))
-            .step_by(factor as usize)
-            .collect();
+        *kept = (start..end.min(size)).step_by(factor as usize).collect();
         if kept.is_empty() {
             return Err(format!(
                 "`size_reduction` leaves nothing of an axis of {size} voxels: images are {sizes:?}"

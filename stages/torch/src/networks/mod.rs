@@ -78,7 +78,7 @@ impl Latent {
     /// Numbers drawn from it, from libtorch's generator, in training; else its mean.
     fn code(&self, mode: Mode) -> Result<Tensor, TchError> {
         match mode {
-            Mode::Evaluate => Ok(self.mean.shallow_clone()),
+            Mode::Evaluate | Mode::EvaluatePlain => Ok(self.mean.shallow_clone()),
             _ => {
                 let deviation = self.log_variance.f_mul_scalar(0.5)?.f_exp()?;
                 // Tests compute in 64 bits, with the numbers that 32 bits draw.

@@ -229,8 +229,9 @@ impl Layer for Weighing {
         let means = x.f_mean_dim(&[2_i64, 3, 4][..], false, None::<Kind>)?;
         let hidden = self.relu.forward(&self.fc1.forward(&means, mode)?, mode)?;
         let weights = self.fc2.forward(&hidden, mode)?.f_sigmoid()?;
-        let size = weights.size();
-        x.f_mul(&weights.f_view([size[0], size[1], 1, 1, 1])?)
+        let channels = weights.size()[1];
+        // Of any number of images: a pass that is taken down keeps none.
+        x.f_mul(&weights.f_view([-1, channels, 1, 1, 1])?)
     }
 
     fn describe(&self) -> Vec<String> {

@@ -153,7 +153,8 @@ impl Layer for Weighed {
         let pool = Pool::Global { axes: self.axes };
         let means = pool.forward(x, mode)?.f_flatten(1, -1)?;
         let weights = self.fc.forward(&means, mode)?;
-        let mut shape = weights.size();
+        // Of any number of images: a pass that is taken down keeps none.
+        let mut shape = vec![-1, weights.size()[1]];
         shape.extend(vec![1; self.axes]);
         x.f_mul(&weights.f_view(shape.as_slice())?)
     }

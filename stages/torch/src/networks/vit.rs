@@ -161,7 +161,8 @@ impl Layer for Embedding {
             .f_flatten(2, -1)?
             .f_transpose(1, 2)?;
         let placed = self.dropout.forward(&patches.f_add(&self.places)?, mode)?;
-        let token = self.token.f_expand([x.size()[0], -1, -1], false)?;
+        // As many as images, of whatever number a pass was taken down.
+        let token = self.token.f_expand_as(&placed.f_narrow(1, 0, 1)?)?;
         Tensor::f_cat(&[token, placed], 1)
     }
 
@@ -283,14 +284,14 @@ struct Attention {
 
 impl Layer for Attention {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
-        let [batch, length, hidden] = x.size()[..] else {
+        let [_, length, hidden] = x.size()[..] else {
             return Err(TchError::Shape("expected a sequence".to_owned()));
         };
         let (heads, each) = (self.heads, hidden / self.heads);
         let qkv = self
             .qkv
             .forward(x, mode)?
-            .f_view([batch, length, 3, heads, each])?;
+            .f_view([-1, length, 3, heads, each])?;
         // [3, B, heads, N, each]
         let qkv = qkv.f_permute([2, 0, 3, 1, 4])?;
         let (q, k, v) = (
@@ -304,8 +305,8 @@ impl Layer for Attention {
         let weights = self.weights_dropout.forward(&weights, mode)?;
         let found = weights.f_matmul(&v)?.f_transpose(1, 2)?;
         // Both products multiply each token of every head with every other.
-        operations(|| 4.0 * (batch * length * length * hidden) as f64);
-        let found = found.f_reshape([batch, length, hidden])?;
+        operations(|| 4.0 * (x.size()[0] * length * length * hidden) as f64);
+        let found = found.f_reshape([-1, length, hidden])?;
         self.dropout.forward(&self.out.forward(&found, mode)?, mode)
     }
 

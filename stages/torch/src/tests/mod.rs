@@ -3,6 +3,7 @@
 mod apply;
 mod clinicadl;
 mod domains;
+mod export;
 mod image_level;
 mod import;
 mod interpret;

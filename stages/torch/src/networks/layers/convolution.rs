@@ -168,7 +168,7 @@ impl Layer for Convolution {
         let none = on_each(0, conv.kernel.len());
         let arithmetic = self.arithmetic.of_convolution(&x);
         let x = arithmetic.round(&x)?;
-        let is_large = prefers_channels_last(&x, next) && mode != Mode::TrainPlain;
+        let is_large = prefers_channels_last(&x, next) && !mode.is_plain();
         if is_large && let Some(first) = self.as_first(&x, arithmetic) {
             operations(|| self.operations(&x, &x));
             let mut following = next.iter().map(|layer| layer.passing());

@@ -48,12 +48,19 @@ pub(crate) enum Mode {
     TrainAgain,
     /// Accumulated statistics are used, dropout does nothing.
     Evaluate,
+    /// The same, operator by operator: libtorch takes down what was computed.
+    EvaluatePlain,
 }
 
 impl Mode {
     /// Whether gradients will be asked for.
     pub(crate) fn is_training(self) -> bool {
-        self != Self::Evaluate
+        !matches!(self, Self::Evaluate | Self::EvaluatePlain)
+    }
+
+    /// Whether every operator is one of libtorch.
+    pub(crate) fn is_plain(self) -> bool {
+        matches!(self, Self::TrainPlain | Self::EvaluatePlain)
     }
 }
 

@@ -123,7 +123,7 @@ impl BatchNorm {
         let is_known = matches!(x.kind(), Kind::Float | Kind::BFloat16);
         // libtorch adds up in few digits where channels are next to each other; this does not.
         let is_channels_last = matches!(x.dim(), 4 | 5) && x.stride()[1] == 1 && self.channels > 1;
-        if mode == Mode::TrainPlain || x.device() != Device::Cpu || !is_known || !is_channels_last {
+        if mode.is_plain() || x.device() != Device::Cpu || !is_known || !is_channels_last {
             return Ok(None);
         }
         let norm = self.kernel(mode);

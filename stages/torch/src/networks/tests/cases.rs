@@ -59,6 +59,35 @@ fn for_each_spec(check: impl Fn(&str, &Value, &NetworkSpec, &mut Session)) {
     }
 }
 
+/// The first case of each network with a small one: a pass of these takes a moment.
+pub(crate) fn small_specs() -> Vec<NetworkSpec> {
+    const MOST_PARAMETERS: u64 = 2_000_000;
+    const MOST_VOXELS: i64 = 45_000;
+    let mut specs: Vec<NetworkSpec> = Vec::new();
+    for file in FILES {
+        let cases = reference(file)["cases"].take();
+        for case in cases.as_array().unwrap() {
+            let declaration = declared(case["network"].as_str().unwrap()).unwrap();
+            let is_known = specs
+                .iter()
+                .any(|spec| spec.declaration.name == declaration.name);
+            let input_size: Vec<i64> = serde_json::from_value(case["input_size"].clone()).unwrap();
+            let is_large = input_size.iter().product::<i64>() > MOST_VOXELS;
+            if is_known || is_large || case["parameters"].as_u64().unwrap() > MOST_PARAMETERS {
+                continue;
+            }
+            specs.push(NetworkSpec {
+                declaration,
+                input_size,
+                output_size: case["output_size"].as_i64().unwrap(),
+                options: case["options"].as_object().unwrap().clone(),
+                module: None,
+            });
+        }
+    }
+    specs
+}
+
 #[test]
 fn tensors_and_text_are_those_of_the_python_class() {
     for_each_case(|what, case, network, _| {
