@@ -7,8 +7,8 @@ NODE is the output that was explained.
 
 Prints as JSON how many maps there are; the greatest difference of two maps, as the length of the difference in
 parts of the length of the peer's; the share of all voxels that differ by more than 1e-5 of the greatest of their
-map; and of the map that differs most, how far each program is from the gradient computed in 64 bits, by the
-peer's own network. Fails if the folders do not have the same files.
+map; and of the map that differs most, both of each program and the gradient computed in 64 bits, by the peer's own
+network. Fails if the folders do not have the same files.
 """
 
 import json
@@ -58,12 +58,13 @@ def main():
     of_images = {name: length for name, length in lengths.items() if not name.startswith("mean")}
     worst = max(of_images, key=of_images.get)
     truth = in_64_bits(worst, pathlib.Path(sys.argv[3]), pathlib.Path(sys.argv[4]), int(sys.argv[5]))
-    off = {
-        who: float((torch.load(path[worst], weights_only=True).detach().double() - truth).norm() / truth.norm())
-        for who, path in (("ours", ours), ("theirs", theirs))
-    }
+    off = {}
+    for who, path in (("ours", ours), ("theirs", theirs)):
+        difference = (torch.load(path[worst], weights_only=True).detach().double() - truth).abs()
+        off[f"{who}_off"] = float(difference.norm() / truth.norm())
+        off[f"{who}_different"] = int((difference > SAME * truth.abs().max()).sum()) / truth.numel()
     found = {"maps": len(ours), "difference": max(lengths.values()), "different_voxels": different / voxels}
-    print(json.dumps({**found, "worst": worst, "ours_off": off["ours"], "theirs_off": off["theirs"]}))
+    print(json.dumps({**found, "worst": worst, **off}))
 
 
 if __name__ == "__main__":
