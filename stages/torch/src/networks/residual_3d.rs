@@ -147,6 +147,12 @@ impl Make for Block {
     }
 }
 
+/// ELU, written over its argument: the backward pass is told by the value.
+fn elu_over(mut x: Tensor) -> Result<Tensor, TchError> {
+    drop(x.f_elu_()?);
+    Ok(x)
+}
+
 /// act(norm(conv(act(norm(conv(x))))) + shortcut(x)).
 #[derive(Debug)]
 struct Residual {
@@ -162,13 +168,21 @@ struct Residual {
 impl Layer for Residual {
     fn forward(&self, x: &Tensor, mode: Mode) -> Result<Tensor, TchError> {
         let first: [&dyn Layer; 3] = [&*self.conv1, &*self.bn1, &*self.activation];
-        let y = forward_all(&first, x, mode)?;
+        let y = match self.squeeze {
+            // One pass does all three.
+            Some(_) => forward_all(&first, x, mode)?,
+            None => elu_over(forward_all(&first[..2], x, mode)?)?,
+        };
         let mut y = forward_all(&[&*self.conv2, &*self.bn2], &y, mode)?;
         if let Some(squeeze) = &self.squeeze {
             y = squeeze.forward(&y, mode)?;
         }
-        let y = y.f_add(&self.shortcut.forward(x, mode)?)?;
-        self.activation.forward(&y, mode)
+        // Nobody else needs these maps, the largest of the network.
+        drop(y.f_add_(&self.shortcut.forward(x, mode)?)?);
+        match self.squeeze {
+            Some(_) => self.activation.forward_owned(y, mode),
+            None => elu_over(y),
+        }
     }
 
     fn is_block(&self) -> bool {
