@@ -353,18 +353,17 @@ def work_seconds(marks: Sequence[Mapping[str, float | str]]) -> float:
     return end - begin
 
 
-def distance(one: Done, other: Done) -> float:
-    """The greatest relative difference of the last losses."""
-    return max(abs(left / right - 1) for left, right in zip(one.losses[-1], other.losses[-1]))
+def relative(one: Done, other: Done) -> list[float]:
+    """The relative differences of the last losses."""
+    return [abs(left / right - 1) for left, right in zip(one.losses[-1], other.losses[-1])]
 
 
 def check_losses(ours: Done, theirs: Done, training: Training, allowed: float | None = None) -> float:
     """The greatest relative difference of the last losses; an error if it is too great."""
     if not len(ours.losses) == len(theirs.losses) == training.epochs:
         raise BenchError(f"{len(ours.losses)} and {len(theirs.losses)} epochs were told, not {training.epochs}")
-    last = (ours.losses[-1], theirs.losses[-1])
-    relative = [abs(our / their - 1) for our, their in zip(*last)]
-    return greatest(relative, allowed or training.tolerance, f"the last losses, {last[0]} and {last[1]}")
+    last = f"the last losses, {ours.losses[-1]} and {theirs.losses[-1]}"
+    return greatest(relative(ours, theirs), allowed or training.tolerance, last)
 
 
 def greatest(differences: Iterable[float], allowed: float, what: str) -> float:
@@ -443,10 +442,10 @@ def compare(bench: Bench, name: str, training: Training) -> Compared:
         sides = both(bench, ours, theirs)
         pairs = [(our, their) for our in sides[OURS].done for their in sides[THEIRS].done]
         allowed = training.tolerance
-        if max(distance(*pair) for pair in pairs) > allowed:
+        if max(max(relative(*pair)) for pair in pairs) > allowed:
             # Where rounding grows from step to step, the same program with one thread tells how far.
             alone = train(data, name, training, cpus=1)
-            allowed = max(allowed, TIMES_ROUNDING * max(distance(our, alone) for our in sides[OURS].done))
+            allowed = max(allowed, TIMES_ROUNDING * max(max(relative(our, alone)) for our in sides[OURS].done))
             bench.log(f"losses of our training with one thread: {alone.losses}; {allowed:.2g} are allowed")
         _compared[name] = Compared(sides, max(check_losses(*pair, training, allowed) for pair in pairs))
     return _compared[name]
