@@ -157,6 +157,15 @@ struct Source {
   }
 };
 
+/// Those rows of the map, one after the other.
+INLINE void convolve_rows(Neighbours& near, const Source& source, const float* x, const First& f, const float* weight,
+                          const float* bias, float* map) {
+  for (int i = 0; i < source.count; ++i) {
+    near.gather(x, source.rows[i]);
+    convolve_row(near, f, weight, bias, map + i * f.width * f.channels);
+  }
+}
+
 }  // namespace
 
 void convolve_first(const float* x, const float* weight, const float* bias, const First& f, float* y, int64_t begin,
@@ -180,14 +189,11 @@ void back_first_weight(const float* gradient, const float* x, const First& f, do
 void pool_first(const float* x, const float* weight, const float* bias, const First& f, const float* scale,
                 const float* shift, float* y, float* chosen, uint8_t* places, int64_t begin, int64_t end) {
   Neighbours near(f);
-  const int64_t length = f.width * f.channels, pooled = (f.width + 1) / 2 * f.channels;
-  std::vector<float> map(4 * length);
+  const int64_t pooled = (f.width + 1) / 2 * f.channels;
+  std::vector<float> map(4 * f.width * f.channels);
   for (int64_t row = begin; row < end; ++row) {
     const Source source(f, row);
-    for (int i = 0; i < source.count; ++i) {
-      near.gather(x, source.rows[i]);
-      convolve_row(near, f, weight, bias, &map[i * length]);
-    }
+    convolve_rows(near, source, x, f, weight, bias, map.data());
     floats.pool(map.data(), source.geometry, scale, shift, y + row * pooled, chosen ? chosen + row * pooled : nullptr,
                 places ? places + row * pooled : nullptr, 0, 1);
   }
@@ -201,10 +207,7 @@ void back_pool_first(const float* gradient, const uint8_t* places, const float* 
   std::vector<float> map(4 * length);
   for (int64_t row = begin; row < end; ++row) {
     const Source source(f, row);
-    for (int i = 0; i < source.count; ++i) {
-      near.gather(x, source.rows[i]);
-      convolve_row(near, f, weight, bias, &map[i * length]);
-    }
+    convolve_rows(near, source, x, f, weight, bias, map.data());
     floats.back_pooled(gradient + row * pooled, map.data(), places + row * pooled, source.geometry, how, map.data(), 0, 1);
     for (int i = 0; i < source.count; ++i) {
       if (of_weight) {
