@@ -13,7 +13,7 @@ use crate::digest::Digest;
 use crate::error::StageError;
 use crate::exec::program::Behalf;
 use crate::exec::{Log, Program, Stop, Usage};
-use crate::items::{Item, ItemStore};
+use crate::items::{Item, ItemStore, Written};
 use crate::plan::find_program;
 use crate::profile::Phase;
 use crate::seed::Stream;
@@ -240,15 +240,16 @@ impl Context {
     /// Looks an item up in the store, or computes it; see [`crate::items`].
     ///
     /// `identity` names the computation (a canonical document with versions and parameters) and
-    /// `input` the content it is made from. `compute` writes the item's bytes to the path it is given.
+    /// `input` the content it is made from. `compute` writes the item's bytes to the path it is given, and
+    /// may tell their digest.
     ///
     /// # Errors
     /// Those of `compute`, and of writing to the store.
-    pub fn item(
+    pub fn item<W: Into<Written>>(
         &self,
         identity: &serde_json::Value,
         input: Digest,
-        compute: impl FnOnce(&Path) -> Result<(), StageError>,
+        compute: impl FnOnce(&Path) -> Result<W, StageError>,
     ) -> Result<Item, StageError> {
         self.items.get_or_compute(identity, input, compute)
     }

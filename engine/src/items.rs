@@ -25,6 +25,21 @@ pub struct Item {
     pub size: u64,
 }
 
+/// What a computation tells of the file that it wrote.
+#[derive(Debug, Clone, Copy)]
+pub enum Written {
+    /// Nothing: the file is read once more.
+    Unknown,
+    /// Digest and size, which it took while it wrote.
+    Known(Digest, u64),
+}
+
+impl From<()> for Written {
+    fn from((): ()) -> Self {
+        Self::Unknown
+    }
+}
+
 /// The items of one action, and how many were reused.
 #[derive(Debug, Clone)]
 pub struct ItemStore {
@@ -32,6 +47,37 @@ pub struct ItemStore {
     reused: Arc<AtomicU64>,
     computed: Arc<AtomicU64>,
     busy: Arc<Busy>,
+    processors: Arc<Processors>,
+}
+
+/// How many items may be computed at once. One that only waits for the disk is not counted, so that
+/// the processors have work meanwhile.
+#[derive(Debug)]
+struct Processors {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Processors {
+    /// Waits for a free one; it is taken until what is returned is dropped.
+    fn take(&self) -> Taken<'_> {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            let woken = self.freed.wait(free);
+            free = woken.unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Taken(self)
+    }
+}
+
+struct Taken<'a>(&'a Processors);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
 }
 
 /// The items that are being computed: equal content is computed by one thread, others wait for it.
@@ -71,10 +117,16 @@ impl Drop for Turn<'_> {
 const PORT: &str = "item";
 
 impl ItemStore {
-    /// Items in `store`, nothing counted yet.
-    pub fn new(store: Store) -> Self {
+    /// Items in `store`, nothing counted yet; at most `processors` of them, at least 1, are computed at
+    /// once.
+    pub fn new(store: Store, processors: usize) -> Self {
+        let processors = Processors {
+            free: Mutex::new(processors.max(1)),
+            freed: Condvar::new(),
+        };
         Self {
             store,
+            processors: Arc::new(processors),
             reused: Arc::default(),
             computed: Arc::default(),
             busy: Arc::default(),
@@ -94,15 +146,16 @@ impl ItemStore {
         self.store.object_path(&item.digest)
     }
 
-    /// Finds the item, or computes and keeps it.
+    /// Finds the item, or computes and keeps it. `compute` must not ask for items itself: it would wait
+    /// for the processor that it has.
     ///
     /// # Errors
     /// Those of `compute`, and of writing to the store.
-    pub fn get_or_compute(
+    pub fn get_or_compute<W: Into<Written>>(
         &self,
         identity: &Value,
         input: Digest,
-        compute: impl FnOnce(&Path) -> Result<(), StageError>,
+        compute: impl FnOnce(&Path) -> Result<W, StageError>,
     ) -> Result<Item, StageError> {
         let document = json!({ "item": identity, "input": input });
         let key = ActionKey::of_document(&document);
@@ -113,8 +166,16 @@ impl ItemStore {
         }
         let folder = self.store.temporary_folder().map_err(StageError::from)?;
         let path = folder.path().join("item");
-        compute(&path)?;
-        let (digest, size) = self.store.take_file(&path).map_err(StageError::from)?;
+        let mut batch = self.store.batch();
+        let processor = self.processors.take();
+        let written = compute(&path)?.into();
+        let (digest, size) = match written {
+            Written::Unknown => batch.file(&path),
+            Written::Known(digest, size) => batch.known_file(&path, digest, size),
+        }
+        .map_err(StageError::from)?;
+        drop(processor);
+        batch.store().map_err(StageError::from)?;
         let item = Item { digest, size };
         let artifact = Artifact {
             kind: PORT.to_owned(),

@@ -5,9 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use engine::{Context, FailureKind, StageError};
 use rayon::prelude::*;
 
+use crate::io::spare;
 use crate::listed::some;
 
+/// Threads beyond the processors: while an item becomes durable, its thread waits for the disk.
+const WAITING: usize = 8;
+
 /// Computes something for each image; results are in the order of the images.
+///
+/// What takes time belongs into items, of which no more are computed at once than there are processors.
 ///
 /// # Errors
 /// Those of all images, told together.
@@ -18,7 +24,7 @@ pub fn for_each<T: Sync, R: Send>(
     one: impl Fn(&T) -> Result<R, StageError> + Sync,
 ) -> Result<Vec<R>, StageError> {
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.slots().cpus)
+        .num_threads(context.slots().cpus + WAITING)
         .build()
         .map_err(StageError::environment)?;
     let done = AtomicUsize::new(0);
@@ -31,6 +37,7 @@ pub fn for_each<T: Sync, R: Send>(
     };
     let results: Vec<Result<R, StageError>> =
         pool.install(|| all.par_iter().with_max_len(1).map(one).collect());
+    spare::clear();
     let mut values = Vec::new();
     let mut errors = Vec::new();
     for result in results {

@@ -5,7 +5,6 @@
 //! different people then hardly correlate, while a copy does, be it rescaled, smoothed, noisy or saved
 //! with fewer digits.
 
-use ndarray::ArrayView4;
 use rayon::prelude::*;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -61,33 +60,47 @@ impl Columns {
     }
 }
 
-impl Thumbnail {
-    /// The picture of the first channel of an image `[C, X, Y, Z]`.
-    pub fn of(image: ArrayView4<'_, f32>) -> Self {
-        let (_, nx, ny, nz) = image.dim();
-        let mut sums = vec![0.0_f64; BLOCKS];
-        let mut counts = vec![0_u64; BLOCKS];
-        // Where blocks end along each axis.
+/// A picture that is made plane by plane.
+pub struct Sketch {
+    /// Where blocks end along each axis.
+    ends: [[usize; SIDE]; 3],
+    columns: Columns,
+    sums: Vec<f64>,
+    counts: Vec<u64>,
+}
+
+impl Sketch {
+    /// Of an image of some sizes `[X, Y, Z]`.
+    pub fn new(shape: [usize; 3]) -> Self {
         let ends = |size: usize| [1, 2, 3, 4, 5, 6, 7, 8].map(|i: usize| (i * size).div_ceil(SIDE));
-        let (bx, ends_y, ends_z) = (ends(nx), ends(ny), ends(nz));
-        let first = image.index_axis(ndarray::Axis(0), 0);
-        let mut columns = Columns::new(nz);
-        for (x, plane) in first.outer_iter().enumerate() {
-            let block_x = bx.iter().filter(|&&end| end <= x).count();
-            let mut start = 0;
-            for (block_y, end) in ends_y.into_iter().enumerate() {
-                for y in start..end {
-                    let row = plane.index_axis(ndarray::Axis(0), y);
-                    match row.to_slice() {
-                        Some(row) => columns.add(row),
-                        None => columns.add(&row.to_vec()),
-                    }
-                }
-                let at = (block_x * SIDE + block_y) * SIDE;
-                columns.drain_into(ends_z, &mut sums[at..], &mut counts[at..]);
-                start = end;
-            }
+        Self {
+            ends: shape.map(ends),
+            columns: Columns::new(shape[2]),
+            sums: vec![0.0; BLOCKS],
+            counts: vec![0; BLOCKS],
         }
+    }
+
+    /// Adds plane `x`: its `[Y, Z]` voxels in C order.
+    pub fn add(&mut self, x: usize, plane: &[f32]) {
+        let [ends_x, ends_y, ends_z] = self.ends;
+        let block_x = ends_x.iter().filter(|&&end| end <= x).count();
+        let mut rows = plane.chunks_exact(ends_z[SIDE - 1].max(1));
+        let mut start = 0;
+        for (block_y, end) in ends_y.into_iter().enumerate() {
+            rows.by_ref()
+                .take(end - start)
+                .for_each(|row| self.columns.add(row));
+            let at = (block_x * SIDE + block_y) * SIDE;
+            let (sums, counts) = (&mut self.sums[at..], &mut self.counts[at..]);
+            self.columns.drain_into(ends_z, sums, counts);
+            start = end;
+        }
+    }
+
+    /// The picture, when all planes are added.
+    pub fn finish(self) -> Thumbnail {
+        let Self { sums, counts, .. } = self;
         // Small images have blocks without voxels: those are as bright as the image.
         let whole = sums.iter().sum::<f64>() / counts.iter().sum::<u64>().max(1) as f64;
         let mean = |(sum, &count): (&f64, &u64)| match count {
@@ -112,9 +125,11 @@ impl Thumbnail {
             let level = (part * 65535.0).round() as u16;
             level
         };
-        Self(means.iter().map(level).collect())
+        Thumbnail(means.iter().map(level).collect())
     }
+}
 
+impl Thumbnail {
     /// Zero mean and unit length; none for a picture without contrast.
     fn normalized(&self) -> Option<Vec<f32>> {
         if self.0.len() != BLOCKS {
@@ -230,16 +245,22 @@ mod tests {
         })
     }
 
+    fn picture(image: &Array4<f32>) -> Thumbnail {
+        let (_, x, y, z) = image.dim();
+        let mut sketch = Sketch::new([x, y, z]);
+        for (x, plane) in image.as_slice().unwrap().chunks(y * z).enumerate() {
+            sketch.add(x, plane);
+        }
+        sketch.finish()
+    }
+
     #[test]
     fn a_changed_copy_is_found_and_other_people_are_not() {
         let mut images: Vec<Array4<f32>> = (0..8).map(image).collect();
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(9);
         images.push(images[3].mapv(|value| (value * 37.0 + 5.0).round()));
         images.push(images[5].mapv(|value| value + rng.random_range(-0.05..0.05)));
-        let pictures: Vec<Thumbnail> = images
-            .iter()
-            .map(|image| Thumbnail::of(image.view()))
-            .collect();
+        let pictures: Vec<Thumbnail> = images.iter().map(picture).collect();
         let pictures: Vec<&Thumbnail> = pictures.iter().collect();
         assert_eq!(nearly_equal(&pictures, &|_, _| true), [(3, 8), (5, 9)]);
         assert_eq!(nearly_equal(&pictures, &|i, _| i != 3), [(5, 9)]);
@@ -253,8 +274,8 @@ mod tests {
 
     #[test]
     fn images_without_contrast_are_like_no_other() {
-        let flat = Thumbnail::of(Array4::from_elem((1, 2, 3, 4), 7.0).view());
-        let odd = Thumbnail::of(Array4::from_elem((1, 9, 9, 9), f32::NAN).view());
+        let flat = picture(&Array4::from_elem((1, 2, 3, 4), 7.0));
+        let odd = picture(&Array4::from_elem((1, 9, 9, 9), f32::NAN));
         assert_eq!(
             nearly_equal(&[&flat, &flat, &odd, &odd, &flat, &flat], &|_, _| true),
             []
@@ -264,7 +285,7 @@ mod tests {
 
     #[test]
     fn a_picture_reads_back_from_its_text() {
-        let picture = Thumbnail::of(image(1).view());
+        let picture = picture(&image(1));
         let text = serde_json::to_string(&picture).unwrap();
         assert_eq!(text.len(), 4 * BLOCKS + 2);
         assert_eq!(serde_json::from_str::<Thumbnail>(&text).unwrap(), picture);

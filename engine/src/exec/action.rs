@@ -126,7 +126,7 @@ pub fn execute_in(
         .find(&spec.stage)
         .ok_or_else(|| StageError::internal(format!("stage `{}` is not built in", spec.stage)))?;
     let work = store.temporary_folder()?;
-    let items = ItemStore::new(store.clone());
+    let items = ItemStore::new(store.clone(), spec.slots.cpus);
     let context = Context {
         inputs: spec.inputs.clone(),
         outputs: create_outputs(spec, work.path())?,

@@ -41,12 +41,37 @@ impl<'a> Batch<'a> {
     /// The file cannot be read.
     pub fn file(&mut self, path: &Path) -> Result<(Digest, u64), StoreError> {
         let (digest, size) = Digest::of_file(path).map_err(StoreError::io("read", path))?;
+        self.take(path, digest, size);
+        Ok((digest, size))
+    }
+
+    /// The same with a file whose digest and size are known to whoever wrote it.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has another size.
+    pub fn known_file(
+        &mut self,
+        path: &Path,
+        digest: Digest,
+        size: u64,
+    ) -> Result<(Digest, u64), StoreError> {
+        debug_assert_eq!(Digest::of_file(path).ok(), Some((digest, size)));
+        let found = fs::metadata(path).map_err(StoreError::io("read", path))?;
+        if found.len() != size {
+            let bytes = found.len();
+            let error = std::io::Error::other(format!("{bytes} bytes of {size} are there"));
+            return Err(StoreError::io("write", path)(error));
+        }
+        self.take(path, digest, size);
+        Ok((digest, size))
+    }
+
+    fn take(&mut self, path: &Path, digest: Digest, size: u64) {
         if self.is_new(&digest, size) {
             self.add(path.to_owned(), digest);
         } else if size > SMALL {
             drop(fs::remove_file(path));
         }
-        Ok((digest, size))
     }
 
     /// Takes bytes and tells their digest.

@@ -261,17 +261,6 @@ impl Store {
         Batch::new(self)
     }
 
-    /// Moves a file into the store and tells its digest and size.
-    ///
-    /// # Errors
-    /// Any I/O error.
-    pub fn take_file(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        let mut batch = self.batch();
-        let taken = batch.file(path)?;
-        batch.store()?;
-        Ok(taken)
-    }
-
     /// Stores bytes and tells their digest.
     ///
     /// # Errors

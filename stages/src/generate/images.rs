@@ -1,12 +1,9 @@
 //! The images of sessions, one cached item each.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use engine::items::Item;
 use engine::seed::Stream;
 use engine::{Context, Stage, StageError};
 use rand_distr::{Distribution, Normal};
-use rayon::prelude::*;
 use serde_json::json;
 
 use super::deformation::Deformation;
@@ -14,6 +11,7 @@ use super::sessions::{self, Session};
 use super::template::greatest;
 use super::{CLASSES, Generate, GenerateParams, Sources};
 use crate::io::nifti;
+use crate::parallel::for_each;
 use crate::volume::Volume;
 
 /// Generates every image that is not in the store, as many at once as there are processors.
@@ -23,10 +21,6 @@ pub(super) fn generate(
     sessions: &[Session],
     context: &Context,
 ) -> Result<Vec<Item>, StageError> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.slots().cpus)
-        .build()
-        .map_err(StageError::environment)?;
     let mut semantic = serde_json::to_value(params).map_err(StageError::internal)?;
     // How many others there are does not matter to an image.
     for field in ["n_participants", "follow_up_fraction"] {
@@ -36,9 +30,7 @@ pub(super) fn generate(
     }
     let template = context.input("template")?.digest;
     let mask = context.optional_input("mask").map(|mask| mask.digest);
-    let done = AtomicUsize::new(0);
-    let one = |session: &Session| {
-        context.check_cancelled()?;
+    for_each(sessions, context, "images", |session| {
         let stream = sessions::stream(context, session.number);
         let identity = json!({
             "stage": Generate::ID,
@@ -49,14 +41,10 @@ pub(super) fn generate(
             "session": session.session,
             "class": CLASSES[session.class],
         });
-        let item = context.item(&identity, template, |path| {
+        context.item(&identity, template, |path| {
             nifti::write(path, &image(params, sources, session, &stream)?)
-        })?;
-        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        context.progress(done, sessions.len(), "images");
-        Ok(item)
-    };
-    pool.install(|| sessions.par_iter().map(one).collect())
+        })
+    })
 }
 
 /// One image: the deformation is the participant's, gain and noise are the session's.

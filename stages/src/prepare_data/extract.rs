@@ -1,6 +1,6 @@
 //! Decoding images to tensors, one cached item each.
 
-use engine::items::Item;
+use engine::items::{Item, Written};
 use engine::{Context, Stage, StageError};
 use ndarray::ArrayView4;
 use serde_json::{Value, json};
@@ -27,9 +27,9 @@ pub(super) fn extract(
             let (content, affine) = match unit.read()? {
                 Read::Parts(parts, affine) => (Content::Parts(parts), affine),
                 Read::Whole(image, affine) => {
-                    write(unit, image.view(), affine, params, parts, path)?;
+                    let written = write(unit, image.view(), affine, params, parts, path)?;
                     spare::give(image.into_raw_vec_and_offset().0);
-                    return Ok(());
+                    return Ok(written);
                 }
             };
             tensor_file::write(path, &content, affine)
@@ -68,7 +68,7 @@ fn write(
     params: &PrepareDataParams,
     parts: &Parts,
     path: &std::path::Path,
-) -> Result<(), StageError> {
+) -> Result<Written, StageError> {
     let shown = &unit.image().file.shown;
     if !image.iter().any(|value| value.is_finite()) {
         let message = format!("`{shown}` has no finite voxel");

@@ -5,21 +5,21 @@
 //! its voxels. Equal images give equal bytes.
 
 mod voxels;
+mod write;
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::Path;
 
 use engine::{Digest, StageError};
-use ndarray::{ArrayD, ArrayView4};
-use safetensors::SafeTensorError;
+use ndarray::ArrayView4;
 use safetensors::tensor::{Dtype, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use self::voxels::{Held, Tensor, Voxels, digest};
+pub use self::write::{Content, write, write_volume};
 use crate::extraction::{Parts, Window};
 use crate::thumbnail::Thumbnail;
-use crate::volume::{Affine, Volume};
+use crate::volume::Affine;
 
 /// Name of the tensor.
 const TENSOR: &str = "image";
@@ -60,73 +60,6 @@ pub struct Summary {
     pub thumbnail: Thumbnail,
     /// Number of parts in the file; none where it holds the whole image.
     pub parts: Option<usize>,
-}
-
-/// What an extracted image holds.
-#[derive(Debug)]
-pub enum Content<'a> {
-    /// The whole image.
-    Whole(ArrayView4<'a, f32>),
-    /// Its first parts, so many of them, each cut when its turn to be written comes.
-    Cut(ArrayView4<'a, f32>, &'a Parts, usize),
-    /// Parts of an image that was never seen whole.
-    Parts(Vec<ArrayD<f32>>),
-}
-
-/// Writes an image or its parts.
-///
-/// # Errors
-/// Any I/O error, naming the file.
-pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<(), StageError> {
-    let seen: Vec<Held<'_>> = match content {
-        Content::Whole(image) | Content::Cut(image, ..) => vec![Held::of(image.into_dyn())],
-        Content::Parts(parts) => parts.iter().map(|part| Held::of(part.view())).collect(),
-    };
-    let mut voxels = Voxels::default();
-    seen.iter().for_each(|held| voxels.add(&held.values));
-    let (whole, shape) = match content {
-        Content::Whole(image) => (Some(*image), None),
-        Content::Cut(image, ..) => (Some(*image), Some(image.shape().to_vec())),
-        Content::Parts(_) => (None, None),
-    };
-    let metadata = Metadata {
-        affine,
-        shape,
-        not_finite: voxels.not_finite,
-        constant: !voxels.varies,
-        voxels: digest(&seen),
-        thumbnail: whole.map(Thumbnail::of).unwrap_or_default(),
-    };
-    let metadata = serde_json::to_string(&metadata).map_err(StageError::internal)?;
-    let metadata = Some([(METADATA.to_owned(), metadata)].into());
-    let tensors: Vec<(String, Tensor<'_>)> = match content {
-        Content::Whole(_) => {
-            let image = seen.iter().map(Tensor::Held);
-            image.map(|image| (TENSOR.to_owned(), image)).collect()
-        }
-        Content::Cut(image, parts, count) => {
-            let cut = (0..*count).map(|index| Tensor::cut(*image, parts, index));
-            (0..).map(part_name).zip(cut).collect()
-        }
-        Content::Parts(_) => (0..)
-            .map(part_name)
-            .zip(seen.iter().map(Tensor::Held))
-            .collect(),
-    };
-    safetensors::serialize_to_file(tensors, metadata, path).map_err(|e| match e {
-        SafeTensorError::IoError(e) => StageError::io("write", path, &e),
-        other => StageError::internal(other),
-    })
-}
-
-/// Writes a volume as an image of one channel.
-///
-/// # Errors
-/// Any I/O error, naming the file.
-pub fn write_volume(path: &Path, volume: &Volume) -> Result<(), StageError> {
-    let [x, y, z] = volume.shape;
-    let image = ArrayView4::from_shape((1, x, y, z), &volume.data).map_err(StageError::internal)?;
-    write(path, &Content::Whole(image), volume.affine)
 }
 
 fn part_name(index: usize) -> String {
@@ -426,7 +359,7 @@ mod tests {
             mode: SliceMode::Single,
             discarded: [0, 0],
         });
-        let cut: Vec<ArrayD<f32>> = (0..2).map(|i| slices.cut(image.view(), i)).collect();
+        let cut: Vec<ndarray::ArrayD<f32>> = (0..2).map(|i| slices.cut(image.view(), i)).collect();
         write(&whole, &Content::Whole(image.view()), AFFINE).unwrap();
         write(&parts, &Content::Cut(image.view(), &slices, 2), AFFINE).unwrap();
         write(&alone, &Content::Parts(cut.clone()), AFFINE).unwrap();

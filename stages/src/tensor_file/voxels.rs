@@ -3,25 +3,24 @@
 use std::borrow::Cow;
 
 use engine::Digest;
-use ndarray::{ArrayView4, ArrayViewD};
-use safetensors::View;
-use safetensors::tensor::Dtype;
+use engine::digest::Hasher;
+use ndarray::ArrayViewD;
 
-use crate::extraction::Parts;
+use crate::thumbnail::{Sketch, Thumbnail};
 
 /// What is noticed of voxels.
 #[derive(Default)]
-pub(super) struct Voxels {
+struct Voxels {
     /// Number of voxels that are NaN or infinite.
-    pub(super) not_finite: u64,
+    not_finite: u64,
     first: Option<f32>,
     /// Whether not all finite voxels are equal.
-    pub(super) varies: bool,
+    varies: bool,
 }
 
 impl Voxels {
     #[expect(clippy::float_cmp, reason = "exactly equal voxels are looked for")]
-    pub(super) fn add(&mut self, values: &[f32]) {
+    fn add(&mut self, values: &[f32]) {
         // In numbers as wide as the voxels, several at a time.
         let not_finite = |some: &[f32]| some.iter().map(|v| u32::from(!v.is_finite())).sum::<u32>();
         let each = values.chunks(1 << 16).map(not_finite);
@@ -30,6 +29,64 @@ impl Voxels {
         if let Some(&one) = finite.next() {
             let first = *self.first.get_or_insert(one);
             self.varies = self.varies || one != first || finite.any(|&value| value != first);
+        }
+    }
+}
+
+/// What is found out about the voxels of a file.
+pub(super) struct Seen {
+    /// Number of voxels that are NaN or infinite.
+    pub(super) not_finite: u64,
+    /// Whether all finite voxels are equal.
+    pub(super) constant: bool,
+    /// Digest of sizes and voxels.
+    pub(super) digest: Digest,
+    /// The picture of an image; of parts there is none.
+    pub(super) thumbnail: Thumbnail,
+}
+
+impl Seen {
+    /// Of an image `[C, X, Y, Z]`; its picture is that of its first channel.
+    pub(super) fn image(image: &Held<'_>) -> Self {
+        let sizes = &image.shape;
+        let (planes, rows, columns) = (sizes[1], sizes[2], sizes[3]);
+        let mut sketch = Sketch::new([planes, rows, columns]);
+        let of_first = |plane: usize, values: &[f32]| {
+            if plane < planes {
+                sketch.add(plane, values);
+            }
+        };
+        let seen = Self::look(std::slice::from_ref(image), rows * columns, of_first);
+        Self {
+            thumbnail: sketch.finish(),
+            ..seen
+        }
+    }
+
+    /// Of parts.
+    pub(super) fn parts(parts: &[Held<'_>]) -> Self {
+        Self::look(parts, 1 << 16, |_, _| {})
+    }
+
+    /// Looks at pieces of so many voxels once, while they are in the cache. `also` has the number of a
+    /// piece in its tensor, and its voxels.
+    fn look(tensors: &[Held<'_>], piece: usize, mut also: impl FnMut(usize, &[f32])) -> Self {
+        let mut voxels = Voxels::default();
+        let mut text = String::new();
+        for Held { shape, values } in tensors {
+            let mut hasher = Hasher::default();
+            for (number, piece) in values.chunks(piece.max(1)).enumerate() {
+                voxels.add(piece);
+                hasher.update(&little_endian(piece));
+                also(number, piece);
+            }
+            text += &format!("{shape:?} {}\n", hasher.finish());
+        }
+        Self {
+            not_finite: voxels.not_finite,
+            constant: !voxels.varies,
+            digest: Digest::of(text.as_bytes()),
+            thumbnail: Thumbnail::default(),
         }
     }
 }
@@ -54,66 +111,8 @@ impl<'a> Held<'a> {
     }
 }
 
-/// A tensor on its way into a file.
-pub(super) enum Tensor<'a> {
-    /// It is there.
-    Held(&'a Held<'a>),
-    /// It is a part of an image, made when it is written, so that no memory is taken for all.
-    Cut {
-        image: ArrayView4<'a, f32>,
-        parts: &'a Parts,
-        index: usize,
-        shape: Vec<usize>,
-    },
-}
-
-impl<'a> Tensor<'a> {
-    pub(super) fn cut(image: ArrayView4<'a, f32>, parts: &'a Parts, index: usize) -> Self {
-        let (c, x, y, z) = image.dim();
-        Self::Cut {
-            image,
-            parts,
-            index,
-            shape: parts.shape([c, x, y, z], index),
-        }
-    }
-}
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        match self {
-            Self::Held(held) => &held.shape,
-            Self::Cut { shape, .. } => shape,
-        }
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        match self {
-            Self::Held(held) => little_endian(&held.values),
-            Self::Cut {
-                image,
-                parts,
-                index,
-                ..
-            } => {
-                let part = parts.cut(*image, *index);
-                little_endian(&Held::of(part.view()).values)
-                    .into_owned()
-                    .into()
-            }
-        }
-    }
-
-    fn data_len(&self) -> usize {
-        size_of::<f32>() * self.shape().iter().product::<usize>()
-    }
-}
-
-fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
+/// The bytes of values in a file.
+pub(super) fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "little") {
         Cow::Borrowed(bytemuck::cast_slice(values))
     } else {
@@ -122,13 +121,4 @@ fn little_endian(values: &[f32]) -> Cow<'_, [u8]> {
             .flat_map(|value| value.to_le_bytes())
             .collect()
     }
-}
-
-/// Digest of sizes and voxels.
-pub(super) fn digest(tensors: &[Held<'_>]) -> Digest {
-    let each = tensors.iter().map(|held| {
-        let Held { shape, values } = held;
-        format!("{shape:?} {}\n", Digest::of(&little_endian(values)))
-    });
-    Digest::of(each.collect::<String>().as_bytes())
 }

@@ -164,8 +164,8 @@ impl<'a> Stream<'a> {
         let is_whole = match self.origin {
             Origin::Memory(file) => gzip::only_member(file, &mut bytes),
             Origin::File(path) => {
-                let mut file = spare::take(0);
-                let read = File::open(path).and_then(|mut source| source.read_to_end(&mut file));
+                let mut file = spare::take(usize::try_from(self.size).ok()?);
+                let read = File::open(path).and_then(|mut source| source.read_exact(&mut file));
                 let is_whole = read.is_ok() && gzip::only_member(&file, &mut bytes);
                 spare::give(file);
                 is_whole
