@@ -132,6 +132,13 @@ impl Session {
     }
 }
 
+impl Drop for Session {
+    fn drop(&mut self) {
+        let mib = kernels::most_memory() >> 20;
+        tracing::debug!(mib, "large tensors took at most");
+    }
+}
+
 fn choose_device(gpus: usize) -> Result<Device, StageError> {
     if gpus == 0 {
         return Ok(Device::Cpu);

@@ -68,6 +68,7 @@ unsafe extern "C" {
     );
     fn kernels_channels_last(x: *const C_tensor, y: *mut *mut C_tensor) -> bool;
     fn kernels_keep_memory();
+    fn kernels_most_memory() -> u64;
 }
 
 /// A batch norm: (x − mean) / √(variance + epsilon) · weight + bias, by channel.
@@ -328,11 +329,19 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     made_by(|y| unsafe { kernels_channels_last(x.as_ptr(), y) })
 }
 
-/// Tells the C library to keep the memory of tensors instead of giving it back: clearing pages anew takes
-/// longer than many passes over them. For programs whose life is short, such as a worker of one action.
+/// Keeps the memory of tensors instead of giving it back: clearing pages anew takes longer than many passes
+/// over them. Large blocks are kept whole, up to a quarter more than was ever needed at once, and are made of
+/// huge pages where the system has them (Linux). For programs whose life is short, such as a worker of one
+/// action; to be called before the first tensor is made.
 pub fn keep_memory() {
-    // SAFETY: `mallopt` may be called at any time.
+    // SAFETY: no other thread makes tensors yet; the allocator lives as long as the program.
     unsafe { kernels_keep_memory() }
+}
+
+/// The most bytes of large tensors that were in use at once since [`keep_memory`]; 0 where nothing is kept.
+pub fn most_memory() -> u64 {
+    // SAFETY: reads a number under a lock.
+    unsafe { kernels_most_memory() }
 }
 
 /// Whether numbers of 32 bits lie one after the other where the processor can read them.

@@ -450,3 +450,24 @@ fn tensors_that_do_not_fit_are_an_error() {
             .is_err()
     );
 }
+
+#[test]
+fn large_memory_that_is_given_back_is_found_again() {
+    crate::keep_memory();
+    let floats = |count: i64| Tensor::zeros([count], (Kind::Float, Device::Cpu));
+    let first = floats(4 << 20);
+    let place = first.data_ptr();
+    drop(first);
+    let again = floats((4 << 20) - 1000);
+    assert_eq!(again.data_ptr(), place, "nearly as large");
+    let other = floats(4 << 20);
+    assert_ne!(other.data_ptr(), place, "it is in use");
+    drop(again);
+    let small = floats(3 << 20);
+    assert_ne!(small.data_ptr(), place, "a quarter would lie idle");
+    for tensor in [&other, &small] {
+        assert_eq!(tensor.data_ptr() as usize % 64, 0);
+        assert_eq!(tensor.sum(Kind::Double).double_value(&[]), 0.0);
+    }
+    drop(floats(10));
+}
