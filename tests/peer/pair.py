@@ -159,7 +159,8 @@ class Pair:
             self.claim(text, outcomes.tensors_apart(means, our_means), TOLERANCE)
 
     def formulas(self, read):
-        """The peer's metrics and votes, made of our predictions of its model, are ours; and the other way round."""
+        """The peer's metrics and votes, made of our predictions of its model, are ours, and our metrics of its
+        predictions are its own: what differs is then a formula, not the rounding of a network."""
         manager = peer.task_manager(self.theirs)
         for level in self.levels if not self.multi_network else ["image"]:
             table = pandas.read_csv(outcomes.folder(read, GROUP) / f"{GROUP}_{level}_level_prediction.tsv", sep="\t")
@@ -180,7 +181,8 @@ class Pair:
         column = "MAE" if self.task != CLASSIFICATION else "accuracy"
         table = [line.split("\t") for line in text.splitlines()]
         place = table[0].index(column)
-        table[1][place] = repr(float(table[1][place]) * (1 + 1e-5 if self.task == RECONSTRUCTION else 1 + 1e-8))
+        value = float(table[1][place])
+        table[1][place] = repr(value + max(value, 1) * (1e-5 if self.task == RECONSTRUCTION else 1e-8))
         file.write_text("".join("\t".join(line) + "\n" for line in table))
         self.claim(f"{self.name}: of one that is changed a little it is told", abs(self.problems() - 1))
         file.write_text(text)
