@@ -18,6 +18,7 @@ from safetensors_file import read_image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import data_side
+import models
 import peer
 import tables
 from make_caps import make_caps
@@ -98,6 +99,8 @@ class Comparison:
         self.our_predictions_of_their_model(caps, folds)
         self.exported_models()
         self.their_predictions_of_our_model(caps)
+        print("training a model of every mode and task with both", flush=True)
+        models.compare(self)
 
     def tensors(self, caps):
         """Both extract the same tensors."""

@@ -36,14 +36,14 @@ def template(step):
     return image.get_fdata()[cut].astype(np.float32), affine
 
 
-def darkening(shape, affine):
+def darkening(shape, affine, radius_mm):
     """A factor per voxel, below 1 round the hippocampi."""
     voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     places = nibabel.affines.apply_affine(affine, voxels)
     factor = np.ones(shape)
     for centre in HIPPOCAMPI_MM:
         squared = ((places - centre) ** 2).sum(axis=-1)
-        factor -= 0.45 * np.exp(-squared / (2 * RADIUS_MM**2))
+        factor -= 0.45 * np.exp(-squared / (2 * radius_mm**2))
     return factor
 
 
@@ -58,11 +58,11 @@ def deformed(volume, step, rng):
     return map_coordinates(volume, places, order=1, mode="nearest")
 
 
-def make_caps(out, n_participants, step):
+def make_caps(out, n_participants, step, radius_mm=RADIUS_MM):
     """Writes the images and tables."""
     out = pathlib.Path(out)
     volume, affine = template(step)
-    factor = darkening(volume.shape, affine)
+    factor = darkening(volume.shape, affine, radius_mm)
     rows = {"labels": [], "test": []}
     n_images = 0
     for i in range(n_participants):

@@ -1,18 +1,25 @@
 """The commands of ClinicaDL 1.6.1 that the comparison uses. Run by a Python that has it installed."""
 
 import contextlib
+import functools
 import io
 import os
 import pathlib
 import subprocess
 import sys
 
+import scipy.stats
+import torch
+import torchvision
 from clinicadl.cmdline import cli
+from clinicadl.utils.maps_manager.maps_manager import MapsManager
+from clinicadl.utils.network.cnn import models
 
 # One split of two is enough; the batch size divides the sessions of training and of validation, because
 # the peer's loss is a sum over batches of their means and ours a mean over images.
 N_SPLITS, SPLIT = 2, 0
 BATCH_SIZE, EPOCHS = 2, 2
+RESAMPLES = 10
 EXTRACTION = "extract.json"
 IMAGES = "deeplearning_prepare_data/image_based/t1_linear"
 
@@ -99,3 +106,58 @@ def predict(maps, group, caps, table):
     arguments = ["--caps_directory", caps, "--participants_tsv", table, "--selection_metrics", "loss"]
     arguments += ["--no-gpu", "--n_proc", 0, "--batch_size", BATCH_SIZE]
     run("predict", maps, group, *arguments, folder=maps.parent)
+
+
+@contextlib.contextmanager
+def small():
+    """Makes the peer quick with tiny networks, and independent of the network.
+
+    - It has one thread: a second one costs more than it brings.
+    - Its confidence intervals take most of the time; they are drawn without a seed and compared nowhere.
+    - It downloads the weights of ImageNet whenever it builds a `resnet18`, also to load others; here they are
+      drawn weights of the same names.
+    """
+    threads, bootstrap, load_url = torch.get_num_threads(), scipy.stats.bootstrap, models.model_zoo.load_url
+    torch.set_num_threads(1)
+    scipy.stats.bootstrap = lambda *data, **options: bootstrap(*data, **{**options, "n_resamples": RESAMPLES})
+    models.model_zoo.load_url = lambda _: drawn_weights()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        scipy.stats.bootstrap, models.model_zoo.load_url = bootstrap, load_url
+
+
+@functools.lru_cache(maxsize=None)
+def drawn_weights():
+    """What torchvision's `resnet18` starts from."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return torchvision.models.resnet18().state_dict()
+
+
+def train_task(maps, task, caps, extraction, folds, **options):
+    """Trains a model of any task on the first split; options are those of the command line."""
+    arguments = ["train", task, caps, extraction, folds, maps, "--n_splits", N_SPLITS, "--split", SPLIT, "--seed", 0]
+    for name, value in options.items():
+        arguments += [f"--{name}"] if value is True else [f"--{name}", value]
+    call(*arguments, "--no-gpu", "--n_proc", 0)
+
+
+def predict_group(maps, group, caps, table, batch_size, *flags):
+    """As `predict`, in this process."""
+    arguments = ["--caps_directory", caps, "--participants_tsv", table, "--selection_metrics", "loss"]
+    call("predict", maps, group, *arguments, "--no-gpu", "--n_proc", 0, "--batch_size", batch_size, *flags)
+
+
+def interpret(maps, group):
+    """Gradients of node 0 for every sample of a group that was predicted, one by one: in batches of other
+    sizes, sums of 32 bits are rounded otherwise, and a ReLU or a pooling may pass a gradient elsewhere."""
+    arguments = ["gradients", "gradients", "--save_individual", "--selection_metrics", "loss", "--batch_size", 1]
+    call("interpret", maps, group, *arguments, "--no-gpu", "--n_proc", 0)
+
+
+def task_manager(maps):
+    """What computes metrics and joins parts for the task of a MAPS."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return MapsManager(maps).task_manager
