@@ -373,3 +373,58 @@ fn a_killed_prediction_goes_on_behind_what_it_kept_to_the_same_bytes() {
     );
     same(&resumed, &straight);
 }
+
+/// Stages that see all splits, with so many resamples that they take a while.
+const ALL_SPLITS: &str = "\
+  together:
+    uses: ensemble
+    inputs: { model: train, predictions: test }
+    with: { bootstrap: 30000 }
+  beside:
+    uses: compare
+    inputs: { cnn: test, both: together }
+    with: { models: [cnn/loss, both/loss], bootstrap: 30000 }
+maps: maps
+";
+
+#[test]
+fn a_stage_of_all_splits_is_stopped_and_the_next_run_does_it_alone() {
+    let project = Project::with_caps(12);
+    let text = project.read("experiment.yaml");
+    let (kept, _) = text.split_once("  saliency:").unwrap();
+    project.write("experiment.yaml", &format!("{kept}{ALL_SPLITS}"));
+    project.edit(
+        "experiment.yaml",
+        "epochs: 2",
+        "epochs: 1\n      bootstrap: 10",
+    );
+    project.edit(
+        "experiment.yaml",
+        "data_group: test }",
+        "data_group: test, bootstrap: 10 }",
+    );
+
+    // Ctrl-C between the ensembles of two metrics, then a cluster that wants its node back.
+    for (stage, name, code) in [("together", "-INT", 130), ("beside", "-TERM", 75)] {
+        let (mut engine, lines) = start(&project);
+        wait_for(&lines, &format!("{stage}: "));
+        signal(engine.id(), name);
+        assert_eq!(engine.wait().unwrap().code(), Some(code), "{stage}");
+        let said: Vec<String> = lines.iter().collect();
+        assert!(
+            !said
+                .iter()
+                .any(|line| line.contains(&format!("done  {stage}"))),
+            "{said:?}"
+        );
+        assert!(!project.path("maps").exists());
+        project.clinicadl(&["store", "verify"]).success();
+    }
+    let report = project.report(&[]);
+    let actions = report["run"]["actions"].as_array().unwrap().iter();
+    let ran = actions.filter(|action| action["outcome"]["outcome"] == "ran");
+    let ran: Vec<&str> = ran.filter_map(|action| action["action"].as_str()).collect();
+    assert_eq!(ran, ["beside"], "{report}");
+    assert!(project.path("maps/ensemble/mean/best-loss").exists());
+    project.clinicadl(&["verify", "experiment.yaml"]).success();
+}

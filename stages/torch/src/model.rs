@@ -225,7 +225,15 @@ impl<'a> TrainedModel<'a> {
             .collect()
     }
 
-    /// The networks, by the part that each is of; one of no part that is of all.
+    /// All networks, by the part that each is of; one of no part that is of all.
+    pub(crate) fn all_networks(&self) -> Vec<Option<usize>> {
+        match self.networks {
+            None => vec![None],
+            Some(count) => (0..count).map(Some).collect(),
+        }
+    }
+
+    /// The networks of a cohort, by the part that each is of; one of no part that is of all.
     ///
     /// # Errors
     /// A cohort has parts that no network learnt.
@@ -270,7 +278,7 @@ impl<'a> TrainedModel<'a> {
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
         if let Some(inside) = self.inside {
             let thinned = inside.size_reduction.is_some();
-            let thinned = thinned.then(|| (inside, self.cut_axis(), self.input_size(None)));
+            let thinned = thinned.then(|| (inside, self.cut_axis(), self.input_size(network)));
             let module = Exported::load(&bytes, &file.shown, thinned, session)?;
             return Ok(Box::new(module));
         }
@@ -411,11 +419,6 @@ impl<'a> TrainedModel<'a> {
             Some(own) => own.iter().map(|&axis| axis as i64).collect(),
             None => self.spec.input_size.clone(),
         }
-    }
-
-    /// Whether each part of images has a network of its own.
-    pub(crate) fn has_several_networks(&self) -> bool {
-        self.networks.is_some()
     }
 
     /// What is done with images before the network.
