@@ -197,6 +197,16 @@ fn every_manifest_in_the_documents_has_no_problem_but_its_data() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, &fragment.text).unwrap();
     }
+    // Files of ClinicaDL 1.6.1 that examples read.
+    for (name, text) in [
+        ("train_config.toml", "[Optimization]\nepochs = 3\n"),
+        (
+            "random_search.toml",
+            "[Random_Search]\nepochs = 3\nn_convblocks = [1, 3]\nfirst_conv_width = [4, 8]\nn_fcblocks = [1, 2]\n",
+        ),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
     let registry = engine::Registry::new(stages::STAGES);
     let mut told = Vec::new();
     for example in examples.iter().filter(|example| !is_fragment(example)) {

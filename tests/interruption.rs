@@ -375,8 +375,7 @@ fn a_killed_prediction_goes_on_behind_what_it_kept_to_the_same_bytes() {
 }
 
 /// Stages that see all splits, with so many resamples that they take a while.
-const ALL_SPLITS: &str = "\
-  together:
+const ALL_SPLITS: &str = "  together:
     uses: ensemble
     inputs: { model: train, predictions: test }
     with: { bootstrap: 30000 }

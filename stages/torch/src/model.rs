@@ -130,8 +130,21 @@ impl<'a> TrainedModel<'a> {
         // A module takes images as they are.
         let inside = input.file(DOCUMENT).map(|_| transforms);
         let transforms = match inside {
+            Some(Transforms {
+                size_reduction: Some(_),
+                ..
+            }) if task == Task::Reconstruction => {
+                let shown = &input.shown;
+                let message = format!(
+                    "`{shown}` makes images smaller before it restores them, expected the MAPS, which knows \
+                     what to compare them with"
+                );
+                return Err(StageError::new(message).hint("predict with the MAPS"));
+            }
+            // What is restored is compared with the image that the network sees; where intensities have been
+            // rescaled before, the module finds nothing to do.
             Some(_) => Transforms {
-                normalize: false,
+                normalize: transforms.normalize && task == Task::Reconstruction,
                 size_reduction: None,
             },
             None => transforms,

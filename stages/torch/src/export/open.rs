@@ -1,22 +1,22 @@
 //! An exported file as the files of the model that it was made from.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::inputs::{ONLY_FILE, input_of};
 use engine::{Context, Digest, Input, InputFile, StageError};
 use maps::layout::{MAPS_JSON, SplitPath, TRAIN_VALIDATION};
-use maps::weights::{expose_buffers, read_extra};
+use maps::weights::read_extra;
 use serde_json::Value;
 use stages::leakage::{Certificate, SEEN};
 use stages::learning::selection_column;
-use tch::{CModule, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::DOCUMENT;
 use super::beside::{Beside, JOINED};
 use super::document::{Document, FORMAT};
 use crate::data::Transforms;
+use crate::module::Module;
 use crate::networks::{Mode, Network, Outputs};
 use crate::session::Session;
 use crate::state::State;
@@ -175,7 +175,7 @@ impl Document {
 /// Input `[B, C, X, Y(, Z)]` of extracted images; output as that of the network.
 #[derive(Debug)]
 pub(crate) struct Exported {
-    module: RefCell<CModule>,
+    module: Module,
     /// Nothing of it can be fitted.
     state: State,
     /// What it gives beside images, if it is a variational autoencoder.
@@ -196,22 +196,11 @@ impl Exported {
         session: &Session,
     ) -> Result<Self, StageError> {
         let refuse = |what: &str| StageError::new(format!("`{shown}`: {what}"));
-        let looked_at = expose_buffers(bytes).map_err(|error| {
-            let refused = refuse(&error.to_string());
-            error.hints().into_iter().fold(refused, StageError::hint)
-        })?;
-        let module = CModule::load_data_on_device(&mut &*looked_at, session.device());
-        let module = module.map_err(|e| {
-            let text = e.to_string();
-            refuse(&format!(
-                "is no module: {}",
-                text.lines().next().unwrap_or_default()
-            ))
-        })?;
+        let module = Module::load(bytes, shown, session)?;
         let document = read_extra(bytes, DOCUMENT).map_err(|e| refuse(&e.to_string()))?;
         let document = document.and_then(|text| serde_json::from_slice::<Document>(&text).ok());
         Ok(Self {
-            module: RefCell::new(module),
+            module,
             state: State::default(),
             beside: document.and_then(|document| document.beside),
             thinned,
@@ -251,12 +240,9 @@ impl Exported {
 impl Network for Exported {
     fn compute(&self, images: &Tensor, _: Mode) -> Result<Outputs, TchError> {
         self.check(images)?;
-        // Of this thread; the optimizer computes differently after some passes.
-        tch::jit::f_set_graph_executor_optimize(false)?;
-        let module = self.module.borrow();
         match &self.beside {
-            None => module.forward_ts(&[images]).map(Outputs::of),
-            Some(beside) => beside.split(&module.method_ts(JOINED, &[images])?),
+            None => self.module.call("forward", images).map(Outputs::of),
+            Some(beside) => beside.split(&self.module.call(JOINED, images)?),
         }
     }
 

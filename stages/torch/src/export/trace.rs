@@ -265,6 +265,7 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
+    use maps::weights::pack_module;
     use stages::learning::networks::declared;
 
     use super::*;
@@ -303,8 +304,10 @@ mod tests {
                 &path,
             );
             let traced = traced.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let methods = traced.beside.as_ref().map(Beside::methods);
+            let packed = pack_module(&traced.bytes, "x", &methods.unwrap_or_default(), &[]);
             let apart = difference(
-                &traced.bytes,
+                &packed.unwrap(),
                 network.as_ref(),
                 &steps,
                 &traced,
