@@ -378,11 +378,11 @@ fn a_killed_prediction_goes_on_behind_what_it_kept_to_the_same_bytes() {
 const ALL_SPLITS: &str = "  together:
     uses: ensemble
     inputs: { model: train, predictions: test }
-    with: { bootstrap: 30000 }
+    with: { bootstrap: 60000 }
   beside:
     uses: compare
     inputs: { cnn: test, both: together }
-    with: { models: [cnn/loss, both/loss], bootstrap: 30000 }
+    with: { models: [cnn/loss, both/loss], bootstrap: 60000 }
 maps: maps
 ";
 

@@ -25,7 +25,7 @@ pub(super) struct Beside {
 /// Everything that a variational autoencoder says of a batch as one row for each image.
 pub(super) fn join(outputs: Outputs) -> Result<Tensor, TchError> {
     let mut parts = vec![outputs.prediction.f_flatten(1, -1)?];
-    for latent in outputs.latent.iter() {
+    if let Some(latent) = &outputs.latent {
         parts.push(latent.mean.f_flatten(1, -1)?);
         parts.push(latent.log_variance.f_flatten(1, -1)?);
     }
@@ -41,6 +41,17 @@ impl Beside {
             image: of_one(&outputs.prediction),
             latent: of_one(&latent.mean),
         })
+    }
+
+    /// Whether images and codes have numbers of voxels that there can be.
+    pub(super) fn is_possible(&self) -> bool {
+        let count = |shape: &[i64]| {
+            let mut axes = shape.iter().filter(|axis| **axis > 0);
+            let all = axes.clone().count() == shape.len();
+            let count = axes.try_fold(1_i64, |count, axis| count.checked_mul(*axis));
+            count.filter(|count| all && *count < 1 << 40)
+        };
+        count(&self.image).is_some() && count(&self.latent).is_some()
     }
 
     /// What rows hold.

@@ -143,6 +143,15 @@ fn read(file: &InputFile) -> Result<Document, StageError> {
         return Err(refuse(message.to_owned())
             .hint("export it again with this version of clinicadl, or predict with the MAPS"));
     }
+    if document
+        .beside
+        .as_ref()
+        .is_some_and(|beside| !beside.is_possible())
+    {
+        return Err(refuse(format!(
+            "`extra/{DOCUMENT}` is damaged: no image has the shape in `beside`"
+        )));
+    }
     if document.part.is_some() != document.networks().is_some() {
         return Err(refuse(
             "does not tell which part of images it is of".to_owned(),

@@ -203,6 +203,15 @@ fn files_that_are_no_exported_models_are_refused() {
             "does not tell where the distribution of its autoencoder is",
         ),
         (
+            {
+                let mut document = whole.clone();
+                document["is_variational"] = json!(true);
+                document["beside"] = json!({ "image": [1, i64::MAX, 9], "latent": [3] });
+                with(&document)
+            },
+            "`extra/clinicadl.json` is damaged: no image has the shape in `beside`",
+        ),
+        (
             but(
                 "parameters",
                 json!({ "multi_network": true, "num_networks": 2 }),
