@@ -255,3 +255,31 @@ fn a_participant_on_both_sides_of_a_split() {
     expect(&said, 1, &[&participant]);
     assert!(!project.path("out").exists());
 }
+
+#[test]
+fn a_data_group_of_two_predictions() {
+    let (_, said) = broken(|project| {
+        let again = "  again:\n    uses: predict\n    \
+                     inputs: { model: train, images: extract, participants: holdout.test }\n    \
+                     with: { data_group: test, use_labels: false }\n";
+        project.edit(
+            "experiment.yaml",
+            "  saliency:",
+            &format!("{again}  saliency:"),
+        );
+    });
+    expect(&said, 2, &["`test`", "`again`"]);
+}
+
+#[test]
+fn a_data_group_with_the_name_of_one_of_the_training() {
+    let (_, said) = broken(|project| {
+        project.edit(
+            "experiment.yaml",
+            "data_group: test",
+            "data_group: validation",
+        );
+    });
+    let told = "`validation` is the name of a group made by training";
+    expect(&said, 2, &["experiment.yaml:", "data_group", told]);
+}

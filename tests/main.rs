@@ -22,6 +22,7 @@ mod maps;
 mod peer;
 mod provenance;
 mod remote;
+mod saving;
 mod settled;
 mod store;
 mod support;

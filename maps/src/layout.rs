@@ -457,36 +457,32 @@ pub fn interpretation_of(folder: &str) -> Option<&str> {
 
 /// The split, model ([`model_in`]) and data group of a metrics table, from its path in a MAPS.
 pub fn metrics_table_of(path: &str) -> Option<(usize, &str, &str)> {
-    let mut parts = path.split('/');
-    let split = split_of(parts.next()?)?;
-    let metric = model_in(parts.next()?)?;
-    let group = parts.next()?;
-    let rest = path.split_once('/')?.1;
-    let is_it = LEVELS.iter().any(|level| {
-        let path = SplitPath::Metrics {
-            metric,
-            group,
-            level,
-        };
-        path.to_string() == rest
-    });
-    is_it.then_some((split, metric, group))
+    let (split, inside) = path.split_once('/')?;
+    let (metric, group) = metrics_table_in(inside, model_in)?;
+    Some((split_of(split)?, metric, group))
 }
 
 /// The ensemble, what selected its models, and the data group of a metrics table, from its path in a MAPS.
 pub fn ensemble_metrics_of(path: &str) -> Option<(&str, &str, &str)> {
     let (name, inside) = ensemble_of(path)?;
-    let mut parts = inside.split('/');
-    let (metric, group) = (selection_metric_of(parts.next()?)?, parts.next()?);
+    let (metric, group) = metrics_table_in(inside, selection_metric_of)?;
+    Some((name, metric, group))
+}
+
+/// The model and the data group of a metrics table, from its path beside the folders of models, which `model`
+/// knows by their names.
+fn metrics_table_in(path: &str, model: fn(&str) -> Option<&str>) -> Option<(&str, &str)> {
+    let mut parts = path.split('/');
+    let (metric, group) = (model(parts.next()?)?, parts.next()?);
     let is_it = LEVELS.iter().any(|level| {
-        let path = SplitPath::Metrics {
+        let table = SplitPath::Metrics {
             metric,
             group,
             level,
         };
-        path.to_string() == inside
+        table.to_string() == path
     });
-    is_it.then_some((name, metric, group))
+    is_it.then_some((metric, group))
 }
 
 /// The ensemble that a file belongs to, and its path in the folder of this ensemble.

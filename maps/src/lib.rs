@@ -11,6 +11,7 @@
 //! Nothing here knows networks, images or libtorch, and nothing but [`mod@export`] and
 //! [`mod@import`] writes files: functions give bytes.
 
+mod copy_error;
 mod error;
 pub mod export;
 pub mod files;
@@ -25,6 +26,7 @@ mod tests;
 mod validate;
 pub mod weights;
 
+pub use copy_error::CopyError;
 pub use error::MapsError;
 pub use folder::Maps;
 pub use publish::MapsPublisher;

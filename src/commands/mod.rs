@@ -147,9 +147,11 @@ fn load(session: &Session, args: &ManifestArgs) -> Result<Manifest, Issues> {
         }
     }
     let manifest = Manifest::load_with(&args.manifest, session.registry, &overrides)?;
-    match stages::leakage::plan::check(&manifest) {
-        leaks if leaks.is_empty() => Ok(manifest),
-        leaks => Err(Issues(leaks)),
+    let mut problems = stages::learning::groups::clashes(&manifest);
+    problems.extend(stages::leakage::plan::check(&manifest));
+    match problems.is_empty() {
+        true => Ok(manifest),
+        false => Err(Issues(problems)),
     }
 }
 

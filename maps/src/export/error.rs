@@ -3,25 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{MapsError, MapsIssue};
+use crate::{CopyError, MapsError, MapsIssue};
 
 /// Why an export was not written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The MAPS or one of its files cannot be read.
+    /// A file cannot be read or written.
     #[error(transparent)]
-    Maps(Box<MapsError>),
-    /// A file operation failed.
-    #[error("failed to {act} `{}`: {source}", path.display())]
-    Io {
-        /// What was being done.
-        act: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
+    Copy(#[from] CopyError),
     /// The MAPS has faults, which its export would have too.
     #[error("`{}` is not a valid MAPS: {}", folder.display(), first(issues))]
     Invalid {
@@ -39,9 +29,6 @@ pub enum ExportError {
     /// A name that is not Unicode.
     #[error("`{0}` has a name that is not Unicode")]
     Name(String),
-    /// The place is taken.
-    #[error("`{}` exists already", .0.display())]
-    Exists(PathBuf),
     /// A salt that could be guessed.
     #[error("the salt has {0} bytes, expected at least {least}", least = super::LEAST_SALT)]
     ShortSalt(usize),
@@ -74,21 +61,20 @@ pub enum ExportError {
 
 impl From<MapsError> for ExportError {
     fn from(error: MapsError) -> Self {
-        Self::Maps(Box::new(error))
+        Self::Copy(error.into())
     }
 }
 
 impl ExportError {
     pub(super) fn io(act: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { act, path, source }
+        let of_copy = CopyError::io(act, path);
+        |source| of_copy(source).into()
     }
 
     /// What the user can do.
     pub fn hints(&self) -> Vec<String> {
         let hint = match self {
-            Self::Maps(error) => return error.hints(),
-            Self::Exists(_) => "name another place with `--output`, or remove it",
+            Self::Copy(error) => return error.hints(),
             Self::Changed(_) => "run the experiment again to publish it anew",
             Self::Leak { .. } => {
                 "nothing was written; leave the file out of the MAPS or change the manifest, then \

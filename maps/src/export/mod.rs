@@ -30,8 +30,8 @@ use serde::Serialize;
 
 pub use error::ExportError;
 
-use crate::Maps;
 use crate::validate::validate_content;
+use crate::{CopyError, Maps};
 use content::{Body, Redactor};
 use names::Names;
 
@@ -68,7 +68,7 @@ pub fn export(
     salt: &[u8],
 ) -> Result<Exported, ExportError> {
     if std::fs::symlink_metadata(target).is_ok() {
-        return Err(ExportError::Exists(target.to_owned()));
+        return Err(CopyError::Exists(target.to_owned()).into());
     }
     if policy.participants == Participants::Salted && salt.len() < LEAST_SALT {
         return Err(ExportError::ShortSalt(salt.len()));

@@ -11,6 +11,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::ExportError;
 use super::content::Body;
+use crate::CopyError;
 use crate::validate::validate_content;
 
 /// Writes the folder, or the archive if the name says so.
@@ -46,7 +47,7 @@ pub(super) fn write(target: &Path, bodies: &BTreeMap<String, Body>) -> Result<()
     };
     // A rename replaces an empty folder, or an archive that came meanwhile.
     if fs::symlink_metadata(target).is_ok() {
-        return Err(ExportError::Exists(target.to_owned()));
+        return Err(CopyError::Exists(target.to_owned()).into());
     }
     fs::rename(&whole, target).map_err(ExportError::io("write", target))
 }

@@ -5,6 +5,7 @@ use engine::manifest::{Images, Redaction};
 
 use super::names::{self, Names};
 use super::{ExportError, export, tables};
+use crate::CopyError;
 
 const SALT: &[u8] = b"0123456789abcdef";
 
@@ -130,7 +131,10 @@ fn an_export_never_replaces_anything_and_needs_a_salt_that_cannot_be_guessed() {
         ..Redaction::default()
     };
     let error = export(folder.path(), &target, &policy, SALT).unwrap_err();
-    assert!(matches!(error, ExportError::Exists(_)), "{error}");
+    assert!(
+        matches!(error, ExportError::Copy(CopyError::Exists(_))),
+        "{error}"
+    );
     let free = folder.path().join("free");
     let error = export(folder.path(), &free, &policy, b"short").unwrap_err();
     assert!(matches!(error, ExportError::ShortSalt(5)), "{error}");

@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::files::MapsJson;
 use crate::folder::is_version_2;
 use crate::layout::MAPS_JSON;
-use crate::{MapsError, MapsIssue, validate};
+use crate::{CopyError, MapsError, MapsIssue, validate};
 use draft::Draft;
 
 pub use error::ImportError;
@@ -78,7 +78,7 @@ pub fn import(
     judge: &dyn Fn(&MapsJson) -> Vec<String>,
 ) -> Result<Imported, ImportError> {
     if fs::symlink_metadata(target).is_ok() {
-        return Err(ImportError::Exists(target.to_owned()));
+        return Err(CopyError::Exists(target.to_owned()).into());
     }
     if is_inside(target, source) {
         return Err(ImportError::Inside(target.to_owned()));
@@ -104,7 +104,7 @@ pub fn import(
     let issues = validate(&folder);
     // A rename replaces an empty folder that came meanwhile.
     if fs::symlink_metadata(target).is_ok() {
-        return Err(ImportError::Exists(target.to_owned()));
+        return Err(CopyError::Exists(target.to_owned()).into());
     }
     fs::rename(&folder, target).map_err(ImportError::io("write", target))?;
     Ok(Imported {

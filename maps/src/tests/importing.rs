@@ -8,7 +8,7 @@ use super::{copy_of, copy_of_peer, peer, peer_2_0};
 use crate::import::{IMPORT_JSON, ImportError, Imported, import};
 use crate::layout::SplitPath;
 use crate::weights::read_pth;
-use crate::{Maps, MapsError, validate};
+use crate::{CopyError, Maps, MapsError, validate};
 
 struct Import {
     folder: tempfile::TempDir,
@@ -450,7 +450,10 @@ fn a_place_that_is_taken_or_in_the_source_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let judge = |_: &crate::files::MapsJson| Vec::new();
     let error = import(&peer(), folder.path(), &judge).unwrap_err();
-    assert!(matches!(error, ImportError::Exists(_)), "{error}");
+    assert!(
+        matches!(error, ImportError::Copy(CopyError::Exists(_))),
+        "{error}"
+    );
     let source = copy_of_peer();
     let error = import(source.path(), &source.path().join("a/b"), &judge).unwrap_err();
     assert!(matches!(error, ImportError::Inside(_)), "{error}");

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::files::{
-    GroupJson, Identity, LeakageJson, MapsJson, MeasuredRow, MeasuredTable, RECONSTRUCTION_COLUMNS,
-    REGRESSION_COLUMNS, Session, SessionsTable, TrainingParams, TrainingRow, TrainingTable,
+    GroupJson, Identity, Interval, LeakageJson, MapsJson, MeasuredRow, MeasuredTable, MetricColumn,
+    MetricsTable, PredictionRow, PredictionTable, RECONSTRUCTION_COLUMNS, REGRESSION_COLUMNS,
+    Session, SessionsTable, TrainingParams, TrainingRow, TrainingTable,
 };
 use crate::weights::{
     Array, ArrayData, Checkpoint, Weights, read_pt, read_pth, write_pt, write_pth,
@@ -74,6 +75,38 @@ proptest! {
         });
         let table = MeasuredTable { columns, level: level.to_owned(), leakage, rows: rows.collect() };
         prop_assert_eq!(MeasuredTable::read(&table.to_bytes(), "m", columns).unwrap(), table);
+    }
+
+    #[test]
+    fn any_predictions_survive(
+        classes in 1_usize..4,
+        level in prop::sample::select(&["image", "patch", "roi", "slice"][..]),
+        rows in prop::collection::vec(
+            (text(), text(), 0_u32..9, prop::option::of(0_i64..4), 0_i64..4, prop::collection::vec(0.0_f64..1.0, 4)), 1..5,
+        ),
+        leakage in prop::option::of(text()),
+    ) {
+        let rows = rows.into_iter().map(|(participant, session, image_id, true_label, predicted_label, values)| {
+            let probabilities = values[..classes].to_vec();
+            PredictionRow { participant, session, image_id, true_label, predicted_label, probabilities }
+        });
+        let table = PredictionTable::try_new(classes, rows.collect()).unwrap();
+        let table = table.of_level(level).marked(leakage.as_deref());
+        prop_assert_eq!(PredictionTable::read(&table.to_bytes(), "p").unwrap(), table);
+    }
+
+    #[test]
+    fn any_metrics_survive(
+        values in prop::collection::vec((number(), prop::option::of((number(), number(), number()))), 1..6),
+        leakage in prop::option::of(text()),
+    ) {
+        let columns = values.into_iter().enumerate().map(|(i, (value, bounds))| MetricColumn {
+            name: format!("metric {i}"),
+            value,
+            interval: bounds.map(|(lower, upper, standard_error)| Interval { lower, upper, standard_error }),
+        });
+        let table = MetricsTable { columns: columns.collect(), leakage };
+        prop_assert_eq!(MetricsTable::read(&table.to_bytes(), "m").unwrap(), table);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub fn expose_buffers(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
 }
 
 /// The module with other files beside its code, whose names and contents `torch.jit.load` gives by
-/// `_extra_files`.
+/// `_extra_files`; `methods` is code that is added to its classes, indented as theirs.
 ///
 /// Equal modules are equal bytes: folders have the name `root`, no entry has a time, and where the code came
 /// from is left out.
@@ -52,11 +52,12 @@ pub fn expose_buffers(bytes: &[u8]) -> Result<Vec<u8>, WeightsError> {
 pub fn pack_module(
     bytes: &[u8],
     root: &str,
+    methods: &str,
     extra: &[(&str, &[u8])],
 ) -> Result<Vec<u8>, WeightsError> {
     let of_extra: usize = extra.iter().map(|(_, content)| content.len()).sum();
     let mut writer = Writer::of(bytes.len() + of_extra);
-    for (name, content) in entries(bytes, str::to_owned)? {
+    for (name, content) in entries(bytes, |text| format!("{text}{methods}"))? {
         let (_, inside) = name.split_once('/').unwrap_or(("", &name));
         if !inside.starts_with(EXTRA) {
             writer.add(&format!("{root}/{inside}"), &content)?;
@@ -298,19 +299,19 @@ mod tests {
         );
         let read = |name: &str| std::fs::read(format!("{folder}/{name}.pt")).unwrap();
         let module = read("classifier");
-        let packed = pack_module(&module, "net", &[("a.json", b"{}")]).unwrap();
+        let packed = pack_module(&module, "net", "", &[("a.json", b"{}")]).unwrap();
         assert_eq!(read_extra(&packed, "a.json").unwrap().unwrap(), b"{}");
         assert_eq!(read_extra(&packed, "b.json").unwrap(), None);
         assert_eq!(read_extra(&module, "a.json").unwrap(), None);
         // Neither what it was called nor what was beside it before is left.
-        let again = pack_module(&packed, "else", &[("b.json", b"[]")]).unwrap();
+        let again = pack_module(&packed, "else", "", &[("b.json", b"[]")]).unwrap();
         assert_eq!(read_extra(&again, "a.json").unwrap(), None);
         assert_eq!(
             again,
-            pack_module(&module, "else", &[("b.json", b"[]")]).unwrap()
+            pack_module(&module, "else", "", &[("b.json", b"[]")]).unwrap()
         );
         assert!(expose_buffers(&packed).is_ok());
-        let refused = |name: &str| pack_module(&read(name), "net", &[]).unwrap_err();
+        let refused = |name: &str| pack_module(&read(name), "net", "", &[]).unwrap_err();
         assert!(matches!(refused("files"), WeightsError::Code { .. }));
         assert!(matches!(refused("weights"), WeightsError::NotAModule));
         assert!(matches!(

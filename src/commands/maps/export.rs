@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use engine::manifest::{Participants, Redaction};
+use maps::CopyError;
 use maps::export::{ExportError, Exported, LEAST_SALT, export};
 use serde_json::json;
 
@@ -154,13 +155,10 @@ fn summary(args: &MapsExportArgs, policy: &Redaction, exported: &Exported) -> St
 fn failure(error: ExportError) -> Failure {
     let code = match &error {
         ExportError::Changed(_) => Code::Tampered,
-        ExportError::Io { .. } => Code::Environment,
+        ExportError::Copy(CopyError::Io { .. }) => Code::Environment,
         ExportError::Broken(_) => Code::Internal,
         _ => Code::Invalid,
     };
-    let failure = match &error {
-        ExportError::Maps(inner) => Failure::new(code, inner.full_message()),
-        _ => Failure::new(code, error.to_string()),
-    };
+    let failure = Failure::new(code, error.to_string());
     error.hints().into_iter().fold(failure, Failure::hint)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use maps::CopyError;
 use maps::import::{IMPORT_JSON, ImportError, Imported, import};
 use serde_json::json;
 
@@ -48,7 +49,7 @@ fn summary(args: &MapsImportArgs, imported: &Imported) -> String {
 
 fn failure(error: &ImportError) -> Failure {
     let code = match error {
-        ImportError::Io { .. } => Code::Environment,
+        ImportError::Copy(CopyError::Io { .. }) => Code::Environment,
         _ => Code::Invalid,
     };
     let failure = Failure::new(code, error.to_string());

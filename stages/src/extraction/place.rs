@@ -169,7 +169,7 @@ impl Whole {
 mod tests {
     use ndarray::{Array4, ArrayD};
 
-    use super::super::{Patches, Region, Regions, SliceMode, Slices};
+    use super::super::{Patches, Regions, SliceMode, Slices};
     use super::*;
 
     const SHAPE: [usize; 4] = [1, 5, 4, 6];
@@ -179,19 +179,10 @@ mod tests {
     }
 
     fn all() -> Vec<Parts> {
-        let mut mask = [0.0_f32; 120];
-        for (x, y, z) in [(1, 0, 2), (1, 2, 2), (3, 2, 4)] {
-            mask[(x * 4 + y) * 6 + z] = 1.0;
-        }
         let regions = |uncropped| {
-            Parts::Roi(Regions {
-                regions: vec![Region::new("r", "", [5, 4, 6], &mask).unwrap()],
-                uncropped,
-                custom_template: String::new(),
-                custom_mask_pattern: String::new(),
-                template: String::new(),
-                mask_pattern: String::new(),
-            })
+            let inside = [(1, 0, 2), (1, 2, 2), (3, 2, 4)];
+            let inside = inside.map(|(x, y, z)| (x * 4 + y) * 6 + z);
+            Parts::Roi(Regions::of_voxels([5, 4, 6], &inside, uncropped))
         };
         let slices = |direction, mode| {
             Parts::Slice(Slices {

@@ -158,3 +158,23 @@ impl Regions {
         format!("{prefix}_space-{space}{entities}_roi-{roi}_{suffix}.pt")
     }
 }
+
+#[cfg(test)]
+impl Regions {
+    /// One region of these voxels of an image, by their places in its order.
+    pub(crate) fn of_voxels(shape: [usize; 3], inside: &[usize], uncropped: bool) -> Self {
+        let mut mask = vec![0.0_f32; shape.iter().product()];
+        for &voxel in inside {
+            mask[voxel] = 1.0;
+        }
+        let region = Region::new("r", "", shape, &mask);
+        Self {
+            regions: region.into_iter().collect(),
+            uncropped,
+            custom_template: String::new(),
+            custom_mask_pattern: String::new(),
+            template: String::new(),
+            mask_pattern: String::new(),
+        }
+    }
+}

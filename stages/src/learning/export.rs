@@ -7,7 +7,7 @@ use super::{check_selection_metrics, selects_model_file, selects_voting_file};
 engine::params! {
     /// Parameters of `export`.
     pub struct ExportParams {
-        /// Models to export, by the metric that selected them: one file each. Empty (default): every one in the model.
+        /// Models to export, by the metric that selected them: one file for each of their networks. Empty (default): every one in the model.
         semantic selection_metrics: Vec<String> = Vec::new(),
     }
 }
@@ -18,14 +18,14 @@ pub struct Export;
 
 impl Stage for Export {
     const ID: &'static str = "export";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const SUMMARY: &'static str = "Writes trained models as files for PyTorch: `torch.jit.load`.";
     const RUNS_IN: RunsIn = RunsIn::Worker;
     type Params = ExportParams;
 
     fn ports(_: &ExportParams) -> Ports {
         let model = "a trained model, or a MAPS of this program or of ClinicaDL 1.6";
-        let modules = "a module of TorchScript for each selection metric, `<metric>.pt`";
+        let modules = "a module of TorchScript for each selection metric, `<metric>.pt`, or of each part, `network-<k>_<metric>.pt`";
         Ports {
             inputs: vec![InputPort::new("model", &["model", "maps"], model).per_split()],
             outputs: vec![OutputPort::new("modules", "module", modules)],

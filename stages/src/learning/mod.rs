@@ -6,6 +6,7 @@
 pub mod attribution;
 mod config;
 pub mod export;
+pub mod groups;
 pub mod images;
 pub mod interpret;
 pub mod labels;
@@ -134,8 +135,23 @@ fn selects_model_file(metrics: &[String], path: &str) -> bool {
 /// Whether a file can be a model that `export` wrote.
 fn selects_exported_file(metrics: &[String], path: &str) -> bool {
     let name = inside_split(path).strip_suffix(".pt");
-    name.is_some_and(|metric| !metric.contains('/') && is_chosen(metrics, metric))
+    let metric = name.map(|name| match name.strip_prefix(OF_NETWORK) {
+        Some(of_part) => of_part.split_once('_').map_or("", |(_, metric)| metric),
+        None => name,
+    });
+    metric.is_some_and(|metric| !metric.contains('/') && is_chosen(metrics, metric))
 }
+
+/// What `export` calls the network of a part, or of all parts: `<metric>.pt`, `network-<k>_<metric>.pt`.
+pub fn exported_file(metric: &str, part: Option<usize>) -> String {
+    match part {
+        None => format!("{metric}.pt"),
+        Some(part) => format!("{OF_NETWORK}{part}_{metric}.pt"),
+    }
+}
+
+/// The start of names of networks of parts.
+const OF_NETWORK: &str = "network-";
 
 /// Which files of a trained model tell how good parts are: their weights, or what they are made of.
 fn selects_voting_file(metrics: &[String], path: &str) -> bool {

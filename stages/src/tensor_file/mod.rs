@@ -317,7 +317,7 @@ mod tests {
     use ndarray::Array4;
 
     use super::*;
-    use crate::extraction::{Patches, Region, Regions, SliceMode, Slices};
+    use crate::extraction::{Patches, Regions, SliceMode, Slices};
 
     const AFFINE: Affine = [
         [-1.5, 0.0, 0.25, 90.0],
@@ -387,20 +387,8 @@ mod tests {
             (((c * 6 + x) * 5 + y) * 4 + z) as f32 / 3.0
         });
         write(&path, &Content::Whole(image.view()), AFFINE).unwrap();
-        let mut mask = [0.0; 120];
-        for at in [47, 67, 93] {
-            mask[at] = 1.0;
-        }
-        let regions = |uncropped| {
-            Parts::Roi(Regions {
-                regions: vec![Region::new("r", "", [6, 5, 4], &mask).unwrap()],
-                uncropped,
-                custom_template: String::new(),
-                custom_mask_pattern: String::new(),
-                template: String::new(),
-                mask_pattern: String::new(),
-            })
-        };
+        let regions =
+            |uncropped| Parts::Roi(Regions::of_voxels([6, 5, 4], &[47, 67, 93], uncropped));
         let slices = |direction, mode| {
             let discarded = [1, 0];
             Parts::Slice(Slices {

@@ -22,6 +22,7 @@ mod implemented;
 mod interpret;
 mod losses;
 mod model;
+mod module;
 mod networks;
 mod optimizers;
 mod predict;

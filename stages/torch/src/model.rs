@@ -130,8 +130,21 @@ impl<'a> TrainedModel<'a> {
         // A module takes images as they are.
         let inside = input.file(DOCUMENT).map(|_| transforms);
         let transforms = match inside {
+            Some(Transforms {
+                size_reduction: Some(_),
+                ..
+            }) if task == Task::Reconstruction => {
+                let shown = &input.shown;
+                let message = format!(
+                    "`{shown}` makes images smaller before it restores them, expected the MAPS, which knows \
+                     what to compare them with"
+                );
+                return Err(StageError::new(message).hint("predict with the MAPS"));
+            }
+            // What is restored is compared with the image that the network sees; where intensities have been
+            // rescaled before, the module finds nothing to do.
             Some(_) => Transforms {
-                normalize: false,
+                normalize: transforms.normalize && task == Task::Reconstruction,
                 size_reduction: None,
             },
             None => transforms,
@@ -225,7 +238,15 @@ impl<'a> TrainedModel<'a> {
             .collect()
     }
 
-    /// The networks, by the part that each is of; one of no part that is of all.
+    /// All networks, by the part that each is of; one of no part that is of all.
+    pub(crate) fn all_networks(&self) -> Vec<Option<usize>> {
+        match self.networks {
+            None => vec![None],
+            Some(count) => (0..count).map(Some).collect(),
+        }
+    }
+
+    /// The networks of a cohort, by the part that each is of; one of no part that is of all.
     ///
     /// # Errors
     /// A cohort has parts that no network learnt.
@@ -270,7 +291,7 @@ impl<'a> TrainedModel<'a> {
             std::fs::read(&file.path).map_err(|e| StageError::io("read", &file.path, &e))?;
         if let Some(inside) = self.inside {
             let thinned = inside.size_reduction.is_some();
-            let thinned = thinned.then(|| (inside, self.cut_axis(), self.input_size(None)));
+            let thinned = thinned.then(|| (inside, self.cut_axis(), self.input_size(network)));
             let module = Exported::load(&bytes, &file.shown, thinned, session)?;
             return Ok(Box::new(module));
         }
@@ -411,11 +432,6 @@ impl<'a> TrainedModel<'a> {
             Some(own) => own.iter().map(|&axis| axis as i64).collect(),
             None => self.spec.input_size.clone(),
         }
-    }
-
-    /// Whether each part of images has a network of its own.
-    pub(crate) fn has_several_networks(&self) -> bool {
-        self.networks.is_some()
     }
 
     /// What is done with images before the network.

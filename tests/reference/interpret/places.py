@@ -1,4 +1,5 @@
-"""Where parts of images are, by nibabel 5.4: for stages/torch/src/interpret/tests.rs and stages/src/atlas.rs.
+"""Where parts of images are, by nibabel 5.4: for stages/torch/src/interpret/tests.rs,
+stages/torch/src/tests/interpret.rs and stages/src/atlas.rs.
 
     pip install nibabel==5.4.2 scipy && python places.py
 """
@@ -42,6 +43,14 @@ for name, affine in AFFINES.items():
         "roi": cut(image, slice(3, 9, 1), slice(5, 20, 1), slice(2, 21, 1)),
     })
 
+# A cube that is planted into images of 18 voxels each way: its first voxel of each axis, and its edge.
+FIRST, EDGE = (10, 10, 8), 6
+index = np.stack(np.meshgrid(*[np.arange(f, f + EDGE) for f in FIRST], indexing="ij"), axis=-1).reshape(-1, 3)
+planted = [
+    {"name": name, "affine": affine, "cube": nib.affines.apply_affine(np.array(affine), index).round(6).tolist()}
+    for name, affine in AFFINES.items()
+]
+
 # Labels on a grid of their own, found on another by the nearest voxel.
 labels = (np.arange(7 * 6 * 5) * 31 % 11).reshape(7, 6, 5).astype(np.float32)
 atlas = nib.Nifti1Image(labels, np.array([[-3.0, 0, 0, 9.1], [0, 3.2, 0.3, -8.3], [0, -0.3, 3.1, -4.7], [0, 0, 0, 1]]))
@@ -55,4 +64,4 @@ nearest = {
     "found": np.asarray(found.dataobj).flatten().astype(int).tolist(),
 }
 path = Path(__file__).with_suffix(".json")
-path.write_text(json.dumps({"places": cases, "nearest": nearest}) + "\n")
+path.write_text(json.dumps({"places": cases, "planted": planted, "nearest": nearest}) + "\n")

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use stages::leakage::{Certificate, SEEN};
 use stages::learning::names::Task;
 
+use super::beside::Beside;
 use super::trace::Traced;
 use crate::model::TrainedModel;
 use crate::voting::has_images;
@@ -17,13 +18,14 @@ pub(super) const FORMAT: u32 = 1;
 
 /// Keys of `maps.json` that a prediction depends on, beside the options of the network; no folder of anybody
 /// is among them.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "network_task",
     "mode",
     "label",
     "label_code",
     "output_size",
     "input_size",
+    "input_sizes",
     "architecture",
     "normalize",
     "size_reduction",
@@ -53,8 +55,14 @@ pub(super) struct Document {
     pub(super) image_size: Vec<i64>,
     /// What the module gives: `logits` of the classes, a `number`, or an `image`.
     pub(super) output: String,
-    /// Whether the network gives a distribution too, which the module does not.
+    /// The part of images that the network is of; none of a network of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part: Option<usize>,
+    /// Whether the network gives a distribution too.
     pub(super) is_variational: bool,
+    /// Shapes of the image and the distribution in what `outputs` gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) beside: Option<Beside>,
     /// Keys of `maps.json`.
     pub(super) parameters: Map<String, Value>,
     /// Whom the model has seen: the table `leakage/seen.tsv`.
@@ -74,7 +82,7 @@ pub(super) struct Document {
 pub(super) fn of(
     model: &TrainedModel<'_>,
     input: &Input,
-    metric: &str,
+    (metric, part): (&str, Option<usize>),
     traced: &Traced,
     context: &Context,
 ) -> Result<Vec<u8>, StageError> {
@@ -115,7 +123,9 @@ pub(super) fn of(
             Task::Reconstruction => "image",
         }
         .to_owned(),
-        is_variational: traced.is_variational,
+        part,
+        is_variational: traced.beside.is_some(),
+        beside: traced.beside.clone(),
         parameters: parameters(model.definition(), &model.option_names()),
         seen,
         train_validation,

@@ -1,20 +1,22 @@
 //! An exported file as the files of the model that it was made from.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::inputs::{ONLY_FILE, input_of};
 use engine::{Context, Digest, Input, InputFile, StageError};
 use maps::layout::{MAPS_JSON, SplitPath, TRAIN_VALIDATION};
-use maps::weights::{expose_buffers, read_extra};
+use maps::weights::read_extra;
+use serde_json::Value;
 use stages::leakage::{Certificate, SEEN};
 use stages::learning::selection_column;
-use tch::{CModule, TchError, Tensor};
+use tch::{TchError, Tensor};
 
 use super::DOCUMENT;
+use super::beside::{Beside, JOINED};
 use super::document::{Document, FORMAT};
 use crate::data::Transforms;
+use crate::module::Module;
 use crate::networks::{Mode, Network, Outputs};
 use crate::session::Session;
 use crate::state::State;
@@ -37,6 +39,7 @@ pub(crate) fn opened<'a>(
     std::fs::create_dir_all(&folder).map_err(|e| StageError::io("create", &folder, &e))?;
     let mut files: BTreeMap<String, InputFile> = BTreeMap::new();
     let mut first: Option<Document> = None;
+    let mut metrics = BTreeSet::new();
     for file in input.files.values() {
         let document = read(file)?;
         let metric = document.selection_metric.as_str();
@@ -49,7 +52,7 @@ pub(crate) fn opened<'a>(
         let certificate = document.certificate.as_ref().map(ToString::to_string);
         let training = Certificate::path("training");
         texts.push((&training, certificate));
-        let parameters = serde_json::Value::Object(document.parameters.clone());
+        let parameters = Value::Object(document.parameters.clone());
         texts.push((MAPS_JSON, Some(parameters.to_string())));
         let whole = serde_json::to_string(&document).map_err(StageError::internal)?;
         texts.push((DOCUMENT, Some(whole)));
@@ -67,11 +70,17 @@ pub(crate) fn opened<'a>(
             };
             files.entry(path.to_owned()).or_insert(inside);
         }
-        let model = SplitPath::Model { metric }.in_artifact();
+        let model = SplitPath::Model { metric }.of_network(document.part);
         if files.insert(model, file.clone()).is_some() {
-            let message = format!("`{}` has two models selected by `{metric}`", input.shown);
+            let of_part = document.part.map(|part| format!(" of part {part}"));
+            let of_part = of_part.unwrap_or_default();
+            let message = format!(
+                "`{}` has two models{of_part} selected by `{metric}`",
+                input.shown
+            );
             return Err(StageError::new(message));
         }
+        metrics.insert(metric.to_owned());
         match &first {
             Some(first) if !first.is_of_same_training(&document) => {
                 let message = format!(
@@ -82,6 +91,22 @@ pub(crate) fn opened<'a>(
             }
             Some(_) => {}
             None => first = Some(document),
+        }
+    }
+    let networks = first.and_then(|first| first.networks()).unwrap_or(0);
+    for metric in &metrics {
+        let lacks = |part: &usize| {
+            let path = SplitPath::Model { metric }.of_network(Some(*part));
+            !files.contains_key(&path)
+        };
+        if let Some(part) = (0..networks).find(lacks) {
+            let message = format!(
+                "`{}` lacks the network of part {part} selected by `{metric}`, expected {networks}",
+                input.shown
+            );
+            return Err(
+                StageError::new(message).hint("give the folder with the files of all parts")
+            );
         }
     }
     Ok(Cow::Owned(input_of(&input.kind, &input.shown, files)))
@@ -113,14 +138,38 @@ fn read(file: &InputFile) -> Result<Document, StageError> {
     if document.seen.is_none() && document.train_validation.is_none() {
         return Err(refuse("does not tell whom the model has seen".to_owned()));
     }
-    if document.is_variational {
-        let message = "is of a variational autoencoder, whose loss needs more than the file gives";
-        return Err(refuse(message.to_owned()).hint("predict with the MAPS"));
+    if document.is_variational != document.beside.is_some() {
+        let message = "does not tell where the distribution of its autoencoder is in what it gives";
+        return Err(refuse(message.to_owned())
+            .hint("export it again with this version of clinicadl, or predict with the MAPS"));
+    }
+    if document
+        .beside
+        .as_ref()
+        .is_some_and(|beside| !beside.is_possible())
+    {
+        return Err(refuse(format!(
+            "`extra/{DOCUMENT}` is damaged: no image has the shape in `beside`"
+        )));
+    }
+    if document.part.is_some() != document.networks().is_some() {
+        return Err(refuse(
+            "does not tell which part of images it is of".to_owned(),
+        ));
     }
     Ok(document)
 }
 
 impl Document {
+    /// How many networks its model has, where each part of images has one of its own.
+    fn networks(&self) -> Option<usize> {
+        let number = |name: &str| self.parameters.get(name);
+        let is_several = number("multi_network").and_then(Value::as_bool);
+        let count = number("num_networks").and_then(Value::as_u64).unwrap_or(0);
+        is_several.filter(|is| *is)?;
+        usize::try_from(count).ok()
+    }
+
     fn is_of_same_training(&self, other: &Self) -> bool {
         self.parameters == other.parameters
             && self.seen == other.seen
@@ -135,9 +184,11 @@ impl Document {
 /// Input `[B, C, X, Y(, Z)]` of extracted images; output as that of the network.
 #[derive(Debug)]
 pub(crate) struct Exported {
-    module: RefCell<CModule>,
+    module: Module,
     /// Nothing of it can be fitted.
     state: State,
+    /// What it gives beside images, if it is a variational autoencoder.
+    beside: Option<Beside>,
     /// How the module thins images, the axis that slices lack, and what must come out.
     thinned: Option<(Transforms, Option<usize>, Vec<i64>)>,
 }
@@ -154,21 +205,13 @@ impl Exported {
         session: &Session,
     ) -> Result<Self, StageError> {
         let refuse = |what: &str| StageError::new(format!("`{shown}`: {what}"));
-        let looked_at = expose_buffers(bytes).map_err(|error| {
-            let refused = refuse(&error.to_string());
-            error.hints().into_iter().fold(refused, StageError::hint)
-        })?;
-        let module = CModule::load_data_on_device(&mut &*looked_at, session.device());
-        let module = module.map_err(|e| {
-            let text = e.to_string();
-            refuse(&format!(
-                "is no module: {}",
-                text.lines().next().unwrap_or_default()
-            ))
-        })?;
+        let module = Module::load(bytes, shown, session)?;
+        let document = read_extra(bytes, DOCUMENT).map_err(|e| refuse(&e.to_string()))?;
+        let document = document.and_then(|text| serde_json::from_slice::<Document>(&text).ok());
         Ok(Self {
-            module: RefCell::new(module),
+            module,
             state: State::default(),
+            beside: document.and_then(|document| document.beside),
             thinned,
         })
     }
@@ -206,10 +249,10 @@ impl Exported {
 impl Network for Exported {
     fn compute(&self, images: &Tensor, _: Mode) -> Result<Outputs, TchError> {
         self.check(images)?;
-        // Of this thread; the optimizer computes differently after some passes.
-        tch::jit::f_set_graph_executor_optimize(false)?;
-        let module = self.module.borrow();
-        module.forward_ts(&[images]).map(Outputs::of)
+        match &self.beside {
+            None => self.module.call("forward", images).map(Outputs::of),
+            Some(beside) => beside.split(&self.module.call(JOINED, images)?),
+        }
     }
 
     fn state(&self) -> &State {

@@ -10,6 +10,8 @@ use crate::error::During;
 use crate::model::TrainedModel;
 use crate::networks::{Mode, Network};
 
+use super::beside::{Beside, JOINED, join};
+
 /// Images of the batch that a module is compared with its network on; another number than it was traced with.
 const COMPARED: i64 = 3;
 /// How far outputs may be apart: sums of batches of another size have another order.
@@ -21,8 +23,8 @@ pub(super) struct Traced {
     pub(super) bytes: Vec<u8>,
     /// `[C, X, Y(, Z)]` of the images that it takes, at least.
     pub(super) image_size: Vec<i64>,
-    /// Whether the network gives more than the module does.
-    pub(super) is_variational: bool,
+    /// Of a variational autoencoder.
+    pub(super) beside: Option<Beside>,
 }
 
 /// Takes down what a network for images of `input_size` does with an image after `steps`; libtorch saves at
@@ -45,25 +47,28 @@ pub(super) fn trace(
     let mut shape = vec![1];
     shape.extend(&image_size);
     let image = example(&shape, device)?;
-    let mut is_variational = false;
+    let once = tch::no_grad(|| network.outputs(&steps.apply(&image)?, Mode::EvaluatePlain));
+    let beside = Beside::of(&once.during("compute an image")?);
     let mut failed: Option<TchError> = None;
     let mut compute = |inputs: &[Tensor]| {
         let computed = steps
             .apply(&inputs[0])
-            .and_then(|x| network.outputs(&x, Mode::EvaluatePlain));
+            .and_then(|x| network.outputs(&x, Mode::EvaluatePlain))
+            .and_then(|outputs| match outputs.latent {
+                None => Ok(outputs.prediction),
+                Some(_) => join(outputs),
+            });
         match computed {
-            Ok(outputs) => {
-                is_variational = outputs.latent.is_some();
-                vec![outputs.prediction]
-            }
+            Ok(outputs) => vec![outputs],
             Err(error) => {
                 failed = Some(error);
                 Vec::new()
             }
         }
     };
+    let method = beside.as_ref().map_or("forward", |_| JOINED);
     let traced =
-        tch::no_grad(|| CModule::create_by_tracing("Network", "forward", &[image], &mut compute));
+        tch::no_grad(|| CModule::create_by_tracing("Network", method, &[image], &mut compute));
     if let Some(error) = failed {
         return Err(error).during("trace the network");
     }
@@ -75,12 +80,12 @@ pub(super) fn trace(
     Ok(Traced {
         bytes,
         image_size,
-        is_variational,
+        beside,
     })
 }
 
 /// How far what a module says is from what its network does, of a batch of another size than it was traced
-/// with, in units of the larger of the number and 1; no number where shapes differ.
+/// with, in units of the larger of the number and 1; infinite where shapes differ.
 ///
 /// # Errors
 /// The module cannot be loaded, or does not take the batch.
@@ -99,15 +104,32 @@ pub(super) fn difference(
         tch::jit::f_set_graph_executor_optimize(false)?;
         let got = module.forward_ts(&[&images])?;
         let x = steps.apply(&images)?;
-        let expected = network.outputs(&x, Mode::EvaluatePlain)?.prediction;
-        if got.size() != expected.size() {
-            return Ok(f64::NAN);
+        let expected = network.outputs(&x, Mode::EvaluatePlain)?;
+        let mut apart = distance(&got, &expected.prediction)?;
+        if let Some(beside) = &traced.beside {
+            let joined = module.method_ts(JOINED, &[&images])?;
+            let got = beside.split(&joined)?;
+            let pairs = got.latent.iter().zip(&expected.latent);
+            for (got, expected) in pairs {
+                apart = apart.max(distance(&got.mean, &expected.mean)?);
+                apart = apart.max(distance(&got.log_variance, &expected.log_variance)?);
+            }
         }
-        let scale = expected.f_abs()?.f_clamp_min(1.0)?;
-        let difference = got.f_sub(&expected)?.f_abs()?.f_div(&scale)?;
-        difference.f_max()?.f_double_value(&[])
+        Ok(apart)
     });
     difference.during("compare the module with the network")
+}
+
+/// How far numbers are apart, in units of the larger of the number and 1; infinite where shapes differ or a
+/// number is none.
+fn distance(got: &Tensor, expected: &Tensor) -> Result<f64, TchError> {
+    if got.size() != expected.size() {
+        return Ok(f64::INFINITY);
+    }
+    let scale = expected.f_abs()?.f_clamp_min(1.0)?;
+    let difference = got.f_sub(expected)?.f_abs()?.f_div(&scale)?;
+    let most = difference.f_max()?.f_double_value(&[])?;
+    Ok(if most.is_nan() { f64::INFINITY } else { most })
 }
 
 /// Images whose numbers differ, some of them no numbers.
@@ -243,6 +265,7 @@ impl Steps {
 
 #[cfg(test)]
 mod tests {
+    use maps::weights::pack_module;
     use stages::learning::networks::declared;
 
     use super::*;
@@ -281,8 +304,10 @@ mod tests {
                 &path,
             );
             let traced = traced.unwrap_or_else(|e| panic!("{name}: {e}"));
+            let methods = traced.beside.as_ref().map(Beside::methods);
+            let packed = pack_module(&traced.bytes, "x", &methods.unwrap_or_default(), &[]);
             let apart = difference(
-                &traced.bytes,
+                &packed.unwrap(),
                 network.as_ref(),
                 &steps,
                 &traced,

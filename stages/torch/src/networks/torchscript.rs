@@ -1,16 +1,15 @@
 //! `TorchScript`: a network that is a file.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use engine::{InputFile, StageError};
-use maps::weights::expose_buffers;
 use stages::learning::networks::torchscript::TORCH_SCRIPT;
-use tch::{CModule, Device, Kind, TchError, Tensor};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::{Mode, Network, NetworkKind, NetworkSpec, Outputs};
 use crate::error::During;
+use crate::module::{Module, reason};
 use crate::session::Session;
 use crate::state::{Role, State};
 
@@ -45,13 +44,9 @@ impl ModuleFile {
 ///
 /// # Shapes
 /// Input `[B, C, X, Y(, Z)]`; output `[B, output_size]`, or the shape of the input in a reconstruction.
-///
-/// # Determinism
-/// Its code is interpreted as it is: the optimizer of libtorch's interpreter, which computes differently
-/// after some passes, is off.
 #[derive(Debug)]
 struct Scripted {
-    module: RefCell<CModule>,
+    module: Module,
     state: State,
 }
 
@@ -63,22 +58,11 @@ impl Scripted {
         };
         let shown = &file.shown;
         let refuse = |what: &str| StageError::new(format!("`{shown}`: {what}"));
-        let exposed = expose_buffers(&file.bytes).map_err(|error| {
-            let refused = refuse(&error.to_string());
-            error.hints().into_iter().fold(refused, StageError::hint)
-        })?;
-        let load = |bytes: &[u8]| {
-            let module = CModule::load_data_on_device(&mut &*bytes, session.device());
-            let module = module.map_err(|e| refuse(&format!("is no module: {}", reason(&e))))?;
-            let tensors = module.named_parameters().during("list parameters")?;
-            Ok::<_, StageError>((module, tensors))
-        };
-        // What is a parameter in the file itself.
-        let (_, parameters) = load(&file.bytes)?;
-        let parameters: BTreeSet<String> = parameters.into_iter().map(|(name, _)| name).collect();
-        let (module, tensors) = load(&exposed)?;
+        let module = Module::load(&file.bytes, shown, session)?;
+        let parameters = Module::parameters_of(&file.bytes, shown, session)?;
+        let parameters: BTreeSet<String> = parameters.into_iter().collect();
         let mut state = State::default();
-        for (name, tensor) in tensors {
+        for (name, tensor) in module.tensors()? {
             let is_parameter = parameters.contains(&name);
             let role = match (is_parameter, tensor.requires_grad()) {
                 (false, _) => Role::Buffer,
@@ -99,10 +83,7 @@ impl Scripted {
             }
             drop(state.add(name, role, tensor));
         }
-        let mut scripted = Self {
-            module: RefCell::new(module),
-            state,
-        };
+        let mut scripted = Self { module, state };
         scripted.try_it(spec, session.device(), &refuse)?;
         Ok(scripted)
     }
@@ -152,30 +133,10 @@ impl Scripted {
     }
 }
 
-/// What libtorch says is wrong: of the trace of a module's code, the last line.
-fn reason(error: &TchError) -> String {
-    let text = error.to_string();
-    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let first = lines.next().unwrap_or_default().to_owned();
-    if !text.contains("TorchScript interpreter") {
-        return first;
-    }
-    // Behind the trace there may be the stack of the program.
-    let of_code = text.split("Exception raised from").next();
-    let last = of_code.and_then(|text| text.lines().map(str::trim).rfind(|line| !line.is_empty()));
-    last.map_or(first, str::to_owned)
-}
-
 impl Network for Scripted {
     fn compute(&self, images: &Tensor, mode: Mode) -> Result<Outputs, TchError> {
-        // Of this thread.
-        tch::jit::f_set_graph_executor_optimize(false)?;
-        let mut module = self.module.borrow_mut();
-        match mode.is_training() {
-            true => module.f_set_train()?,
-            false => module.f_set_eval()?,
-        }
-        module.forward_ts(&[images]).map(Outputs::of)
+        self.module.set_training(mode.is_training())?;
+        self.module.call("forward", images).map(Outputs::of)
     }
 
     fn state(&self) -> &State {

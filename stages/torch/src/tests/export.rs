@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use engine::{Input, StageError};
-use maps::files::PredictionTable;
-use maps::weights::{pack_module, read_extra};
+use maps::files::{MetricsTable, PredictionTable};
+use maps::weights::{pack_module, read_extra, read_pt};
 use serde_json::{Value, json};
 use tch::{CModule, Tensor};
 
@@ -170,7 +170,7 @@ fn files_that_are_no_exported_models_are_refused() {
     let classifier = module("classifier");
     let with = |document: &Value| {
         let text = document.to_string();
-        pack_module(&classifier, "network", &[(DOCUMENT, text.as_bytes())]).unwrap()
+        pack_module(&classifier, "network", "", &[(DOCUMENT, text.as_bytes())]).unwrap()
     };
     let whole = json!({
         "format": 1, "selection_metric": "loss", "split": 0, "image_size": [1, 18, 18, 18],
@@ -200,7 +200,23 @@ fn files_that_are_no_exported_models_are_refused() {
         ),
         (
             but("is_variational", json!(true)),
-            "is of a variational autoencoder",
+            "does not tell where the distribution of its autoencoder is",
+        ),
+        (
+            {
+                let mut document = whole.clone();
+                document["is_variational"] = json!(true);
+                document["beside"] = json!({ "image": [1, i64::MAX, 9], "latent": [3] });
+                with(&document)
+            },
+            "`extra/clinicadl.json` is damaged: no image has the shape in `beside`",
+        ),
+        (
+            but(
+                "parameters",
+                json!({ "multi_network": true, "num_networks": 2 }),
+            ),
+            "does not tell which part of images it is of",
         ),
         (with(&whole), "`net.pt/maps.json` has no key `network_task`"),
     ] {
@@ -217,15 +233,101 @@ fn files_that_are_no_exported_models_are_refused() {
 }
 
 #[test]
-fn networks_of_parts_are_not_exported() {
+fn networks_of_parts_are_files_that_predict_together() {
     let world = world_of(modes()[1].clone(), &|number| number);
     let mut params = parameters("classification");
     params["epochs"] = json!(1);
     params["multi_network"] = json!(true);
     let model = world.train("main", params).unwrap();
-    let error = export(&world, "main", &model).unwrap_err();
-    assert!(
-        error.message.contains("a network for each part of images"),
-        "{error:?}"
-    );
+    let modules = export(&world, "main", &model).unwrap();
+    let names = ["network-0_loss.pt", "network-1_loss.pt"];
+    assert_eq!(modules.paths(), names);
+    let params = json!({ "bootstrap": 10 });
+    let of_model = world.apply("predict", &model, params.clone()).unwrap();
+    let of_stage = world.apply("predict", &modules, params.clone()).unwrap();
+    for level in ["patch", "image"] {
+        assert_same(&of_model, &of_stage, level);
+    }
+
+    // In a folder of the user, with the file of each part.
+    for name in names {
+        let path = world.path(&format!("exported/{name}"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, modules.bytes(name)).unwrap();
+    }
+    let folder = || world.input("exported", "maps");
+    let of_folder = predict(&world, folder(), params.clone()).unwrap();
+    assert_same(&of_model, &of_folder, "image");
+    std::fs::remove_file(world.path("exported/network-1_loss.pt")).unwrap();
+    let error = predict(&world, folder(), params.clone()).unwrap_err();
+    let told = "lacks the network of part 1 selected by `loss`, expected 2";
+    assert!(error.message.contains(told), "{error:?}");
+    std::fs::copy(
+        world.path("exported/network-0_loss.pt"),
+        world.path("exported/network-1_loss.pt"),
+    )
+    .unwrap();
+    let error = predict(&world, folder(), params).unwrap_err();
+    let told = "has two models of part 0 selected by `loss`";
+    assert!(error.message.contains(told), "{error:?}");
+}
+
+#[test]
+fn a_variational_autoencoder_predicts_from_its_file_with_its_loss_and_its_codes() {
+    let world = World::new();
+    let params = json!({
+        "task": "reconstruction", "epochs": 1, "loss": "VAEGaussianLoss",
+        "network": { "name": "VAE", "latent_size": 3, "conv_args": { "channels": [2], "stride": 2 } },
+    });
+    let model = world.train("main", params).unwrap();
+    let modules = export(&world, "main", &model).unwrap();
+    let bytes = modules.bytes("loss.pt");
+    let module = CModule::load_data(&mut bytes.as_slice()).unwrap();
+    let images = Tensor::rand([2, 1, 18, 18, 18], (tch::Kind::Float, tch::Device::Cpu));
+    let whole = module.forward_ts(&[&images]).unwrap();
+    assert_eq!(whole.size(), images.size());
+    let latent = module.method_is("latent", &[tch::IValue::Tensor(images)]);
+    let tch::IValue::Tuple(latent) = latent.unwrap() else {
+        panic!("mean and log variance");
+    };
+    for part in latent {
+        let tch::IValue::Tensor(part) = part else {
+            panic!("a tensor");
+        };
+        assert_eq!(part.size(), [2, 3]);
+    }
+
+    let params = json!({ "bootstrap": 10, "save": ["latent"] });
+    let of_model = world.apply("predict", &model, params.clone()).unwrap();
+    let of_file = predict(&world, given(&world, &modules), params).unwrap();
+    assert_eq!(of_model.paths(), of_file.paths());
+    let path = "best-loss/test/test_image_level_metrics.tsv";
+    let metrics = |done: &Done| MetricsTable::read(&done.bytes(path), path).unwrap();
+    let (of_model_metrics, of_file_metrics) = (metrics(&of_model), metrics(&of_file));
+    for metric in ["loss", "MAE", "SSIM"] {
+        let value = |table: &MetricsTable| table.get(metric).unwrap().value;
+        let (one, other) = (value(&of_model_metrics), value(&of_file_metrics));
+        assert!(
+            (one - other).abs() <= 1e-5 * one.abs().max(1.0),
+            "{metric}: {one} {other}"
+        );
+    }
+    let codes: Vec<&str> = of_file
+        .paths()
+        .into_iter()
+        .filter(|path| path.ends_with("_latent.pt"))
+        .collect();
+    assert!(!codes.is_empty());
+    for path in codes {
+        let code = |done: &Done| {
+            read_pt(&done.bytes(path))
+                .unwrap()
+                .as_f32()
+                .unwrap()
+                .to_vec()
+        };
+        for (one, other) in code(&of_model).iter().zip(code(&of_file)) {
+            assert!((one - other).abs() <= 1e-5, "{path}: {one} {other}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use stages::tensor_file;
 use stages::volume::{Affine, Volume, to_world};
 
 use super::world::{Done, Row, SIZE, World, rows, table};
+use crate::testing::reference;
 
 /// Flipped and oblique.
 const AFFINE: Affine = [
@@ -52,9 +53,14 @@ fn is_in_cube(place: [f64; 3]) -> bool {
 
 /// Dim noise with a bright cube, in images that are cut as told.
 fn planted(mode: Value) -> World {
+    planted_at(mode, AFFINE)
+}
+
+/// The same in images of another place.
+fn planted_at(mode: Value, affine: Affine) -> World {
     let world = World::new();
     for (number, row) in rows(0, 24).iter().enumerate() {
-        write(&world, row, number);
+        write(&world, row, number, affine);
     }
     let path = world.path("tensors/extraction.json");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -66,7 +72,7 @@ fn planted(mode: Value) -> World {
     world
 }
 
-fn write(world: &World, (participant, session, _): &Row, number: usize) {
+fn write(world: &World, (participant, session, _): &Row, number: usize, affine: Affine) {
     let (first, edge) = CUBE;
     let mut data = Vec::new();
     for x in 0..SIZE {
@@ -84,7 +90,7 @@ fn write(world: &World, (participant, session, _): &Row, number: usize) {
     let volume = Volume {
         data,
         shape: [SIZE; 3],
-        affine: AFFINE,
+        affine,
     };
     let path = world.path(&format!(
         "tensors/images/{participant}_{session}.safetensors"
@@ -158,13 +164,18 @@ fn plant(world: &World, model: &mut Done, path: &str) {
 
 /// The part of the absolute values of a map that is in the cube.
 fn share(volume: &Volume) -> f64 {
+    share_in(volume, is_in_cube)
+}
+
+/// The part of them that is where `is_inside` says, of places in millimetres.
+fn share_in(volume: &Volume, is_inside: impl Fn([f64; 3]) -> bool) -> f64 {
     let [_, ny, nz] = volume.shape;
     let (mut inside, mut all) = (0.0, 0.0);
     for (at, value) in volume.data.iter().enumerate() {
         let index = [at / (ny * nz), at / nz % ny, at % nz].map(|i| i as f64);
         let value = f64::from(value.abs());
         all += value;
-        if is_in_cube(to_world(&volume.affine, index)) {
+        if is_inside(to_world(&volume.affine, index)) {
             inside += value;
         }
     }
@@ -227,6 +238,35 @@ fn every_method_finds_what_the_network_looks_at_and_maps_of_parts_are_in_place()
                     assert!(found >= 0.9, "{name} {method} {path}: {found}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn every_method_finds_the_cube_where_nibabel_has_it_on_oblique_and_flipped_affines() {
+    let cases = reference("../interpret/places.json")["planted"].take();
+    let cases = cases.as_array().unwrap();
+    assert_eq!(cases.len(), 2);
+    for case in cases {
+        let affine: Affine = serde_json::from_value(case["affine"].clone()).unwrap();
+        let cube: Vec<[f64; 3]> = serde_json::from_value(case["cube"].clone()).unwrap();
+        assert_eq!(cube.len(), CUBE.1.pow(3));
+        // Files have 32 bits of numbers up to some hundred millimetres.
+        let is_inside = |place: [f64; 3]| {
+            let is_at =
+                |voxel: &[f64; 3]| (0..3).all(|axis| (voxel[axis] - place[axis]).abs() < 1e-3);
+            cube.iter().any(is_at)
+        };
+        let world = planted_at(json!({ "mode": "image" }), affine);
+        let model = model(&world, json!({}));
+        world.write("test.tsv", &table(&rows(20, 1)));
+        for method in methods() {
+            let params = json!({ "method": method, "target": "CN", "name": "x" });
+            let done = world.apply("interpret", &model, params).unwrap();
+            let path = "best-loss/test/interpret-x/mean_image-0_map.nii.gz";
+            let found = share_in(&image(&done, path), is_inside);
+            let name = &case["name"];
+            assert!(found >= 0.9, "{name} {method}: {found}");
         }
     }
 }
