@@ -9,7 +9,7 @@ use crate::io::spare;
 use crate::listed::some;
 
 /// Threads beyond the processors: while an item becomes durable, its thread waits for the disk.
-const WAITING: usize = 8;
+const WAITING: usize = 2;
 
 /// Computes something for each image; results are in the order of the images.
 ///

@@ -30,6 +30,9 @@ constexpr size_t HUGE_PAGE = size_t{2} << 20;
 constexpr size_t SHIFT = 320;
 constexpr size_t SHIFTS = 12;
 
+// Without gradients a network needs little at once, but many sizes one after the other.
+constexpr size_t ALWAYS_KEPT = size_t{256} << 20;
+
 struct Block {
   char* start;
   size_t size;
@@ -88,9 +91,10 @@ class Keeper final : public c10::Allocator {
       kept_.erase(best);
       kept_bytes_ -= block.size;
     } else {
-      // What is kept is a quarter of what was ever needed at once, beyond that.
+      // Some is kept beyond what was ever needed at once.
       const size_t most = std::max(most_, used_bytes_ + wanted);
-      while (!kept_.empty() && used_bytes_ + kept_bytes_ + wanted > most + most / 4) forget_oldest();
+      const size_t limit = most + std::max(most / 8, ALWAYS_KEPT);
+      while (!kept_.empty() && used_bytes_ + kept_bytes_ + wanted > limit) forget_oldest();
       block = map(wanted);
       while (block.start == nullptr && !kept_.empty()) {
         forget_oldest();
