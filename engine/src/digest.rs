@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -107,6 +107,45 @@ impl Hasher {
     /// The digest of all bytes.
     pub fn finish(&self) -> Digest {
         Digest(*self.0.finalize().as_bytes())
+    }
+}
+
+/// Digests what is written through it, as long as the bytes are in the cache.
+#[derive(Debug)]
+pub struct Digesting<W> {
+    to: W,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl<W: Write> Digesting<W> {
+    /// Of what goes to `to`.
+    pub fn new(to: W) -> Self {
+        Self {
+            to,
+            hasher: Hasher::default(),
+            size: 0,
+        }
+    }
+
+    /// The digest of everything that was written, and its size in bytes.
+    pub fn finish(self) -> (Digest, u64) {
+        (self.hasher.finish(), self.size)
+    }
+}
+
+impl<W: Write> Write for Digesting<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        /// What fits in a cache.
+        const PIECE: usize = 1 << 18;
+        let written = self.to.write(&bytes[..bytes.len().min(PIECE)])?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 

@@ -3,13 +3,13 @@
 //! Entries are looked up by name and never written to disk. Nothing compressed is accepted and no
 //! bytes may belong to two entries, so what is read is never larger than the file.
 
-use std::io::{Cursor, Read, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 use super::WeightsError;
-use super::array::ArrayData;
+use super::numbers::{Numbers, n_bytes};
 
 /// The largest pickle accepted; a state dict needs some hundred bytes per tensor.
 const MAX_PICKLE_BYTES: u64 = 16 << 20;
@@ -155,30 +155,39 @@ impl<'a> Archive<'a> {
 ///
 /// # Determinism
 /// The root has a fixed name and no entry a time, so equal content gives equal bytes.
-pub(super) fn write(pickle: &[u8], storages: &[&ArrayData]) -> Vec<u8> {
-    let sizes = storages
-        .iter()
-        .map(|data| data.len() * data.dtype().size() + 256);
-    let size = sizes.sum::<usize>() + pickle.len();
-    let mut zip = ZipWriter::new(Cursor::new(Vec::with_capacity(size + 2048)));
-    let mut add = |name: &str, bytes: &[u8]| {
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Stored)
-            .last_modified_time(DateTime::default())
-            .unix_permissions(0o644)
-            .with_alignment(64)
-            .large_file(u32::try_from(bytes.len()).is_err());
-        zip.start_file(format!("archive/{name}"), options)
-            .expect("names are short and distinct");
-        zip.write_all(bytes).expect("memory takes every write");
-    };
-    add("data.pkl", pickle);
-    add(".format_version", b"1");
-    add(".storage_alignment", b"64");
-    add("byteorder", b"little");
-    for (key, data) in storages.iter().enumerate() {
-        add(&format!("data/{key}"), &data.to_bytes());
+pub(super) fn write(
+    to: impl Write + Seek,
+    pickle: &[u8],
+    storages: &[&dyn Numbers],
+) -> io::Result<()> {
+    let mut zip = ZipWriter::new(to);
+    start(&mut zip, "data.pkl", pickle.len())?;
+    zip.write_all(pickle)?;
+    for (name, text) in [
+        (".format_version", "1"),
+        (".storage_alignment", "64"),
+        ("byteorder", "little"),
+    ] {
+        start(&mut zip, name, text.len())?;
+        zip.write_all(text.as_bytes())?;
     }
-    add("version", b"3\n");
-    zip.finish().expect("memory takes every write").into_inner()
+    for (key, &data) in storages.iter().enumerate() {
+        start(&mut zip, &format!("data/{key}"), n_bytes(data))?;
+        data.write(&mut zip)?;
+    }
+    start(&mut zip, "version", 2)?;
+    zip.write_all(b"3\n")?;
+    zip.finish()?;
+    Ok(())
+}
+
+/// Begins an entry of so many bytes.
+fn start(zip: &mut ZipWriter<impl Write + Seek>, name: &str, size: usize) -> io::Result<()> {
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644)
+        .with_alignment(64)
+        .large_file(u32::try_from(size).is_err());
+    Ok(zip.start_file(format!("archive/{name}"), options)?)
 }

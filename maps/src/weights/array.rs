@@ -3,6 +3,8 @@
 //! Every element type is one line of the table at the end: its name, its size, what PyTorch and
 //! safetensors call it. The product of a shape is always the number of elements.
 
+use std::io::{self, Write};
+
 use super::WeightsError;
 
 /// A dense array in C order.
@@ -71,6 +73,9 @@ pub(super) fn n_elements(shape: &[usize]) -> Option<usize> {
         .try_fold(1_usize, |count, &axis| count.checked_mul(axis))
 }
 
+/// Elements that are converted at a time: what fits in a cache.
+const PIECE: usize = 1 << 15;
+
 macro_rules! element_types {
     ($($variant:ident: $type:ty, $size:literal bytes, $storage:literal, $safe:ident,
        $name:literal, $from:expr, $to:expr;)*) => {
@@ -126,15 +131,18 @@ macro_rules! element_types {
                 match self { $(Self::$variant(values) => values.len(),)* }
             }
 
-            /// The elements as little-endian bytes.
-            pub(super) fn to_bytes(&self) -> Vec<u8> {
+            /// Writes the elements as little-endian bytes.
+            pub(super) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
                 match self {
                     $(Self::$variant(values) => {
-                        let mut bytes = vec![0; values.len() * $size];
-                        let to: fn($type) -> [u8; $size] = $to;
-                        let (places, _) = bytes.as_chunks_mut::<$size>();
-                        places.iter_mut().zip(values).for_each(|(place, &value)| *place = to(value));
-                        bytes
+                        let convert: fn($type) -> [u8; $size] = $to;
+                        let mut bytes = vec![[0; $size]; PIECE.min(values.len())];
+                        for piece in values.chunks(PIECE) {
+                            let places = &mut bytes[..piece.len()];
+                            places.iter_mut().zip(piece).for_each(|(place, &value)| *place = convert(value));
+                            to.write_all(places.as_flattened())?;
+                        }
+                        Ok(())
                     })*
                 }
             }

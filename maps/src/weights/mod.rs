@@ -12,6 +12,7 @@ mod archive;
 mod array;
 mod error;
 mod module;
+mod numbers;
 mod pickle;
 mod read;
 mod safe;
@@ -25,12 +26,24 @@ use indexmap::IndexMap;
 pub use array::{Array, ArrayData, Dtype};
 pub use error::WeightsError;
 pub use module::{expose_buffers, pack_module, read_extra};
+pub use numbers::Numbers;
 pub use read::{read_pt, read_pth};
-pub use safe::{Late, read_safetensors, save_safetensors, write_safetensors};
-pub use write::{write_pt, write_pth};
+pub use safe::{head, read_safetensors, save_safetensors, write_safetensors};
+pub use write::{save_pth, write_pt, write_pth};
 
 /// Arrays by parameter name, in the order of the network's definition.
 pub type Weights = IndexMap<String, Array>;
+
+/// A parameter to write: its name, and its numbers wherever they are.
+pub type Named<'a> = (&'a str, &'a dyn Numbers);
+
+/// Weights, to be written.
+fn named(weights: &Weights) -> Vec<Named<'_>> {
+    let entries = weights.iter();
+    entries
+        .map(|(name, array)| (name.as_str(), array as &dyn Numbers))
+        .collect()
+}
 
 /// What `model.pth.tar` holds.
 #[derive(Debug, Clone, Default, PartialEq)]

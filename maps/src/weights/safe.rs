@@ -1,12 +1,12 @@
 //! The same weights as a safetensors file, for readers that refuse pickles.
 
-use std::borrow::Cow;
-use std::path::Path;
+use std::io::{self, Write};
 
-use safetensors::{SafeTensorError, SafeTensors, View};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{SafeTensorError, SafeTensors};
 
 use super::array::{Array, ArrayData, Dtype};
-use super::{Weights, WeightsError};
+use super::{Named, Weights, WeightsError, named};
 
 /// Reads every tensor, in order of its name.
 ///
@@ -39,35 +39,60 @@ pub fn read_safetensors(bytes: &[u8]) -> Result<Weights, WeightsError> {
 /// # Determinism
 /// Equal weights give equal bytes, whatever their order.
 pub fn write_safetensors(weights: &Weights) -> Result<Vec<u8>, WeightsError> {
-    let views = weights.iter().map(|(name, array)| (name, Tensor(array)));
-    safetensors::serialize(views, None).map_err(damaged)
+    let mut bytes = Vec::new();
+    save_safetensors(&mut bytes, named(weights))
+        .map_err(|error| WeightsError::Safetensors(error.to_string()))?;
+    Ok(bytes)
 }
 
-/// A tensor whose bytes are made when they are written, so that no memory is taken for all of them.
-pub struct Late<'a> {
-    /// Number of elements along each axis.
-    pub shape: Vec<usize>,
-    /// The type of the elements.
-    pub dtype: Dtype,
-    /// Makes their bytes, little-endian, in C order.
-    pub bytes: Box<dyn Fn() -> Vec<u8> + 'a>,
-}
-
-/// Writes tensors to a file, one after the other.
+/// Writes tensors one after the other: larger elements before smaller ones, then by name.
 ///
 /// # Errors
-/// The file cannot be written; a size that the format cannot express.
+/// Those of `to`, and of reading the numbers; a size that the format cannot express.
 ///
 /// # Determinism
 /// As [`write_safetensors`].
-pub fn save_safetensors<'a>(
-    path: &Path,
-    tensors: impl IntoIterator<Item = (String, Late<'a>)>,
-) -> std::io::Result<()> {
-    safetensors::serialize_to_file(tensors, None, path).map_err(|error| match error {
-        SafeTensorError::IoError(error) => error,
-        other => std::io::Error::other(other),
-    })
+pub fn save_safetensors(mut to: impl Write, mut tensors: Vec<Named<'_>>) -> io::Result<()> {
+    tensors.sort_by(|(left_name, left), (right_name, right)| {
+        let types = [left, right].map(|numbers| numbers.dtype().to_safetensors());
+        types[1].cmp(&types[0]).then(left_name.cmp(right_name))
+    });
+    let described = tensors
+        .iter()
+        .map(|&(name, numbers)| (name.to_owned(), numbers.dtype(), numbers.shape()));
+    to.write_all(&head(described, None).map_err(io::Error::other)?)?;
+    tensors
+        .iter()
+        .try_for_each(|(_, numbers)| numbers.write(&mut to))
+}
+
+/// The start of a file of tensors that lie one after the other: the length of a JSON document, and that
+/// document with spaces up to a multiple of eight bytes.
+///
+/// # Errors
+/// A size that the format cannot express.
+pub fn head(
+    tensors: impl IntoIterator<Item = (String, Dtype, Vec<usize>)>,
+    metadata: Option<(String, String)>,
+) -> Result<Vec<u8>, WeightsError> {
+    let mut end = 0;
+    let infos = tensors.into_iter().map(|(name, dtype, shape)| {
+        let start = end;
+        end += dtype.size() * shape.iter().product::<usize>();
+        let info = TensorInfo {
+            dtype: dtype.to_safetensors(),
+            shape,
+            data_offsets: (start, end),
+        };
+        (name, info)
+    });
+    let document =
+        Metadata::new(metadata.map(|entry| [entry].into()), infos.collect()).map_err(damaged)?;
+    let text = serde_json::to_vec(&document);
+    let mut text = text.map_err(|error| WeightsError::Safetensors(error.to_string()))?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    let length = (text.len() as u64).to_le_bytes();
+    Ok([&length[..], &text].concat())
 }
 
 #[expect(
@@ -76,42 +101,4 @@ pub fn save_safetensors<'a>(
 )]
 fn damaged(error: SafeTensorError) -> WeightsError {
     WeightsError::Safetensors(error.to_string())
-}
-
-impl View for Late<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        self.dtype.to_safetensors()
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned((self.bytes)())
-    }
-
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * self.dtype.size()
-    }
-}
-
-struct Tensor<'a>(&'a Array);
-
-impl View for Tensor<'_> {
-    fn dtype(&self) -> safetensors::Dtype {
-        self.0.dtype().to_safetensors()
-    }
-
-    fn shape(&self) -> &[usize] {
-        self.0.shape()
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.0.data().to_bytes())
-    }
-
-    fn data_len(&self) -> usize {
-        self.0.data().len() * self.0.dtype().size()
-    }
 }

@@ -2,29 +2,37 @@
 //!
 //! `torch.load(…, weights_only=True)` reads the result, and so does ClinicaDL 1.6.1.
 
+use std::io::{self, Cursor, Seek, Write};
+
 use super::archive;
-use super::array::{Array, ArrayData};
-use super::{Checkpoint, Weights};
+use super::array::Array;
+use super::numbers::{Numbers, n_bytes};
+use super::{Checkpoint, Named};
 
 /// Writes a checkpoint: a dict with `model` (an `OrderedDict` of tensors), `epoch` and `name`.
 ///
 /// # Determinism
 /// Equal checkpoints give equal bytes.
 pub fn write_pth(checkpoint: &Checkpoint) -> Vec<u8> {
-    let mut pickle = Pickle::new();
-    pickle.bytes.extend_from_slice(b"}(");
-    pickle.text("model");
-    pickle.state_dict(&checkpoint.model);
-    if let Some(epoch) = checkpoint.epoch {
-        pickle.text("epoch");
-        pickle.integer(epoch);
-    }
-    if let Some(name) = &checkpoint.name {
-        pickle.text("name");
-        pickle.text(name);
-    }
-    pickle.bytes.push(b'u');
-    pickle.finish()
+    let model: Vec<Named<'_>> = super::named(&checkpoint.model);
+    let pickle = Pickle::of(&model, checkpoint.epoch, checkpoint.name.as_deref());
+    pickle.in_memory()
+}
+
+/// The same to a file, of numbers that may be anywhere.
+///
+/// # Errors
+/// Those of `to`, and of reading the numbers.
+///
+/// # Determinism
+/// As [`write_pth`].
+pub fn save_pth(
+    to: impl Write + Seek,
+    model: &[Named<'_>],
+    epoch: Option<i64>,
+    name: Option<&str>,
+) -> io::Result<()> {
+    Pickle::of(model, epoch, name).save(to)
 }
 
 /// Writes one tensor.
@@ -34,12 +42,12 @@ pub fn write_pth(checkpoint: &Checkpoint) -> Vec<u8> {
 pub fn write_pt(array: &Array) -> Vec<u8> {
     let mut pickle = Pickle::new();
     pickle.tensor(array);
-    pickle.finish()
+    pickle.in_memory()
 }
 
 struct Pickle<'a> {
     bytes: Vec<u8>,
-    storages: Vec<&'a ArrayData>,
+    storages: Vec<&'a dyn Numbers>,
 }
 
 impl<'a> Pickle<'a> {
@@ -50,9 +58,35 @@ impl<'a> Pickle<'a> {
         }
     }
 
-    fn finish(mut self) -> Vec<u8> {
+    /// A checkpoint.
+    fn of(model: &[Named<'a>], epoch: Option<i64>, name: Option<&str>) -> Self {
+        let mut pickle = Self::new();
+        pickle.bytes.extend_from_slice(b"}(");
+        pickle.text("model");
+        pickle.state_dict(model);
+        if let Some(epoch) = epoch {
+            pickle.text("epoch");
+            pickle.integer(epoch);
+        }
+        if let Some(name) = name {
+            pickle.text("name");
+            pickle.text(name);
+        }
+        pickle.bytes.push(b'u');
+        pickle
+    }
+
+    fn save(mut self, to: impl Write + Seek) -> io::Result<()> {
         self.bytes.push(b'.');
-        archive::write(&self.bytes, &self.storages)
+        archive::write(to, &self.bytes, &self.storages)
+    }
+
+    fn in_memory(self) -> Vec<u8> {
+        let storages = self.storages.iter();
+        let size: usize = storages.map(|&storage| n_bytes(storage) + 256).sum();
+        let mut bytes = Cursor::new(Vec::with_capacity(size + self.bytes.len() + 2048));
+        self.save(&mut bytes).expect("memory takes every write");
+        bytes.into_inner()
     }
 
     fn text(&mut self, text: &str) {
@@ -94,34 +128,35 @@ impl<'a> Pickle<'a> {
         self.bytes.extend_from_slice(b")R");
     }
 
-    fn state_dict(&mut self, weights: &'a Weights) {
+    fn state_dict(&mut self, weights: &[Named<'a>]) {
         self.ordered_dict();
         self.bytes.push(b'(');
-        for (name, array) in weights {
+        for &(name, numbers) in weights {
             self.text(name);
-            self.tensor(array);
+            self.tensor(numbers);
         }
         self.bytes.push(b'u');
     }
 
-    fn tensor(&mut self, array: &'a Array) {
+    fn tensor(&mut self, numbers: &'a dyn Numbers) {
+        let shape = numbers.shape();
         self.global("torch._utils", "_rebuild_tensor_v2");
         // The storage: `("storage", type, key, device, number of elements)`.
         self.bytes.extend_from_slice(b"((");
         self.text("storage");
-        self.global("torch", array.dtype().storage());
+        self.global("torch", numbers.dtype().storage());
         self.text(&self.storages.len().to_string());
         self.text("cpu");
-        self.size(array.data().len());
+        self.size(shape.iter().product());
         self.bytes.extend_from_slice(b"tQ");
         // Offset, shape, strides, requires_grad and hooks.
         self.integer(0);
-        self.sizes(array.shape());
-        self.sizes(&strides(array.shape()));
+        self.sizes(&shape);
+        self.sizes(&strides(&shape));
         self.bytes.push(0x89);
         self.ordered_dict();
         self.bytes.extend_from_slice(b"tR");
-        self.storages.push(array.data());
+        self.storages.push(numbers);
     }
 }
 

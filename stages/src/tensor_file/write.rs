@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 
 use engine::StageError;
-use engine::digest::Hasher;
+use engine::digest::Digesting;
 use engine::items::Written;
+use maps::weights::{self, Dtype};
 use ndarray::{ArrayD, ArrayView4};
-use safetensors::tensor::{Dtype, Metadata as Head, TensorInfo};
 
 use super::voxels::{Held, Seen, little_endian};
 use super::{METADATA, Metadata, TENSOR, part_name};
@@ -61,22 +61,26 @@ pub fn write(path: &Path, content: &Content<'_>, affine: Affine) -> Result<Writt
             (0..).map(part_name).zip(shapes).collect()
         }
     };
-    let head = head(tensors, metadata)?;
+    let tensors = tensors.into_iter();
+    let tensors = tensors.map(|(name, shape)| (name, Dtype::F32, shape));
+    let metadata = Some((METADATA.to_owned(), metadata));
+    let head = weights::head(tensors, metadata).map_err(StageError::internal)?;
     let failed = |e: std::io::Error| StageError::io("write", path, &e);
-    let mut file = Target::create(path).map_err(failed)?;
-    file.add(&head).map_err(failed)?;
+    let mut file = Digesting::new(File::create(path).map_err(failed)?);
+    file.write_all(&head).map_err(failed)?;
     match content {
         Content::Whole(_) | Content::Parts(_) => held
             .iter()
-            .try_for_each(|tensor| file.add(&little_endian(&tensor.values))),
+            .try_for_each(|tensor| file.write_all(&little_endian(&tensor.values))),
         // One at a time: the memory of all is never taken, and each stays in the cache.
         Content::Cut(image, parts, count) => (0..*count).try_for_each(|index| {
             let part = parts.cut(*image, index);
-            file.add(&little_endian(&Held::of(part.view()).values))
+            file.write_all(&little_endian(&Held::of(part.view()).values))
         }),
     }
     .map_err(failed)?;
-    Ok(file.finish())
+    let (digest, size) = file.finish();
+    Ok(Written::Known(digest, size))
 }
 
 /// Writes a volume as an image of one channel.
@@ -87,58 +91,4 @@ pub fn write_volume(path: &Path, volume: &Volume) -> Result<Written, StageError>
     let [x, y, z] = volume.shape;
     let image = ArrayView4::from_shape((1, x, y, z), &volume.data).map_err(StageError::internal)?;
     write(path, &Content::Whole(image), volume.affine)
-}
-
-/// The start of a safetensors file: the length of a JSON document, and that document with spaces up to a
-/// multiple of eight bytes.
-fn head(tensors: Vec<(String, Vec<usize>)>, metadata: String) -> Result<Vec<u8>, StageError> {
-    let mut end = 0;
-    let infos = tensors.into_iter().map(|(name, shape)| {
-        let start = end;
-        end += size_of::<f32>() * shape.iter().product::<usize>();
-        let info = TensorInfo {
-            dtype: Dtype::F32,
-            shape,
-            data_offsets: (start, end),
-        };
-        (name, info)
-    });
-    let metadata = Some([(METADATA.to_owned(), metadata)].into());
-    let head = Head::new(metadata, infos.collect()).map_err(StageError::internal)?;
-    let mut text = serde_json::to_vec(&head).map_err(StageError::internal)?;
-    text.resize(text.len().next_multiple_of(8), b' ');
-    let length = (text.len() as u64).to_le_bytes();
-    Ok([&length[..], &text].concat())
-}
-
-/// A file that is digested while it is written, as long as its bytes are in the cache.
-struct Target {
-    file: File,
-    hasher: Hasher,
-    size: u64,
-}
-
-impl Target {
-    fn create(path: &Path) -> std::io::Result<Self> {
-        Ok(Self {
-            file: File::create(path)?,
-            hasher: Hasher::default(),
-            size: 0,
-        })
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        /// What fits in a cache.
-        const PIECE: usize = 1 << 18;
-        for piece in bytes.chunks(PIECE) {
-            self.hasher.update(piece);
-            self.file.write_all(piece)?;
-        }
-        self.size += bytes.len() as u64;
-        Ok(())
-    }
-
-    fn finish(self) -> Written {
-        Written::Known(self.hasher.finish(), self.size)
-    }
 }

@@ -15,11 +15,13 @@
 //! digest tells, and the training goes on from the checkpoint before, or begins again.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use engine::digest::Digesting;
 use engine::store::write_atomically;
 use engine::{Digest, StageError};
-use maps::weights::{Weights, read_safetensors};
+use maps::weights::{Weights, read_safetensors, save_safetensors};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -118,7 +120,7 @@ impl Checkpoints {
     /// Writes tensors of a moment; gives the digest of the file.
     ///
     /// # Errors
-    /// The file cannot be written.
+    /// A tensor is neither float32 nor int64, or the file cannot be written.
     pub(crate) fn save<'t>(
         &self,
         part: Part,
@@ -127,11 +129,12 @@ impl Checkpoints {
     ) -> Result<Digest, StageError> {
         let path = self.folder.join(file_name(part, mark));
         let unfinished = path.with_extension(UNFINISHED);
+        let tensors = weights::named(tensors)?;
         let write = || {
-            weights::save(&unfinished, tensors)?;
-            let (digest, _) = Digest::of_file(&unfinished)?;
+            let mut file = Digesting::new(File::create(&unfinished)?);
+            save_safetensors(&mut file, weights::borrowed(&tensors))?;
             std::fs::rename(&unfinished, &path)?;
-            Ok(digest)
+            Ok(file.finish().0)
         };
         write().map_err(|e| StageError::io("write checkpoint", &path, &e))
     }

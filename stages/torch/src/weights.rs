@@ -1,86 +1,117 @@
 //! Between the tensors of a network or an optimizer and arrays of numbers.
 
-use std::cell::RefCell;
 use std::io;
-use std::path::Path;
 
 use engine::StageError;
-use maps::weights::{Array, ArrayData, Dtype, Late, Weights, save_safetensors};
+use maps::weights::{Array, ArrayData, Dtype, Named, Numbers, Weights};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::During;
 use crate::state::State;
 
-/// The state dict of a network.
+/// A tensor to write, without a copy of it in memory if it lies on the CPU in C order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Written<'t> {
+    tensor: &'t Tensor,
+    dtype: Dtype,
+}
+
+impl<'t> Written<'t> {
+    /// # Errors
+    /// It is neither float32 nor int64.
+    pub(crate) fn new(tensor: &'t Tensor) -> Result<Self, StageError> {
+        let dtype = match tensor.kind() {
+            Kind::Float => Dtype::F32,
+            Kind::Int64 => Dtype::I64,
+            other => return Err(unexpected(other)),
+        };
+        Ok(Self { tensor, dtype })
+    }
+}
+
+impl Numbers for Written<'_> {
+    fn shape(&self) -> Vec<usize> {
+        self.tensor
+            .size()
+            .iter()
+            .map(|&axis| axis as usize)
+            .collect()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn write(&self, to: &mut dyn io::Write) -> io::Result<()> {
+        /// Elements that are copied at a time: what fits in a cache.
+        const PIECE: usize = 1 << 15;
+        let size = self.dtype.size();
+        let plain = || {
+            self.tensor
+                .f_detach()?
+                .f_to_device(Device::Cpu)?
+                .f_contiguous()?
+                .f_view(-1)
+        };
+        let flat = plain().map_err(io::Error::other)?;
+        let count = flat.numel();
+        let mut bytes = vec![0; size * PIECE.min(count)];
+        for start in (0..count).step_by(PIECE) {
+            let length = PIECE.min(count - start);
+            let bytes = &mut bytes[..size * length];
+            flat.f_narrow(0, start as i64, length as i64)
+                .and_then(|piece| piece.f_copy_data_u8(bytes, length))
+                .map_err(io::Error::other)?;
+            if cfg!(target_endian = "big") {
+                bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+            }
+            to.write_all(bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The state dict of a network, to be written.
 ///
 /// # Errors
 /// A tensor is neither float32 nor int64.
-pub(crate) fn state_dict(state: &State) -> Result<Weights, StageError> {
-    let entries = state.entries().iter();
-    entries
-        .map(|entry| {
-            let name = &entry.name;
-            let array = to_array(&entry.tensor)
-                .map_err(|e| StageError::internal(format!("tensor `{name}`: {}", e.message)))?;
-            Ok((name.clone(), array))
+pub(crate) fn state_dict(state: &State) -> Result<Vec<(&str, Written<'_>)>, StageError> {
+    named(
+        state
+            .entries()
+            .iter()
+            .map(|entry| (entry.name.as_str(), &entry.tensor)),
+    )
+}
+
+/// Tensors to be written.
+///
+/// # Errors
+/// A tensor is neither float32 nor int64.
+pub(crate) fn named<'t, N: AsRef<str>>(
+    tensors: impl IntoIterator<Item = (N, &'t Tensor)>,
+) -> Result<Vec<(N, Written<'t>)>, StageError> {
+    let tensors = tensors.into_iter();
+    tensors
+        .map(|(name, tensor)| {
+            let written = Written::new(tensor).map_err(|e| {
+                StageError::internal(format!("tensor `{}`: {}", name.as_ref(), e.message))
+            })?;
+            Ok((name, written))
         })
         .collect()
 }
 
-/// Writes named tensors to a safetensors file, one after the other.
-///
-/// # Errors
-/// A tensor is neither float32 nor int64, or the file cannot be written.
-pub(crate) fn save<'t>(
-    path: &Path,
-    tensors: impl IntoIterator<Item = (String, &'t Tensor)>,
-) -> io::Result<()> {
-    let failed = RefCell::new(None);
-    let late = tensors.into_iter().map(|(name, tensor)| {
-        let failed = &failed;
-        let make = move || {
-            bytes_of(tensor).unwrap_or_else(|error| {
-                *failed.borrow_mut() = Some(error);
-                Vec::new()
-            })
-        };
-        let late = Late {
-            shape: tensor.size().iter().map(|&axis| axis as usize).collect(),
-            dtype: match tensor.kind() {
-                Kind::Int64 => Dtype::I64,
-                _ => Dtype::F32,
-            },
-            bytes: Box::new(make),
-        };
-        (name, late)
-    });
-    save_safetensors(path, late.collect::<Vec<_>>())?;
-    match failed.into_inner() {
-        None => Ok(()),
-        Some(error) => Err(io::Error::other(error)),
-    }
+/// As writers take them.
+pub(crate) fn borrowed<'a, N: AsRef<str>>(tensors: &'a [(N, Written<'_>)]) -> Vec<Named<'a>> {
+    let tensors = tensors.iter();
+    tensors
+        .map(|(name, written)| (name.as_ref(), written as &dyn Numbers))
+        .collect()
 }
 
-/// The bytes of its numbers, little-endian, in C order.
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, StageError> {
-    let size = match tensor.kind() {
-        Kind::Float => 4,
-        Kind::Int64 => 8,
-        other => {
-            let message = format!("expected float32 or int64, got {other:?}");
-            return Err(StageError::internal(message));
-        }
-    };
-    let mut bytes = vec![0; tensor.numel() * size];
-    let plain = tensor
-        .f_detach()
-        .and_then(|t| t.f_to_device(Device::Cpu)?.f_contiguous());
-    let copied = plain.and_then(|plain| plain.f_copy_data_u8(&mut bytes, tensor.numel()));
-    copied.during("read weights")?;
-    if cfg!(target_endian = "big") {
-        bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
-    }
-    Ok(bytes)
+fn unexpected(kind: Kind) -> StageError {
+    StageError::internal(format!("expected float32 or int64, got {kind:?}"))
 }
 
 /// The numbers of a tensor in C order.
@@ -96,10 +127,7 @@ pub(crate) fn to_array(tensor: &Tensor) -> Result<Array, StageError> {
     let data = match flat.kind() {
         Kind::Float => Vec::<f32>::try_from(&flat).map(ArrayData::F32),
         Kind::Int64 => Vec::<i64>::try_from(&flat).map(ArrayData::I64),
-        other => {
-            let message = format!("expected float32 or int64, got {other:?}");
-            return Err(StageError::internal(message));
-        }
+        other => return Err(unexpected(other)),
     }
     .during("read weights")?;
     Array::try_new(shape, data).map_err(StageError::internal)
@@ -219,6 +247,15 @@ pub(crate) fn to_tensor(array: &Array) -> Result<Tensor, StageError> {
         .during("load weights")
 }
 
+/// A state dict.
+#[cfg(test)]
+pub(crate) fn in_memory(state: &State) -> Weights {
+    let entries = state.entries().iter();
+    entries
+        .map(|entry| (entry.name.clone(), to_array(&entry.tensor).unwrap()))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,12 +271,36 @@ mod tests {
 
     #[test]
     fn weights_survive_a_round_trip() {
-        let weights = state_dict(&state()).unwrap();
+        let weights = in_memory(&state());
         assert_eq!(weights["b"].shape(), [0_usize; 0]);
         let other = state();
         drop(other.entries()[0].tensor.shallow_clone().zero_());
         load_state_dict(&other, &weights, "w").unwrap();
-        assert_eq!(state_dict(&other).unwrap(), weights);
+        assert_eq!(in_memory(&other), weights);
+    }
+
+    #[test]
+    fn a_tensor_is_written_in_pieces_whatever_its_layout() {
+        let numbers = Tensor::arange(5 * 4 * 30_011, (Kind::Float, tch::Device::Cpu));
+        let numbers = numbers.view([5, 4, 30_011]);
+        let scalar = Tensor::from(7_i64);
+        for tensor in [&numbers, &numbers.transpose(0, 2), &scalar] {
+            let mut written = Vec::new();
+            let late = Written::new(tensor).unwrap();
+            late.write(&mut written).unwrap();
+            let mut expected = Vec::new();
+            to_array(tensor).unwrap().write(&mut expected).unwrap();
+            assert!(written == expected, "{tensor:?}");
+            assert_eq!(written.len(), late.dtype().size() * tensor.numel());
+        }
+        let half = numbers.to_kind(Kind::Half);
+        let error = named([("conv.weight", &half)]).unwrap_err();
+        assert!(
+            error
+                .message
+                .contains("tensor `conv.weight`: expected float32 or int64"),
+            "{error:?}"
+        );
     }
 
     #[test]
@@ -249,7 +310,7 @@ mod tests {
                 .unwrap_err()
                 .message
         };
-        let mut weights = state_dict(&state()).unwrap();
+        let mut weights = in_memory(&state());
         weights.shift_remove("b");
         assert!(refused(&weights).contains("`b` is missing"));
         let wrong = Array::try_new(vec![1], ArrayData::F32(vec![0.0])).unwrap();

@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
+use safetensors::tensor::TensorView;
+
 use super::{bytes, sorted};
 use crate::weights::{
-    Array, ArrayData, Checkpoint, Dtype, Weights, read_pt, read_pth, read_safetensors, write_pt,
-    write_pth, write_safetensors,
+    Array, ArrayData, Checkpoint, Dtype, Numbers, Weights, read_pt, read_pth, read_safetensors,
+    write_pt, write_pth, write_safetensors,
 };
 
 fn expected(name: &str) -> Json {
@@ -74,6 +76,21 @@ fn a_tensor_that_is_part_of_a_batch_reads_alone() {
     assert_equal(&read_pt(&bytes("view.pt")).unwrap(), &expected("view.pt"));
 }
 
+/// What the library of the format writes.
+fn of_the_library(model: &Weights) -> Vec<u8> {
+    let bytes = |array: &Array| {
+        let mut bytes = Vec::new();
+        array.write(&mut bytes).unwrap();
+        bytes
+    };
+    let arrays: Vec<_> = model.values().map(|array| (array, bytes(array))).collect();
+    let views = arrays.iter().map(|(array, bytes)| {
+        let dtype = array.dtype().to_safetensors();
+        TensorView::new(dtype, array.shape().to_vec(), bytes).unwrap()
+    });
+    safetensors::serialize(model.keys().zip(views), None).unwrap()
+}
+
 #[test]
 fn what_is_written_reads_back_and_twice_the_same() {
     for name in ["checkpoint.pth.tar", "types.pth"] {
@@ -83,6 +100,7 @@ fn what_is_written_reads_back_and_twice_the_same() {
         assert_eq!(write_pth(&checkpoint), written);
         let safe = write_safetensors(&checkpoint.model).unwrap();
         assert_eq!(read_safetensors(&safe).unwrap(), sorted(&checkpoint.model));
+        assert_eq!(safe, of_the_library(&checkpoint.model), "{name}");
         assert_eq!(write_safetensors(&sorted(&checkpoint.model)).unwrap(), safe);
         for array in checkpoint.model.values() {
             assert_eq!(&read_pt(&write_pt(array)).unwrap(), array);

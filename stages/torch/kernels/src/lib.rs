@@ -330,9 +330,8 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
 }
 
 /// Keeps the memory of tensors instead of giving it back: clearing pages anew takes longer than many passes
-/// over them. Large blocks are kept whole, an eighth (or 256 MiB) more than was ever needed at once, and are
-/// made of huge pages where the system has them (Linux). For programs whose life is short, such as a worker
-/// of one action; to be called before the first tensor is made.
+/// over them. On Linux, large tensors share the pages of as many bytes as were needed at once. For programs
+/// whose life is short, such as a worker of one action; to be called before the first tensor is made.
 pub fn keep_memory() {
     // SAFETY: no other thread makes tensors yet; the allocator lives as long as the program.
     unsafe { kernels_keep_memory() }

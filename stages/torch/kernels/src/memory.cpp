@@ -2,15 +2,22 @@
 //
 // A network asks for the same sizes in every batch, up to hundreds of megabytes. What goes back to the system
 // has to be cleared and found again page by page, and between blocks of all sizes a heap breaks up. So large
-// blocks are kept here, each whole, and are made of huge pages where the system has them.
+// blocks are kept here. A block is an array of pages, which need not stay together: where no kept block has
+// the right size, pages of others are moved to a new place in the address space, which costs a hundredth of
+// clearing new ones. So no more is kept than was needed at once.
+//
+// Huge pages are not asked for: networks were no faster with them, and a virtual machine that gives free
+// memory back to its host gives huge ones back first.
 
 #include <ATen/ATen.h>
 #include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #ifdef __GLIBC__
@@ -24,30 +31,33 @@ namespace {
 
 #ifdef __linux__
 
-constexpr size_t HUGE_PAGE = size_t{2} << 20;
+// What a table of pages covers: the system moves tables whole.
+constexpr size_t TABLE = size_t{2} << 20;
 // Blocks do not all start at the same place of a page: arrays that are read side by side would drive each
 // other out of the cache. Multiples of 64 bytes, in which libtorch and its libraries want memory.
 constexpr size_t SHIFT = 320;
 constexpr size_t SHIFTS = 12;
 
-// Without gradients a network needs little at once, but many sizes one after the other.
-constexpr size_t ALWAYS_KEPT = size_t{256} << 20;
+// A system allows some 65,000 mappings. Beyond this, blocks are given back instead of being cut further.
+constexpr size_t MOST_PIECES = size_t{1} << 14;
 
-struct Block {
+// What the system sees as one mapping.
+struct Piece {
   char* start;
   size_t size;
-  char* data;
 };
 
-// A tensor of `wanted` bytes leaves no more than an eighth of its block unused.
-bool fits(const Block& block, size_t wanted) {
-  return block.size >= wanted && block.size - wanted <= wanted / 8;
-}
+// Pieces one after the other.
+struct Block {
+  std::vector<Piece> pieces;
+  size_t size = 0;
+  char* data = nullptr;
+};
 
 class Keeper final : public c10::Allocator {
  public:
   c10::DataPtr allocate(size_t bytes) override {
-    void* data = bytes < HUGE_PAGE ? c10::GetDefaultCPUAllocator()->raw_allocate(bytes) : take(bytes);
+    void* data = bytes < TABLE ? c10::GetDefaultCPUAllocator()->raw_allocate(bytes) : take(bytes);
     return {data, data, &release, c10::Device(c10::DeviceType::CPU)};
   }
 
@@ -64,7 +74,7 @@ class Keeper final : public c10::Allocator {
     if (found == used_.end()) return false;
     used_bytes_ -= found->second.size;
     kept_bytes_ += found->second.size;
-    kept_.push_back(found->second);
+    kept_.push_back(std::move(found->second));
     used_.erase(found);
     return true;
   }
@@ -79,54 +89,98 @@ class Keeper final : public c10::Allocator {
   static void release(void* data);
 
   void* take(size_t bytes) {
-    const size_t wanted = (bytes + SHIFT * SHIFTS + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    const size_t wanted = (bytes + SHIFT * SHIFTS + TABLE - 1) / TABLE * TABLE;
     const std::lock_guard<std::mutex> guard(lock_);
-    auto best = kept_.end();
-    for (auto block = kept_.begin(); block != kept_.end(); ++block) {
-      if (fits(*block, wanted) && (best == kept_.end() || block->size < best->size)) best = block;
-    }
-    Block block{};
-    if (best != kept_.end()) {
-      block = *best;
-      kept_.erase(best);
-      kept_bytes_ -= block.size;
+    const auto has_size = [wanted](const Block& block) { return block.size == wanted; };
+    // The last one is the likeliest to be in the cache.
+    const auto last = std::find_if(kept_.rbegin(), kept_.rend(), has_size);
+    Block block;
+    if (last != kept_.rend()) {
+      block = std::move(*last);
+      kept_.erase(std::next(last).base());
+      kept_bytes_ -= wanted;
     } else {
-      // Some is kept beyond what was ever needed at once.
-      const size_t most = std::max(most_, used_bytes_ + wanted);
-      const size_t limit = most + std::max(most / 8, ALWAYS_KEPT);
-      while (!kept_.empty() && used_bytes_ + kept_bytes_ + wanted > limit) forget_oldest();
-      block = map(wanted);
-      while (block.start == nullptr && !kept_.empty()) {
+      block = make(wanted);
+      while (block.data == nullptr && !kept_.empty()) {
         forget_oldest();
-        block = map(wanted);
+        block = make(wanted);
       }
-      TORCH_CHECK(block.start != nullptr, "not enough memory: you tried to allocate ", bytes, " bytes.");
+      TORCH_CHECK(block.data != nullptr, "not enough memory: you tried to allocate ", bytes, " bytes.");
     }
-    used_bytes_ += block.size;
+    used_bytes_ += wanted;
     most_ = std::max(most_, used_bytes_);
-    used_.emplace(block.data, block);
-    return block.data;
+    void* const data = block.data;
+    used_.emplace(data, std::move(block));
+    return data;
+  }
+
+  // A new block of kept pages, and of new ones as long as fewer are held than were in use at once; none if
+  // there is not enough memory.
+  Block make(size_t size) {
+    const size_t most = std::max(most_, used_bytes_ + size);
+    const size_t fresh = std::min(size, most - std::min(most, used_bytes_ + kept_bytes_));
+    char* const start = map(size);
+    if (start == nullptr) return {};
+    Block block;
+    size_t filled = 0;
+    while (filled < size - fresh && pieces_ < MOST_PIECES) {
+      const size_t moved = move_oldest(start + filled, size - fresh - filled);
+      if (moved == 0) {
+        munmap(start, size);
+        pieces_ -= block.pieces.size();
+        return {};
+      }
+      block.pieces.push_back({start + filled, moved});
+      filled += moved;
+    }
+    if (filled < size) {
+      block.pieces.push_back({start + filled, size - filled});
+      ++pieces_;
+      while (!kept_.empty() && used_bytes_ + kept_bytes_ + size > most) forget_oldest();
+    }
+    block.size = size;
+    block.data = start + SHIFT * (made_++ % SHIFTS);
+    return block;
+  }
+
+  // Moves pages of the block that is kept longest, and tells how many bytes they are; none if the system
+  // refuses.
+  size_t move_oldest(char* to, size_t most) {
+    Block& oldest = kept_.front();
+    Piece& piece = oldest.pieces.back();
+    const size_t moved = std::min(piece.size, most);
+    char* const from = piece.start + (piece.size - moved);
+    if (mremap(from, moved, moved, MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) return 0;
+    kept_bytes_ -= moved;
+    oldest.size -= moved;
+    piece.size -= moved;
+    if (piece.size == 0) {
+      oldest.pieces.pop_back();
+    } else {
+      ++pieces_;
+    }
+    if (oldest.pieces.empty()) kept_.erase(kept_.begin());
+    return moved;
   }
 
   void forget_oldest() {
-    munmap(kept_.front().start, kept_.front().size);
+    for (const Piece& piece : kept_.front().pieces) munmap(piece.start, piece.size);
+    pieces_ -= kept_.front().pieces.size();
     kept_bytes_ -= kept_.front().size;
     kept_.erase(kept_.begin());
   }
 
-  // New memory from the system that starts with a huge page; none if there is not enough.
-  Block map(size_t size) {
-    const size_t more = size + HUGE_PAGE;
+  // New memory from the system that starts with a table; none if there is not enough.
+  static char* map(size_t size) {
+    const size_t more = size + TABLE;
     void* mapped = mmap(nullptr, more, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) return {};
+    if (mapped == MAP_FAILED) return nullptr;
     char* const begin = static_cast<char*>(mapped);
-    const size_t before = (HUGE_PAGE - reinterpret_cast<uintptr_t>(begin) % HUGE_PAGE) % HUGE_PAGE;
+    const size_t before = (TABLE - reinterpret_cast<uintptr_t>(begin) % TABLE) % TABLE;
     char* const start = begin + before;
     if (before > 0) munmap(begin, before);
     if (more - before > size) munmap(start + size, more - before - size);
-    // A system without huge pages has small ones.
-    madvise(start, size, MADV_HUGEPAGE);
-    return {start, size, start + SHIFT * (mapped_++ % SHIFTS)};
+    return start;
   }
 
   std::mutex lock_;
@@ -136,7 +190,9 @@ class Keeper final : public c10::Allocator {
   size_t used_bytes_ = 0;
   size_t kept_bytes_ = 0;
   size_t most_ = 0;
-  size_t mapped_ = 0;
+  // Of all blocks.
+  size_t pieces_ = 0;
+  size_t made_ = 0;
 };
 
 // Tensors may outlive everything: it is never taken down.

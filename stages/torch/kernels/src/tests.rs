@@ -451,23 +451,65 @@ fn tensors_that_do_not_fit_are_an_error() {
     );
 }
 
+/// `count` numbers that are all `value`, in memory of their own.
+fn floats(count: i64, value: f64) -> Tensor {
+    Tensor::full([count], value, (Kind::Float, Device::Cpu))
+}
+
+const MIB: i64 = (1 << 20) / 4;
+
 #[test]
 fn large_memory_that_is_given_back_is_found_again() {
     crate::keep_memory();
-    let floats = |count: i64| Tensor::zeros([count], (Kind::Float, Device::Cpu));
-    let first = floats(4 << 20);
+    let first = floats(16 * MIB, 0.0);
     let place = first.data_ptr();
     drop(first);
-    let again = floats((4 << 20) - 1000);
-    assert_eq!(again.data_ptr(), place, "nearly as large");
-    let other = floats(4 << 20);
+    let again = floats(16 * MIB - 8, 0.0);
+    assert_eq!(again.data_ptr(), place, "as many pages");
+    let other = floats(16 * MIB, 0.0);
     assert_ne!(other.data_ptr(), place, "it is in use");
     drop(again);
-    let small = floats(3 << 20);
+    let small = floats(12 * MIB, 0.0);
     assert_ne!(small.data_ptr(), place, "a quarter would lie idle");
     for tensor in [&other, &small] {
         assert_eq!(tensor.data_ptr() as usize % 64, 0);
         assert_eq!(tensor.sum(Kind::Double).double_value(&[]), 0.0);
     }
-    drop(floats(10));
+    drop(floats(10, 0.0));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn tensors_of_all_sizes_share_the_memory_that_was_needed_at_once() {
+    let resident = || {
+        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    crate::keep_memory();
+    let before = resident();
+    // Sizes that hardly ever fit where another one was; about a third of a GiB at once.
+    let mut random = 1_u64;
+    let mut alive = std::collections::VecDeque::new();
+    for round in 0..400 {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        let count = MIB * (2 + (random >> 33) as i64 % 90) + round;
+        alive.push_back((f64::from(round as i32), floats(count, round as f64)));
+        while alive.len() > 8 {
+            // Neither the oldest nor the newest one.
+            let (value, tensor) = alive.remove((random >> 40) as usize % 7).unwrap();
+            let [least, most] = [tensor.min(), tensor.max()].map(|found| found.double_value(&[]));
+            assert_eq!(
+                (least, most),
+                (value, value),
+                "nobody else has written there"
+            );
+        }
+    }
+    let (needed, held) = (crate::most_memory(), resident() - before);
+    assert!(needed > 300 << 20, "{} MiB", needed >> 20);
+    // libtorch itself takes some.
+    let allowed = needed + (64 << 20);
+    assert!(held < allowed, "{} of {} MiB", held >> 20, needed >> 20);
 }

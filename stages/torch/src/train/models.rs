@@ -1,10 +1,12 @@
 //! What is left of a network that was fitted: its course, its weights, and what its best ones say.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
 
 use engine::{Output, StageError};
 use maps::layout::{SplitPath, TRAIN, VALIDATION};
-use maps::weights::{Checkpoint, write_pth, write_safetensors};
+use maps::weights::{save_pth, save_safetensors};
 use stages::learning::TrainParams;
 
 use super::outcome::Outcome;
@@ -42,9 +44,8 @@ pub(super) fn write_all(
     let epochs: BTreeSet<u32> = fitted.history.iter().map(|row| row.epoch).collect();
     for epoch in epochs {
         load_epoch(trainer, checkpoints, epoch)?;
-        let archive = write_pth(&checkpoint(trainer, params, epoch)?);
         let path = SplitPath::EveryModel { epoch }.of_network(trainer.turn.part);
-        output.write(&path, &archive)?;
+        save_archive(output, &path, trainer, params, epoch)?;
     }
     Ok(())
 }
@@ -59,17 +60,43 @@ fn load_epoch(
     weights::load_state_dict(trainer.network.state(), &stored, "checkpoint")
 }
 
-/// The weights of an epoch as they are in the network, in its order, which a safetensors file does not keep.
-fn checkpoint(
+/// Writes the weights of an epoch as they are in the network, in its order, which a safetensors file does not
+/// keep.
+fn save_archive(
+    output: &Output,
+    path: &str,
     trainer: &Trainer<'_>,
     params: &TrainParams,
     epoch: u32,
-) -> Result<Checkpoint, StageError> {
-    Ok(Checkpoint {
-        model: weights::state_dict(trainer.network.state())?,
-        epoch: Some(epoch.into()),
-        name: Some(params.network.name.clone()),
+) -> Result<(), StageError> {
+    let tensors = weights::state_dict(trainer.network.state())?;
+    let (epoch, name) = (Some(epoch.into()), Some(params.network.name.as_str()));
+    save(output, path, |file| {
+        save_pth(file, &weights::borrowed(&tensors), epoch, name)
     })
+}
+
+/// Writes them as safetensors.
+fn save_plain(output: &Output, path: &str, trainer: &Trainer<'_>) -> Result<(), StageError> {
+    let tensors = weights::state_dict(trainer.network.state())?;
+    save(output, path, |file| {
+        save_safetensors(file, weights::borrowed(&tensors))
+    })
+}
+
+/// Writes a file piece by piece: weights are large.
+fn save(
+    output: &Output,
+    path: &str,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> Result<(), StageError> {
+    let target = output.create_path(path)?;
+    let saved = File::create(&target).and_then(|file| {
+        let mut file = BufWriter::new(file);
+        write(&mut file)?;
+        file.flush()
+    });
+    saved.map_err(|e| StageError::io("write", &target, &e))
 }
 
 /// Writes each best model, and keeps what it predicts on both sets.
@@ -97,17 +124,12 @@ pub(super) fn keep_best(
         let [train, validation] = evaluated;
         let evaluated = [train?, validation?];
         let metrics = fitted.best.iter().filter(|(_, best)| *best == epoch);
-        let metrics: Vec<&str> = metrics.map(|(metric, _)| metric.as_str()).collect();
-        let checkpoint = checkpoint(trainer, params, epoch)?;
-        // One of both files at a time: weights are large.
-        let archive = write_pth(&checkpoint);
-        for metric in &metrics {
-            output.write(&SplitPath::Model { metric }.of_network(part), &archive)?;
-        }
-        drop(archive);
-        let plain = write_safetensors(&checkpoint.model).map_err(StageError::internal)?;
-        for metric in &metrics {
-            output.write(&SplitPath::Safetensors { metric }.of_network(part), &plain)?;
+        let metrics = metrics.map(|(metric, _)| metric.as_str());
+        for metric in metrics {
+            let archive = SplitPath::Model { metric }.of_network(part);
+            save_archive(output, &archive, trainer, params, epoch)?;
+            let plain = SplitPath::Safetensors { metric }.of_network(part);
+            save_plain(output, &plain, trainer)?;
             outcome.keep(metric, evaluated.clone());
         }
     }

@@ -149,7 +149,7 @@ fn a_network_to_be_filled_has_the_tensors_of_one_that_draws() {
             entries.map(|e| (e.name.clone(), e.tensor.size())).collect()
         };
         assert_eq!(layout(filled.as_ref()), layout(drawn.as_ref()), "{what}");
-        let weights = crate::weights::state_dict(drawn.state()).unwrap();
+        let weights = crate::weights::in_memory(drawn.state());
         crate::weights::load_state_dict(filled.state(), &weights, what).unwrap();
         let images = images(case, 1);
         let say = |network: &dyn Network| {
