@@ -67,6 +67,12 @@ unsafe extern "C" {
         how: *const f32,
     );
     fn kernels_channels_last(x: *const C_tensor, y: *mut *mut C_tensor) -> bool;
+    fn kernels_stacked(
+        arrays: *const *const f32,
+        count: i64,
+        length: i64,
+        y: *mut *mut C_tensor,
+    ) -> bool;
     fn kernels_keep_memory();
     fn kernels_most_memory() -> u64;
 }
@@ -327,6 +333,22 @@ pub fn channels_last(x: &Tensor) -> Result<Tensor, TchError> {
     }
     // SAFETY: the pointer is that of a living tensor; what it makes is ours.
     made_by(|y| unsafe { kernels_channels_last(x.as_ptr(), y) })
+}
+
+/// Arrays next to each other: `[N, length]`, float32, copied once by all threads.
+///
+/// # Errors
+/// They are not of one length, or memory runs out.
+pub fn stacked(arrays: &[&[f32]]) -> Result<Tensor, TchError> {
+    let length = arrays.first().map_or(0, |array| array.len());
+    if arrays.iter().any(|array| array.len() != length) {
+        let message = "arrays to stack have several lengths".to_owned();
+        return Err(TchError::Shape(message));
+    }
+    let starts: Vec<*const f32> = arrays.iter().map(|array| array.as_ptr()).collect();
+    let (count, length) = (arrays.len() as i64, length as i64);
+    // SAFETY: so many arrays of so many numbers are borrowed until it returns; what it makes is ours.
+    made_by(|y| unsafe { kernels_stacked(starts.as_ptr(), count, length, y) })
 }
 
 /// Keeps the memory of tensors instead of giving it back: clearing pages anew takes longer than many passes

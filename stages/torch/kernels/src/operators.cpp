@@ -674,4 +674,21 @@ bool kernels_channels_last(const Tensor* x, Tensor** y) {
     *y = new Tensor(map);
   });
 }
+
+/// `[count, length]`: arrays of `length` numbers next to each other.
+bool kernels_stacked(const float* const* arrays, int64_t count, int64_t length, Tensor** y) {
+  return tried([&] {
+    auto stacked = at::empty({count, length}, at::kFloat);
+    float* const numbers = stacked.data_ptr<float>();
+    at::parallel_for(0, count * length, at::internal::GRAIN_SIZE, [&](int64_t first, int64_t last) {
+      while (first < last) {
+        const int64_t start = first % length;
+        const int64_t here = std::min(last - first, length - start);
+        std::copy_n(arrays[first / length] + start, here, numbers + first);
+        first += here;
+      }
+    });
+    *y = new Tensor(stacked);
+  });
+}
 }

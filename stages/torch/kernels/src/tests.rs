@@ -451,6 +451,20 @@ fn tensors_that_do_not_fit_are_an_error() {
     );
 }
 
+#[test]
+fn arrays_are_stacked_whatever_their_lengths() {
+    // More than a thread takes at a time, less, a single number, and none.
+    for (count, length) in [(3, 100_003), (5, 7), (4, 1), (2, 0), (0, 0)] {
+        let numbers: Vec<f32> = (0..count * length).map(|n| n as f32).collect();
+        let arrays = (0..count).map(|i| &numbers[i * length..(i + 1) * length]);
+        let stacked = crate::stacked(&arrays.collect::<Vec<_>>()).unwrap();
+        let expected = Tensor::from_slice(&numbers).view([count as i64, length as i64]);
+        assert!(stacked.equal(&expected), "{count} of {length}");
+    }
+    let error = crate::stacked(&[&[1.0, 2.0], &[3.0]]).unwrap_err();
+    assert!(error.to_string().contains("several lengths"), "{error}");
+}
+
 /// `count` numbers that are all `value`, in memory of their own.
 fn floats(count: i64, value: f64) -> Tensor {
     Tensor::full([count], value, (Kind::Float, Device::Cpu))

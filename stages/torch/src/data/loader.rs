@@ -247,22 +247,20 @@ impl<'a> Dataset<'a> {
         mut next: impl FnMut(usize, usize) -> Result<Arc<Image>, StageError>,
         mut visit: impl FnMut(Batch<'a>) -> Result<(), StageError>,
     ) -> Result<(), StageError> {
-        let image_len: usize = self.input_size.iter().product();
-        let mut voxels: Vec<f32> = Vec::with_capacity(image_len * batches.size.min(order.len()));
         for (index, members) in order.chunks(batches.size.max(1)).enumerate() {
-            voxels.clear();
-            let mut affines = Vec::with_capacity(members.len());
             let waiting = span("data");
-            for (place, &member) in (index * batches.size.max(1)..).zip(members) {
-                let image = next(place, member)?;
-                voxels.extend_from_slice(&image.voxels);
-                affines.push(image.affine);
-            }
+            let places = index * batches.size.max(1)..;
+            let read = places.zip(members);
+            let read: Vec<Arc<Image>> = read
+                .map(|(place, &member)| next(place, member))
+                .collect::<Result<_, _>>()?;
+            let voxels: Vec<&[f32]> = read.iter().map(|image| &image.voxels[..]).collect();
             let mut shape = vec![members.len() as i64];
             shape.extend(self.input_size.iter().map(|&axis| axis as i64));
-            let images = Tensor::f_from_slice(&voxels)
+            let images = kernels::stacked(&voxels)
                 .and_then(|flat| flat.f_view(shape.as_slice())?.f_to_device(batches.device))
                 .during("make a batch")?;
+            let affines = read.iter().map(|image| image.affine).collect();
             drop(waiting);
             visit(Batch {
                 index,
