@@ -123,10 +123,14 @@ class Keeper final : public c10::Allocator {
     if (start == nullptr) return {};
     Block block;
     size_t filled = 0;
-    while (filled < size - fresh && pieces_ < MOST_PIECES) {
-      const size_t moved = move_oldest(start + filled, size - fresh - filled);
+    while (filled < size - fresh && may_move_ && pieces_ < MOST_PIECES) {
+      const size_t wanted = size - fresh - filled;
+      const size_t moved = move_oldest(start + filled, wanted);
       if (moved == 0) {
-        munmap(start, size);
+        // Where pages should have gone there may be a hole, which another thread may fill: it is not touched.
+        may_move_ = false;
+        if (filled > 0) munmap(start, filled);
+        if (fresh > 0) munmap(start + filled + wanted, fresh);
         pieces_ -= block.pieces.size();
         return {};
       }
@@ -193,6 +197,8 @@ class Keeper final : public c10::Allocator {
   // Of all blocks.
   size_t pieces_ = 0;
   size_t made_ = 0;
+  // Until the system refuses once, as it may where memory that is only promised counts.
+  bool may_move_ = true;
 };
 
 // Tensors may outlive everything: it is never taken down.
