@@ -46,7 +46,7 @@ GROUPS: list[tuple[str, str, list[tuple[str, str]]]] = [
             "prepare-data-patch": "Extraction of their 864 patches",
             "train-fp32": "Epoch of Conv5_FC3, 12 images of 169×208×179",
             "train-bf16": "The same in bfloat16",
-            "train-ae": "Epoch of AE_Conv5_FC3",
+            "train-ae": "Epoch of AE_Conv5_FC3, 6 images",
             "train-resnet3d": "Epoch of ResNet3D",
             "train-patch": "Epoch of Conv5_FC3 on 432 patches",
             "predict": "Prediction of 8 images",

@@ -65,8 +65,15 @@ class Training:
     patches: bool = False
     batch: int = BATCH
     epochs: int = 2
+    half: bool = False
+    """Half of the images, where whole ones would take the peer longer than anybody waits."""
     tolerance: float = LOSS_TOLERANCE
     """Greatest relative difference of the losses of the last epoch."""
+
+    def images(self) -> tuple[int, int]:
+        """Those that are learnt, and those that validate."""
+        part = 2 if self.half else 1
+        return TRAIN_IMAGES // part, VALIDATION_IMAGES // part
 
 
 @dataclass(frozen=True)
@@ -141,16 +148,18 @@ class Data:
         self.place = Place(self.folder)
         self.caps = self.folder / "peer" / "caps"
         self.store = self.folder / "store"
-        self.folds, self.unseen = self.folder / "folds", self.folder / "unseen.tsv"
+        self.folds, self.half, self.unseen = (self.folder / name for name in ("folds", "half", "unseen.tsv"))
         self.participants = self.folder / "participants.tsv"
         groups = [rows(TRAINING), rows(VALIDATION, SESSIONS[:1]), rows(UNSEEN)]
         if [len(group) for group in groups] != [TRAIN_IMAGES, VALIDATION_IMAGES, TEST_IMAGES]:
             raise BenchError("the groups are not as large as they should be")
-        # The peer reads all splits and has at least two, of which only the first is trained.
-        for split in (self.folds / "split-0", self.folds / "split-1"):
-            write_table(split / "train.tsv", groups[0])
-            write_table(split / "train_baseline.tsv", rows(TRAINING, SESSIONS[:1]))
-            write_table(split / "validation_baseline.tsv", groups[1])
+        for folds, part in ((self.folds, 1), (self.half, 2)):
+            training, validation = (group[: len(group) // part] for group in (TRAINING, VALIDATION))
+            # The peer reads all splits and has at least two, of which only the first is trained.
+            for split in (folds / "split-0", folds / "split-1"):
+                write_table(split / "train.tsv", rows(training))
+                write_table(split / "train_baseline.tsv", rows(training, SESSIONS[:1]))
+                write_table(split / "validation_baseline.tsv", rows(validation, SESSIONS[:1]))
         # Where the peer looks for everybody that its models have seen.
         write_table(self.folder / "train.tsv", [*groups[0], *groups[1]])
         write_table(self.unseen, groups[2])
@@ -205,6 +214,10 @@ class Data:
         path = self.folder / f"{name}.yaml"
         path.write_text(json.dumps(document, indent=1))
         return path
+
+    def folds_of(self, training: Training) -> pathlib.Path:
+        """The splits of a training."""
+        return self.half if training.half else self.folds
 
     def maps(self, name: str) -> pathlib.Path:
         """Where ours publishes."""
@@ -264,7 +277,7 @@ CONV5 = ("--architecture", "Conv5_FC3")
 def peer_training(data: Data, training: Training, maps: pathlib.Path) -> list[str]:
     """The peer's command."""
     mode = "patch" if training.patches else "image"
-    command = ["train", training.task, str(data.caps), f"{mode}.json", str(data.folds), str(maps)]
+    command = ["train", training.task, str(data.caps), f"{mode}.json", str(data.folds_of(training)), str(maps)]
     command += ["--n_splits", "2", "--split", "0", "--seed", "0", "--no-gpu", "--n_proc", str(CPUS)]
     command += ["--epochs", str(training.epochs), "--batch_size", str(training.batch)]
     return [*command, *training.theirs]
@@ -376,7 +389,8 @@ def greatest(differences: Iterable[float], allowed: float, what: str) -> float:
 
 def train(data: Data, name: str, training: Training, cpus: int = CPUS) -> Done:
     """Our training."""
-    manifest = data.manifest(name, training.patches, {"train": our_training(training)})
+    folds = {"folds": str(data.folds_of(training))}
+    manifest = data.manifest(name, training.patches, {"train": our_training(training)}, folds)
     with Watch(data.store) as watch:
         sample, work = data.again(manifest, "train", cpus)
     losses = our_losses(data.maps(name) / "split-0" / "training_logs" / "training.tsv")
@@ -424,7 +438,8 @@ class Compared:
     """The greatest relative difference of the losses."""
 
     def details(self, training: Training) -> dict[str, object]:
-        sizes = {"train_images": TRAIN_IMAGES, "validation_images": VALIDATION_IMAGES, "batch_size": training.batch}
+        train_images, validation_images = training.images()
+        sizes = {"train_images": train_images, "validation_images": validation_images, "batch_size": training.batch}
         kept: dict[str, object] = {**sizes, "epochs": training.epochs, "difference_of_losses": self.difference}
         return kept | {name: side.details() for name, side in self.sides.items()}
 

@@ -335,6 +335,18 @@ class Learning(InFolder):
         seen = {line.split("\t")[0] for line in (folder / "train.tsv").read_text().splitlines()[1:]}
         self.assertEqual(seen, separate[0] | separate[1])
 
+    def test_half_of_the_images_are_half_of_every_table_and_full_batches(self) -> None:
+        data, half = self.data(), learning.Training({}, [], half=True)
+        self.assertEqual(data.folds_of(learning.Training({}, [])), data.folds)
+        for table, images in zip(("train", "validation_baseline"), half.images()):
+            of_all, of_half = (
+                (folds / "split-0" / f"{table}.tsv").read_text().splitlines()[1:]
+                for folds in (data.folds, data.folds_of(half))
+            )
+            self.assertEqual((len(of_half), 2 * len(of_half)), (images, len(of_all)))
+            self.assertEqual(of_half, of_all[:images])
+            self.assertEqual(images % learning.BATCH, 0)
+
     def test_the_groups_are_images_that_there_are(self) -> None:
         everybody = [*learning.TRAINING, *learning.VALIDATION, *learning.UNSEEN]
         self.assertLess(max(everybody), extraction.PARTICIPANTS - 1, "the last one's image is not kept")
