@@ -111,8 +111,8 @@ impl<'a> Decoder<'a> {
         let big = self.header.big_endian;
         macro_rules! numbers {
             ($type:ty, $plain:expr, $scaled:expr) => {{
-                let plain: fn($type) -> f32 = $plain;
-                let scaled: fn(Scaling, $type) -> f32 = $scaled;
+                let plain = of_one::<$type, _>($plain);
+                let scaled = of_two::<Scaling, $type, _>($scaled);
                 let value = move |bytes: [u8; size_of::<$type>()]| {
                     if big {
                         <$type>::from_be_bytes(bytes)
@@ -187,4 +187,15 @@ impl<'a> Decoder<'a> {
         };
         numbers.chunks_exact(nx * ny * nz).map(volume).collect()
     }
+}
+
+/// A function of a type that the compiler would otherwise not know, as itself: behind a pointer it would be
+/// called for every voxel.
+fn of_one<A, F: Fn(A) -> f32>(function: F) -> F {
+    function
+}
+
+/// The same with two arguments.
+fn of_two<A, B, F: Fn(A, B) -> f32>(function: F) -> F {
+    function
 }
