@@ -47,7 +47,7 @@ GROUPS: list[tuple[str, str, list[tuple[str, str]]]] = [
             "train-fp32": "Epoch of Conv5_FC3, 12 images of 169×208×179",
             "train-bf16": "The same in bfloat16",
             "train-ae": "Epoch of AE_Conv5_FC3, 6 images",
-            "train-resnet3d": "Epoch of ResNet3D",
+            "train-resnet3d": "Epoch of ResNet3D, 6 images",
             "train-patch": "Epoch of Conv5_FC3 on 432 patches",
             "predict": "Prediction of 8 images",
             "interpret": "Gradient maps of 8 images",

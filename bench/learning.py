@@ -65,6 +65,8 @@ class Training:
     patches: bool = False
     batch: int = BATCH
     epochs: int = 2
+    no_dropout: bool = False
+    """Tells the peer's network to drop nothing, which ours is told by a parameter."""
     half: bool = False
     """Half of the images, where whole ones would take the peer longer than anybody waits."""
     tolerance: float = LOSS_TOLERANCE
@@ -234,11 +236,12 @@ class Data:
         sample = self.run(manifest, "--force", stage, cpus=cpus).expect_success(f"clinicadl run --force {stage}")
         return sample, action_seconds(sample.stdout, stage)
 
-    def peer(self, *arguments: str) -> tuple[Sample, list[dict[str, float | str]]]:
+    def peer(self, *arguments: str, no_dropout: bool = False) -> tuple[Sample, list[dict[str, float | str]]]:
         """A command of the peer, and what its hooks told."""
         os.sync()
         python, marks = self.bench.peer(PEER).parent / "python", self.folder / "peer" / "marks"
-        command = [str(python), "-W", "ignore", str(TIMED_PEER), str(marks), *arguments]
+        options = ["--no-dropout"] if no_dropout else []
+        command = [str(python), "-W", "ignore", str(TIMED_PEER), *options, str(marks), *arguments]
         sample = self.place.run(command).expect_success(f"{arguments[0]} of ClinicaDL 1.6.1")
         return sample, [json.loads(line) for line in marks.read_text().splitlines()]
 
@@ -401,7 +404,7 @@ def train_peer(data: Data, name: str, training: Training) -> Done:
     """That of the peer."""
     maps = data.folder / "peer" / name
     shutil.rmtree(maps, ignore_errors=True)
-    sample, marks = data.peer(*peer_training(data, training, maps))
+    sample, marks = data.peer(*peer_training(data, training, maps), no_dropout=training.no_dropout)
     shutil.rmtree(maps)
     epochs = differences(moments(marks, "epoch"))
     return told(data.bench, THEIRS, Done(sample, work_seconds(marks), epochs, peer_losses(marks)))
@@ -425,7 +428,7 @@ def both(bench: Bench, ours: Callable[[], Done], theirs: Callable[[], Done]) -> 
         return done.sample
 
     ways = {OURS: partial(one, sides[OURS], ours), THEIRS: partial(one, sides[THEIRS], theirs)}
-    in_turns(ways, {OURS: bench.slow(OUR_RUNS), THEIRS: bench.slow(THEIR_RUNS)})
+    in_turns(ways, {OURS: bench.slow(OUR_RUNS), THEIRS: bench.slow(THEIR_RUNS)}, bench.budget_s)
     return sides
 
 

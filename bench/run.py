@@ -27,6 +27,8 @@ from measure import BenchError, Place, machine  # noqa: E402
 RESULTS = HERE / "results"
 # Beside what cargo builds: on the checkout's disk, ignored by git, gone after `cargo clean`.
 WORK = HERE.parent / "target" / "bench"
+# Runs of everything quick, and seconds for the runs of a slow case, which also makes ready and compares.
+RUNS, BUDGET_S = 5, 240.0
 
 
 def log(text: str) -> None:
@@ -37,7 +39,8 @@ def log(text: str) -> None:
 def arguments(cases: dict[str, Case]) -> argparse.Namespace:
     """The command line; cases are looked up before anything is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5, help="runs of everything quick (default: 5)")
+    runs_help = f"runs of everything (default: {RUNS}, of what is slow as many as fit in five minutes)"
+    parser.add_argument("--runs", type=int, help=runs_help)
     parser.add_argument("--work", type=pathlib.Path, default=WORK, help="where to work (default: target/bench)")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     parser.add_argument("program", type=pathlib.Path, nargs="?", metavar="PROGRAM", help="the built `clinicadl`")
@@ -50,12 +53,12 @@ def arguments(cases: dict[str, Case]) -> argparse.Namespace:
     for name in args.cases:
         if name not in cases:
             parser.error(f"no case `{name}`; there are {', '.join(cases)}")
-    if args.runs < 1:
+    if args.runs is not None and args.runs < 1:
         parser.error("--runs must be at least 1")
     return args
 
 
-def measure(name: str, case: Case, program: pathlib.Path, runs: int, work: pathlib.Path) -> Result:
+def measure(name: str, case: Case, program: pathlib.Path, runs: int | None, work: pathlib.Path) -> Result:
     """One case: measured, and written down."""
     started = time.monotonic()
     place = Place(work / name)
@@ -68,7 +71,8 @@ def measure(name: str, case: Case, program: pathlib.Path, runs: int, work: pathl
 
     version = place.run([str(program), "--version"]).expect_success("clinicadl --version")
     log(f"{name}: {case.summary}")
-    result = case.measure(Bench(program, place.folder, runs, peer, log))
+    budget_s = BUDGET_S if runs is None else None
+    result = case.measure(Bench(program, place.folder, runs or RUNS, peer, log, budget_s))
     log(f"{name}: done in {time.monotonic() - started:.0f} s")
     document = {
         "case": name,

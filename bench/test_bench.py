@@ -124,6 +124,14 @@ class Measuring(InFolder):
         self.assertEqual(order, ["a", "b", "a", "a"])
         self.assertEqual({name: len(samples) for name, samples in found.items()}, {"a": 3, "b": 1})
 
+    def test_turns_that_would_not_end_in_time_are_left_out_but_never_the_first(self) -> None:
+        # The clock is read once before, and twice a turn: turns of 10 s begin at 10, 30, 50, 70 and 90.
+        for budget_s, turns in ((None, 5), (0.0, 1), (39.0, 1), (40.0, 2), (79.0, 3), (100.0, 5)):
+            clock = iter(range(0, 1000, 10))
+            self.replace(measure.time, "monotonic", lambda: float(next(clock)))
+            found = measure.in_turns({"a": sample}, {"a": 5}, budget_s)
+            self.assertEqual(len(found["a"]), turns, budget_s)
+
     def test_a_summary_has_every_sample_and_the_largest_peak(self) -> None:
         found = measure.summary([sample(3.0), sample(1.0, peak=5.0), sample(2.0, peak=7.0)])
         self.assertEqual((found["median_s"], found["min_s"], found["max_s"]), (2.0, 1.0, 3.0))

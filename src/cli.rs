@@ -218,7 +218,7 @@ pub(crate) enum Rerun {
 
 #[derive(Debug, Args)]
 pub(crate) struct MachineArgs {
-    /// Threads to use. Default: all.
+    /// Threads to use, those that hash files among them. Default: all.
     #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) cpus: Option<u16>,
     /// Graphics processors to use.

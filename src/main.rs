@@ -23,5 +23,7 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == GUARD) {
         return guard_main(arguments);
     }
-    commands::main(cli::parse())
+    let code = commands::main(cli::parse());
+    memory::end();
+    code
 }

@@ -22,6 +22,8 @@ class Bench:
     peer: Callable[[str], pathlib.Path]
     """The program of a peer by name; installs it when it is first asked for."""
     log: Callable[[str], None]
+    budget_s: float | None = None
+    """Seconds in which the turns of a slow case should end; none where the number of runs was asked for."""
 
     def slow(self, most: int) -> int:
         """How often something slow is run: as everything else, but at most so often."""

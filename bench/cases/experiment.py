@@ -126,7 +126,7 @@ def measure(bench: Bench) -> Result:
 
     try:
         times = {"clinicadl": bench.slow(3), "clinicadl-1.6.1": bench.slow(2)}
-        samples = in_turns({"clinicadl": ours, "clinicadl-1.6.1": theirs}, times)
+        samples = in_turns({"clinicadl": ours, "clinicadl-1.6.1": theirs}, times, bench.budget_s)
     finally:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)

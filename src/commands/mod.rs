@@ -58,6 +58,13 @@ impl Session {
 /// Runs a command and tells how it ended.
 pub(crate) fn main(cli: Cli) -> ExitCode {
     start_log(&cli.output);
+    if let Some(threads) = threads(&cli.command) {
+        // What hashes files and looks at them before anything runs.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        if let Err(error) = pool.build_global() {
+            tracing::debug!(%error, "all processors are used for hashing");
+        }
+    }
     let session = Session {
         output: cli.output,
         registry: Registry::new(stages::STAGES),
@@ -104,6 +111,16 @@ pub(crate) fn main(cli: Cli) -> ExitCode {
             failure.show();
             failure.code.into()
         }
+    }
+}
+
+/// The threads that a command may use, if it was told.
+fn threads(command: &Command) -> Option<u16> {
+    match command {
+        Command::Run(args) => args.machine.cpus,
+        Command::Verify(args) => args.machine.cpus,
+        Command::Exec(args) => args.machine.cpus,
+        _ => None,
     }
 }
 
@@ -261,4 +278,24 @@ pub(crate) fn human(bytes: u64) -> String {
         value /= 1024.0;
     }
     format!("{value:.1} TiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_threads_of_a_command_are_those_it_was_told() {
+        let of = |arguments: &[&str]| {
+            let cli = Cli::try_parse_from([&["clinicadl"], arguments].concat());
+            threads(&cli.unwrap().command)
+        };
+        assert_eq!(of(&["run", "--cpus", "3", "e.yaml"]), Some(3));
+        assert_eq!(of(&["verify", "--cpus", "2", "e.yaml"]), Some(2));
+        assert_eq!(of(&["exec", "split", "--output", "o", "-j", "1"]), Some(1));
+        assert_eq!(of(&["run", "e.yaml"]), None);
+        assert_eq!(of(&["plan", "e.yaml"]), None);
+    }
 }

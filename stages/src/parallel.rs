@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{Context, FailureKind, StageError};
-use rayon::prelude::*;
 
 use crate::io::spare;
 use crate::listed::some;
@@ -11,7 +10,7 @@ use crate::listed::some;
 /// Threads beyond the processors: while an item becomes durable, its thread waits for the disk.
 const WAITING: usize = 2;
 
-/// Computes something for each image; results are in the order of the images.
+/// Computes something for each image; results are in the order of the images, in which they are also begun.
 ///
 /// What takes time belongs into items, of which no more are computed at once than there are processors.
 ///
@@ -35,12 +34,22 @@ pub fn for_each<T: Sync, R: Send>(
         context.progress(done, all.len(), what);
         Ok(result)
     };
-    let results: Vec<Result<R, StageError>> =
-        pool.install(|| all.par_iter().with_max_len(1).map(one).collect());
+    let next = AtomicUsize::new(0);
+    let results = pool.broadcast(|_| {
+        let begin = || {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            Some((i, all.get(i)?))
+        };
+        std::iter::from_fn(begin)
+            .map(|(i, unit)| (i, one(unit)))
+            .collect::<Vec<_>>()
+    });
     spare::clear();
+    let mut results: Vec<(usize, Result<R, StageError>)> = results.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|(i, _)| *i);
     let mut values = Vec::new();
     let mut errors = Vec::new();
-    for result in results {
+    for (_, result) in results {
         match result {
             Ok(value) => values.push(value),
             Err(error) => errors.push(error),

@@ -25,6 +25,13 @@ pub fn keep() {
     unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, KEPT) }
 }
 
+/// Gives nothing back from now on; to be called before the program ends, when the system takes everything at
+/// once. Otherwise mimalloc gives it back piece by piece before that, 13 ms after an extraction.
+pub fn end() {
+    // SAFETY: as above; a negative delay is one that never ends.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, -1) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::alloc::{GlobalAlloc, Layout};
@@ -63,5 +70,7 @@ mod tests {
         assert_eq!(value(), 1000);
         keep();
         assert_eq!(value(), KEPT);
+        end();
+        assert_eq!(value(), -1);
     }
 }

@@ -1,5 +1,7 @@
 //! Decoding images to tensors, one cached item each.
 
+use std::cmp::Reverse;
+
 use engine::items::{Item, Written};
 use engine::{Context, Stage, StageError};
 use ndarray::ArrayView4;
@@ -35,7 +37,13 @@ pub(super) fn extract(
             tensor_file::write(path, &content, affine)
         })
     };
-    for_each(units, context, "images", one)
+    // The largest first, so that no processor has one left when all others are done.
+    let mut order: Vec<usize> = (0..units.len()).collect();
+    order.sort_by_key(|&unit| Reverse(units[unit].image().file.size));
+    let items = for_each(&order, context, "images", |&unit| one(&units[unit]))?;
+    let mut items: Vec<(usize, Item)> = order.into_iter().zip(items).collect();
+    items.sort_unstable_by_key(|(unit, _)| *unit);
+    Ok(items.into_iter().map(|(_, item)| item).collect())
 }
 
 /// What an item is, besides the content it is made from. No participant or session: equal content is
