@@ -59,8 +59,9 @@ impl Session {
 pub(crate) fn main(cli: Cli) -> ExitCode {
     start_log(&cli.output);
     if let Some(threads) = threads(&cli.command) {
-        // What hashes files and looks at them before anything runs.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads));
+        // What hashes files and looks at them before anything runs: more than there are processors would wait.
+        let threads = usize::from(threads).min(Machine::detect().cpus);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
         if let Err(error) = pool.build_global() {
             tracing::debug!(%error, "all processors are used for hashing");
         }

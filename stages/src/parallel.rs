@@ -1,5 +1,6 @@
 //! Work over images: as many at once as there are processors, every one tried.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::{Context, FailureKind, StageError};
@@ -22,6 +23,33 @@ pub fn for_each<T: Sync, R: Send>(
     what: &str,
     one: impl Fn(&T) -> Result<R, StageError> + Sync,
 ) -> Result<Vec<R>, StageError> {
+    let order: Vec<usize> = (0..all.len()).collect();
+    begun_in(&order, all, context, what, one)
+}
+
+/// The same, the largest begun first, so that no processor has one left when all others are done.
+///
+/// # Errors
+/// Those of all images, told together, in the order of the images.
+pub fn largest_first<T: Sync, R: Send>(
+    all: &[T],
+    size: impl Fn(&T) -> u64,
+    context: &Context,
+    what: &str,
+    one: impl Fn(&T) -> Result<R, StageError> + Sync,
+) -> Result<Vec<R>, StageError> {
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|&i| Reverse(size(&all[i])));
+    begun_in(&order, all, context, what, one)
+}
+
+fn begun_in<T: Sync, R: Send>(
+    order: &[usize],
+    all: &[T],
+    context: &Context,
+    what: &str,
+    one: impl Fn(&T) -> Result<R, StageError> + Sync,
+) -> Result<Vec<R>, StageError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(context.slots().cpus + WAITING)
         .build()
@@ -37,8 +65,8 @@ pub fn for_each<T: Sync, R: Send>(
     let next = AtomicUsize::new(0);
     let results = pool.broadcast(|_| {
         let begin = || {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            Some((i, all.get(i)?))
+            let i = *order.get(next.fetch_add(1, Ordering::Relaxed))?;
+            Some((i, &all[i]))
         };
         std::iter::from_fn(begin)
             .map(|(i, unit)| (i, one(unit)))

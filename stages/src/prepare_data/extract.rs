@@ -1,7 +1,5 @@
 //! Decoding images to tensors, one cached item each.
 
-use std::cmp::Reverse;
-
 use engine::items::{Item, Written};
 use engine::{Context, Stage, StageError};
 use ndarray::ArrayView4;
@@ -11,7 +9,7 @@ use super::units::{Read, Unit};
 use super::{PrepareData, PrepareDataParams};
 use crate::extraction::Parts;
 use crate::io::spare;
-use crate::parallel::for_each;
+use crate::parallel::largest_first;
 use crate::tensor_file::{self, Content};
 
 /// Decodes every image that is not in the store, as many at once as there are processors.
@@ -37,13 +35,8 @@ pub(super) fn extract(
             tensor_file::write(path, &content, affine)
         })
     };
-    // The largest first, so that no processor has one left when all others are done.
-    let mut order: Vec<usize> = (0..units.len()).collect();
-    order.sort_by_key(|&unit| Reverse(units[unit].image().file.size));
-    let items = for_each(&order, context, "images", |&unit| one(&units[unit]))?;
-    let mut items: Vec<(usize, Item)> = order.into_iter().zip(items).collect();
-    items.sort_unstable_by_key(|(unit, _)| *unit);
-    Ok(items.into_iter().map(|(_, item)| item).collect())
+    let size = |unit: &Unit<'_>| unit.image().file.size;
+    largest_first(units, size, context, "images", one)
 }
 
 /// What an item is, besides the content it is made from. No participant or session: equal content is
